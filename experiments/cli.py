@@ -1,0 +1,43 @@
+"""What all experiment binaries share: the dataset flags and the exit status."""
+
+import logging
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+
+from mtl_traffic import data
+from mtl_traffic.errors import InputError
+from mtl_traffic.flows import Flows
+
+_DATASET = flags.DEFINE_string(
+  "dataset",
+  None,
+  "'simulated', or the path of a Parquet file of flows. The config's by default.",
+)
+
+
+def load_flows(default: str, max_packets: int | None = None) -> tuple[str, Flows]:
+  """The dataset that the flags name, or else `default`: its name and its flows."""
+  dataset = _DATASET.value or default
+  # A file goes by its name: where it lies says nothing about what the results mean.
+  return pathlib.Path(dataset).stem, data.load(dataset, max_packets)
+
+
+def run(main: Callable[[Sequence[str]], None]) -> None:
+  """Runs a binary; bad input ends it with one line and status 1."""
+
+  def guarded(argv: Sequence[str]) -> None:
+    try:
+      if len(argv) > 1:
+        raise InputError(f"unexpected argument {argv[1]!r}; options start with --")
+      main(argv)
+    except InputError as error:
+      sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+      sys.exit(130)
+
+  # JAX reports every backend that it does not find.
+  logging.getLogger("jax").setLevel(logging.WARNING)
+  app.run(guarded)

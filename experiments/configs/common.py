@@ -1,0 +1,45 @@
+"""The settings of every experiment; a dataset's file changes what it needs.
+
+Section V of the paper and its authors' code: k = 60 packets, λ = 1, 20 epochs of Adam
+at 1e-3 in batches of 64, gradients clipped to norm 1, 30 test and 30 validation flows
+a class.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+  return ml_collections.ConfigDict(
+    {
+      "dataset": "simulated",
+      # The partition that is split into train, validation and test flows; every other
+      # one is a test set. "all" splits all flows together.
+      "train_partition": "all",
+      # Flows of fewer packets are left out.
+      "min_packets": 1,
+      "methods": ("multitask", "single_task"),
+      # Numbers, or "all".
+      "labels_per_class": (10, 20, 50, 100),
+      "num_seeds": 20,
+      "first_seed": 0,
+      "test_per_class": 30,
+      "validation_per_class": 30,
+      "k": 60,
+      # What inter-arrival times of 0 and 1 s become; the authors' code has (-1, 1).
+      "iat_range": (0.0, 1.0),
+      # bytes/s and s; none = midpoints between the labelled flows' class averages.
+      "bandwidth_dividers": (),
+      "duration_dividers": (),
+      "lambda_": 1.0,
+      "epochs": 20,
+      "batch_size": 64,
+      "learning_rate": 1e-3,
+      "clip_norm": 1.0,
+      "dtype": "float32",
+      # Runs in one program, whose rows are saved together. 0 = what suits the device.
+      "runs_at_once": 0,
+      # Rows of (method, labels_per_class, bandwidth, duration, class accuracy) that the
+      # paper reports, in %, to be shown beside ours.
+      "paper": (),
+    }
+  )

@@ -1,0 +1,121 @@
+"""A work directory: what was run there, and every finished row.
+
+`config.json` says what the rows mean; a directory is only continued by a configuration
+that means the same. `results.jsonl` has a row for each run and tested partition. The
+rows of a run are appended together, so an interruption can only damage the last ones.
+"""
+
+import fcntl
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+from collections.abc import Iterable
+
+from absl import logging
+
+from mtl_traffic.errors import InputError
+
+_VERSIONED = ("jax", "flax", "optax", "numpy")
+
+
+class WorkDir:
+  """A directory opened for one experiment; see `open`."""
+
+  def __init__(self, path: str | os.PathLike, meaning: dict, extent: dict):
+    """Opens or makes the directory.
+
+    Args:
+      path: the directory.
+      meaning: the settings that a row's value depends on and that the row itself does
+        not say; JSON.
+      extent: the other settings, which may differ from an earlier call's; JSON.
+
+    Raises:
+      InputError: the directory belongs to another configuration or is in use.
+    """
+    self.path = pathlib.Path(path)
+    # Through JSON, so that tuples compare equal to what was read back.
+    meaning = json.loads(json.dumps(meaning))
+    earlier = self._read_config()
+    if earlier is not None:
+      _check_same(earlier.get("meaning", {}), meaning, self.path)
+    try:
+      self.path.mkdir(parents=True, exist_ok=True)
+      self._lock = open(self.path / ".lock", "w")
+    except OSError as error:
+      raise InputError(
+        f"{self.path}: {error.strerror}; give another --workdir"
+      ) from None
+    try:
+      fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+      raise InputError(f"{self.path}: another process is using it") from None
+    versions = {name: importlib.metadata.version(name) for name in _VERSIONED}
+    versions["python"] = platform.python_version()
+    config = {"meaning": meaning, "extent": extent, "versions": versions}
+    self.write_text("config.json", json.dumps(config, indent=2) + "\n")
+
+  def _read_config(self) -> dict | None:
+    path = self.path / "config.json"
+    if not path.exists():
+      if (self.path / "results.jsonl").exists():
+        raise InputError(
+          f"{path} is missing beside results.jsonl; give another --workdir"
+        )
+      return None
+    try:
+      return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+      raise InputError(
+        f"{path}: unreadable ({error}); give another --workdir"
+      ) from None
+
+  def rows(self) -> list[dict]:
+    """The rows so far, without a last line that was cut short."""
+    path = self.path / "results.jsonl"
+    if not path.exists():
+      return []
+    lines = path.read_text().split("\n")
+    if lines.pop():
+      logging.warning("%s: its last line was cut short and is dropped", path)
+    rows = []
+    for number, line in enumerate(lines, start=1):
+      try:
+        rows.append(json.loads(line))
+      except ValueError:
+        raise InputError(
+          f"{path}, line {number}: not JSON; remove the line to run it again"
+        ) from None
+    return rows
+
+  def keep(self, rows: list[dict]) -> None:
+    """Makes these the rows so far."""
+    self.write_text("results.jsonl", "".join(map(_line, rows)))
+
+  def append(self, rows: Iterable[dict]) -> None:
+    """Adds rows, on disk when this returns."""
+    with open(self.path / "results.jsonl", "a") as file:
+      file.write("".join(map(_line, rows)))
+      file.flush()
+      os.fsync(file.fileno())
+
+  def write_text(self, name: str, text: str) -> None:
+    """Writes a file that is there whole or not at all."""
+    partial = self.path / (name + ".partial")
+    partial.write_text(text)
+    partial.replace(self.path / name)
+
+
+def _line(row: dict) -> str:
+  return json.dumps(row) + "\n"
+
+
+def _check_same(earlier: dict, now: dict, path: pathlib.Path) -> None:
+  for name in sorted(earlier.keys() | now.keys()):
+    if earlier.get(name) != now.get(name):
+      raise InputError(
+        f"{path} was made with {name} = {earlier.get(name)}, now it is "
+        f"{now.get(name)}; give another --workdir"
+      )

@@ -1,0 +1,238 @@
+"""Flows in a Parquet file, in the column layout of the curated UC Davis file.
+
+One row a flow: `row_id, app, flow_id, partition, num_pkts, duration, bytes` and the
+series `timetofirst` (s), `pkts_size` (bytes), `pkts_dir` (1 = client → server, 0 =
+back). `num_pkts`, `duration` and `bytes` are of the whole flow, of which the series
+may hold only the first packets. Further columns are ignored.
+"""
+
+import os
+import pathlib
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from absl import logging
+
+from mtl_traffic import flows as flows_lib
+from mtl_traffic.errors import InputError
+from mtl_traffic.flows import Flows
+
+SERIES = ("timetofirst", "pkts_size", "pkts_dir")
+TOTALS = ("num_pkts", "duration", "bytes")
+COLUMNS = ("app", "flow_id", "partition", *TOTALS, *SERIES)
+_ROWS_AT_ONCE = 65_536  # Bounds what is held in Arrow's form beside the result.
+
+
+def read(path: str | os.PathLike, max_packets: int | None = None) -> Flows:
+  """Reads flows from a Parquet file in the curated layout.
+
+  An `app` that is null or empty is an unknown class. Classes are in alphabetical
+  order, partitions in order of appearance. Packets whose times go backwards are
+  sorted, and how many flows needed it is logged.
+
+  Args:
+    path: the file.
+    max_packets: how many packets of each flow to keep; all that are stored by default.
+
+  Raises:
+    InputError: the file is missing, not Parquet, cut short, lacks a column, or holds a
+      value that cannot be; the message names the file, and the flow and the field.
+  """
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise InputError(f"{path}: no such file; give a Parquet file of flows")
+  try:
+    with pq.ParquetFile(path) as file:
+      missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
+      if missing:
+        raise InputError(
+          f"{path}: lacks the column {', '.join(missing)}; "
+          f"the layout needs {', '.join(COLUMNS)}"
+        )
+      batches, num_sorted, first_row = [], 0, 0
+      for record_batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(COLUMNS)):
+        batch, was_sorted = _flows(record_batch, path, first_row, max_packets)
+        batches.append(batch)
+        num_sorted += int(was_sorted.sum())
+        first_row += record_batch.num_rows
+  except (pa.ArrowException, OSError) as error:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    raise InputError(
+      f"{path}: not a readable Parquet file ({reason}); "
+      "it may be cut short, fetch or write it again"
+    ) from error
+  if not batches:
+    raise InputError(f"{path}: holds no flows")
+  if num_sorted:
+    logging.info("%s: sorted the packets of %d flows by time", path, num_sorted)
+  return _with_sorted_class_names(flows_lib.concatenate(batches))
+
+
+def write(flows: Flows, path: str | os.PathLike) -> None:
+  """Writes flows as a Parquet file; the file appears when it is whole."""
+  path = pathlib.Path(path)
+  partial = path.with_name(path.name + ".partial")
+  path.parent.mkdir(parents=True, exist_ok=True)
+  try:
+    pq.write_table(to_table(flows), partial, compression="zstd")
+    partial.replace(path)
+  finally:
+    partial.unlink(missing_ok=True)
+
+
+def to_table(flows: Flows, first_row_id: int = 0) -> pa.Table:
+  """The flows as an Arrow table in the curated layout."""
+  packets = flows.packets
+  there = np.arange(packets.times.shape[1]) < packets.counts[:, None]
+  offsets = pa.array(np.concatenate([[0], np.cumsum(packets.counts)]).astype(np.int32))
+
+  def series(padded: np.ndarray) -> pa.Array:
+    return pa.ListArray.from_arrays(offsets, pa.array(padded[there]))
+
+  known = flows.classes >= 0
+  return pa.table(
+    {
+      "row_id": np.arange(first_row_id, first_row_id + len(flows)),
+      "app": _names(flows.class_names, np.where(known, flows.classes, 0), ~known),
+      "flow_id": pa.array(flows.ids.astype(str)),
+      "partition": _names(flows.partition_names, flows.partitions),
+      "num_pkts": flows.num_packets.astype(np.int64),
+      "duration": flows.durations.astype(np.float64),
+      "bytes": flows.num_bytes.astype(np.int64),
+      "timetofirst": series(packets.times),
+      "pkts_size": series(packets.lengths.astype(np.int64)),
+      "pkts_dir": series((packets.directions > 0).astype(np.int64)),
+    }
+  )
+
+
+def _names(names: tuple[str, ...], codes: np.ndarray, missing=None) -> pa.Array:
+  codes = pa.array(codes, pa.int32(), mask=missing)
+  return pa.DictionaryArray.from_arrays(codes, pa.array(names, pa.string()))
+
+
+def _flows(
+  batch: pa.RecordBatch, path: pathlib.Path, first_row: int, max_packets: int | None
+) -> tuple[Flows, np.ndarray]:
+  flow_ids = batch["flow_id"].cast(pa.string())
+
+  def fail(row: int, problem: str):
+    raise InputError(f"{path}: flow {flow_ids[row]} (row {first_row + row}): {problem}")
+
+  def column(name: str, dtype: pa.DataType) -> np.ndarray:
+    values = batch[name]
+    if values.null_count:
+      fail(_first(pc.is_null(values)), f"{name} is missing")
+    try:
+      return values.cast(dtype).to_numpy(zero_copy_only=False)
+    except pa.ArrowException:
+      raise InputError(
+        f"{path}: column {name} has type {values.type}, which is not all {dtype}"
+      ) from None
+
+  offsets, values = {}, {}
+  for name, dtype in zip(SERIES, (pa.float64(), pa.int64(), pa.int64()), strict=True):
+    lists = batch[name]
+    if not (pa.types.is_list(lists.type) or pa.types.is_large_list(lists.type)):
+      raise InputError(f"{path}: column {name} has type {lists.type}, must be a list")
+    if lists.null_count:
+      fail(_first(pc.is_null(lists)), f"{name} is missing")
+    flat = lists.flatten()
+    lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
+    offsets[name] = np.concatenate([[0], np.cumsum(lengths)])
+    if flat.null_count:
+      position = _first(pc.is_null(flat))
+      fail(_row_of(offsets[name], position), f"{name} has a missing value")
+    try:
+      values[name] = flat.cast(dtype).to_numpy(zero_copy_only=False)
+    except pa.ArrowException:
+      raise InputError(
+        f"{path}: column {name} has values of type {flat.type}, not all {dtype}"
+      ) from None
+
+  counts = np.diff(offsets["timetofirst"])
+  for name in SERIES[1:]:
+    ragged = np.diff(offsets[name]) != counts
+    if ragged.any():
+      row = int(np.argmax(ragged))
+      fail(
+        row,
+        f"{name} has {np.diff(offsets[name])[row]} packets, "
+        f"timetofirst has {counts[row]}; all series of a flow need the same length",
+      )
+
+  def check_series(name: str, wrong: np.ndarray, rule: str) -> None:
+    if wrong.any():
+      position = int(np.argmax(wrong))
+      row = _row_of(offsets[name], position)
+      packet = position - int(offsets[name][row]) + 1
+      fail(
+        row, f"{name} of packet {packet} is {values[name][position]}, must be {rule}"
+      )
+
+  times, sizes, toward_server = (values[name] for name in SERIES)
+  check_series("timetofirst", ~np.isfinite(times), "a finite number of seconds")
+  in_range = (sizes >= 0) & (sizes <= np.iinfo(np.int32).max)
+  check_series("pkts_size", ~in_range, "0 bytes or more")
+  check_series("pkts_dir", (toward_server != 0) & (toward_server != 1), "0 or 1")
+  packets, was_sorted = flows_lib.pad_packets(
+    times, sizes, 2 * toward_server - 1, counts, max_packets
+  )
+
+  totals = {
+    "num_pkts": column("num_pkts", pa.int64()),
+    "duration": column("duration", pa.float64()),
+    "bytes": column("bytes", pa.int64()),
+  }
+  for name, wrong, rule in (
+    ("num_pkts", totals["num_pkts"] < counts, "at least the series' length"),
+    ("duration", ~(totals["duration"] >= 0), "0 s or more"),
+    ("duration", np.isinf(totals["duration"]), "finite"),
+    ("bytes", totals["bytes"] < 0, "0 or more"),
+  ):
+    if wrong.any():
+      row = int(np.argmax(wrong))
+      fail(row, f"{name} is {totals[name][row]}, must be {rule}")
+
+  classes, class_names = _codes(batch["app"].cast(pa.string()))
+  partitions, partition_names = _codes(batch["partition"].cast(pa.string()))
+  if (partitions < 0).any():
+    fail(int(np.argmax(partitions < 0)), "partition is missing")
+  return Flows(
+    packets=packets,
+    num_packets=totals["num_pkts"],
+    durations=totals["duration"],
+    num_bytes=totals["bytes"],
+    classes=classes,
+    partitions=partitions,
+    ids=np.asarray(flow_ids.to_pylist(), dtype=np.str_),
+    class_names=class_names,
+    partition_names=partition_names,
+  ), was_sorted
+
+
+def _codes(names: pa.Array) -> tuple[np.ndarray, tuple[str, ...]]:
+  """Codes in order of appearance; −1 where the name is null or empty."""
+  names = pc.if_else(pc.equal(names, ""), None, names)
+  encoded = names.dictionary_encode()
+  codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+  return codes.astype(np.int32), tuple(encoded.dictionary.to_pylist())
+
+
+def _with_sorted_class_names(flows: Flows) -> Flows:
+  order = np.argsort(flows.class_names)
+  rank = np.append(np.argsort(order), flows_lib.UNKNOWN).astype(np.int32)
+  return flows.replace(
+    classes=rank[flows.classes],
+    class_names=tuple(flows.class_names[i] for i in order),
+  )
+
+
+def _first(mask: pa.Array) -> int:
+  return int(np.argmax(mask.to_numpy(zero_copy_only=False)))
+
+
+def _row_of(offsets: np.ndarray, position: int) -> int:
+  return int(np.searchsorted(offsets, position, side="right")) - 1

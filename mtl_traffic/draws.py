@@ -1,0 +1,163 @@
+"""What a run is given: its split, its labels, and the targets that follow."""
+
+import functools
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from mtl_traffic import splits, targets
+from mtl_traffic.flows import Flows
+
+ALL_LABELS = np.iinfo(np.int32).max  # As labels_per_class: every training flow.
+
+
+@struct.dataclass
+class FlowTable:
+  """What a draw needs to know of N flows, on the device.
+
+  Attributes:
+    classes: `[N]` int32, −1 = unknown.
+    bandwidths: `[N]` float32 bytes/s, NaN where there is none.
+    durations: `[N]` float32 s.
+    eligible: `[N]` bool, the flows of the training partition.
+    num_classes: traffic classes.
+    num_eligible: flows of the training partition.
+  """
+
+  classes: jax.Array
+  bandwidths: jax.Array
+  durations: jax.Array
+  eligible: jax.Array
+  num_classes: int = struct.field(pytree_node=False)
+  num_eligible: int = struct.field(pytree_node=False)
+
+
+@struct.dataclass
+class Draw:
+  """One run's share of N flows. All methods are compared on the same draws.
+
+  Attributes:
+    key: random key of the run, for what a method draws itself.
+    train: `[T]` int32, the training flows, those with a class label first.
+    num_labelled: how many of them carry one.
+    validation: `[V]` int32.
+    test: `[E]` int32.
+    targets: per task `[N]` int32 the class to learn, −1 where a run may not know it:
+      "bandwidth" and "duration" of all flows, "class" of the labelled ones.
+    dividers: "bandwidth" (bytes/s) and "duration" (s), each `[D]`.
+  """
+
+  key: jax.Array
+  train: jax.Array
+  num_labelled: jax.Array
+  validation: jax.Array
+  test: jax.Array
+  targets: dict[str, jax.Array]
+  dividers: dict[str, jax.Array]
+
+
+def flow_table(flows: Flows, eligible: np.ndarray) -> FlowTable:
+  """Puts on the device what draws need to know of the flows.
+
+  Args:
+    flows: N flows.
+    eligible: `[N]` bool, the flows of the training partition.
+  """
+  return FlowTable(
+    classes=jnp.asarray(flows.classes),
+    bandwidths=targets.bandwidths(flows.num_bytes, flows.durations),
+    durations=jnp.asarray(flows.durations, jnp.float32),
+    eligible=jnp.asarray(eligible),
+    num_classes=len(flows.class_names),
+    num_eligible=int(np.sum(eligible)),
+  )
+
+
+def draw(
+  table: FlowTable,
+  seed: jax.Array,
+  labels_per_class: jax.Array,
+  *,
+  test_per_class: int,
+  validation_per_class: int,
+  dividers: Mapping[str, jax.Array] | None = None,
+) -> Draw:
+  """Draws a run's split, labels and targets from its seed (sections IV-C and V-B).
+
+  Dividers that are not given are the midpoints between the class averages of the
+  labelled training flows alone. Pure; `vmap` over `seed` and `labels_per_class` (and
+  `dividers`) gives the draws of a sweep.
+
+  Args:
+    table: the flows.
+    seed: the run's seed. Runs of one seed share the split, and the flows labelled at a
+      smaller budget are among those labelled at a larger one.
+    labels_per_class: labelled training flows of each class, or `ALL_LABELS`.
+    test_per_class: test flows of each class.
+    validation_per_class: validation flows of each class.
+    dividers: for "bandwidth" (bytes/s) or "duration" (s), `[D]` ascending.
+  """
+  num_test = test_per_class * table.num_classes
+  num_validation = validation_per_class * table.num_classes
+  split_key, run_key = jax.random.split(jax.random.key(seed))
+  split = splits.draw_split(
+    split_key,
+    table.classes,
+    table.eligible,
+    test_per_class=test_per_class,
+    validation_per_class=validation_per_class,
+  )
+  labelled = splits.labelled(split, table.classes, labels_per_class)
+  label = jnp.where(labelled, table.classes, targets.NO_TARGET)
+
+  dividers, targets_of = dict(dividers or {}), {"class": label}
+  for task, values in (
+    ("bandwidth", table.bandwidths),
+    ("duration", table.durations),
+  ):
+    if task not in dividers:
+      averages = targets.class_averages(values, label, table.num_classes)
+      dividers[task] = targets.midpoint_dividers(averages)
+    targets_of[task] = targets.divide(values, dividers[task])
+
+  def indices(mask: jax.Array, size: int) -> jax.Array:
+    return jnp.nonzero(mask, size=size)[0].astype(jnp.int32)
+
+  train = indices(split.train, table.num_eligible - num_test - num_validation)
+  return Draw(
+    key=run_key,
+    train=train[jnp.argsort(~labelled[train], stable=True)],
+    num_labelled=jnp.sum(labelled),
+    validation=indices(split.validation, num_validation),
+    test=indices(split.test, num_test),
+    targets=targets_of,
+    dividers=dividers,
+  )
+
+
+@functools.partial(jax.jit, static_argnames=("test_per_class", "validation_per_class"))
+def draw_many(
+  table: FlowTable,
+  seeds: jax.Array,
+  labels_per_class: jax.Array,
+  *,
+  test_per_class: int,
+  validation_per_class: int,
+  dividers: Mapping[str, jax.Array] | None = None,
+) -> Draw:
+  """`draw` for R runs, whose `seeds` and `labels_per_class` are `[R]`."""
+
+  def one(seed: jax.Array, labels_per_class: jax.Array) -> Draw:
+    return draw(
+      table,
+      seed,
+      labels_per_class,
+      test_per_class=test_per_class,
+      validation_per_class=validation_per_class,
+      dividers=dividers,
+    )
+
+  return jax.vmap(one)(seeds, labels_per_class)

@@ -1,0 +1,231 @@
+"""What a batch of network flows is.
+
+A flow is all packets that share a bidirectional five-tuple. A model sees its first
+packets (`Packets`); what is to be predicted is a property of the whole flow (`Flows`).
+"""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from flax import struct
+
+from mtl_traffic.errors import InputError
+
+UNKNOWN = -1  # The class of a flow that nobody labelled.
+
+
+@struct.dataclass
+class Packets:
+  """The first packets of N flows, padded with zeros to P packets a flow.
+
+  Attributes:
+    times: `[N, P]` float64, seconds since the flow's first packet, never decreasing.
+    lengths: `[N, P]` int32, bytes.
+    directions: `[N, P]` int8, +1 client → server, −1 server → client, 0 padding.
+    counts: `[N]` int32, how many of the P packets are there.
+  """
+
+  times: np.ndarray
+  lengths: np.ndarray
+  directions: np.ndarray
+  counts: np.ndarray
+
+
+@struct.dataclass
+class Flows:
+  """N flows: their first packets, the totals of the whole flow, and its class.
+
+  A pytree of NumPy arrays with N as leading axis, so `jax.tree.map` selects and
+  combines flows; the names are static.
+
+  Attributes:
+    packets: the first packets.
+    num_packets: `[N]` int64, packets of the whole flow.
+    durations: `[N]` float64, seconds from the first packet to the last.
+    num_bytes: `[N]` int64, bytes of the whole flow, both directions.
+    classes: `[N]` int32, index into `class_names`; −1 = unknown.
+    partitions: `[N]` int32, index into `partition_names`.
+    ids: `[N]` str, what the source calls the flow.
+    class_names: the traffic classes.
+    partition_names: the parts that the source divides its flows into.
+  """
+
+  packets: Packets
+  num_packets: np.ndarray
+  durations: np.ndarray
+  num_bytes: np.ndarray
+  classes: np.ndarray
+  partitions: np.ndarray
+  ids: np.ndarray
+  class_names: tuple[str, ...] = struct.field(pytree_node=False)
+  partition_names: tuple[str, ...] = struct.field(pytree_node=False)
+
+  def __len__(self) -> int:
+    return len(self.num_packets)
+
+  def __getitem__(self, indices) -> "Flows":
+    """The flows that a slice, a mask or an array of indices selects."""
+    return jax.tree.map(lambda leaf: leaf[indices], self)
+
+
+def pad_packets(
+  times: np.ndarray,
+  lengths: np.ndarray,
+  directions: np.ndarray,
+  counts: np.ndarray,
+  max_packets: int | None = None,
+) -> tuple[Packets, np.ndarray]:
+  """Lays series that stand one after another out as rows.
+
+  Packets of a flow whose times go backwards are sorted by time first (stable, so
+  packets of equal time keep their order).
+
+  Args:
+    times: `[sum(counts)]` s, on any origin that is common to a flow's packets.
+    lengths: `[sum(counts)]` bytes.
+    directions: `[sum(counts)]` +1 or −1.
+    counts: `[N]` packets of each flow.
+    max_packets: how many packets of each flow to keep; the longest flow's by default.
+
+  Returns:
+    The packets, and a mask `[N]` of the flows that had to be sorted.
+  """
+  counts = np.asarray(counts, np.int64)
+  flow_of_packet = np.repeat(np.arange(len(counts)), counts)
+  backwards = (np.diff(times) < 0) & (np.diff(flow_of_packet) == 0)
+  was_sorted = np.zeros(len(counts), bool)
+  was_sorted[flow_of_packet[1:][backwards]] = True
+  if was_sorted.any():
+    order = np.lexsort((times, flow_of_packet))
+    times, lengths, directions = times[order], lengths[order], directions[order]
+
+  width = int(counts.max(initial=0)) if max_packets is None else max_packets
+  starts = np.cumsum(counts) - counts
+  position = np.arange(len(flow_of_packet)) - np.repeat(starts, counts)
+  kept = position < width
+  rows, columns = flow_of_packet[kept], position[kept]
+
+  def lay_out(series: np.ndarray, dtype) -> np.ndarray:
+    padded = np.zeros((len(counts), width), dtype)
+    padded[rows, columns] = series[kept]
+    return padded
+
+  origins = times[np.minimum(starts, max(len(times) - 1, 0))] if len(times) else starts
+  packets = Packets(
+    times=lay_out(times - np.repeat(origins, counts), np.float64),
+    lengths=lay_out(lengths, np.int32),
+    directions=lay_out(directions, np.int8),
+    counts=np.minimum(counts, width).astype(np.int32),
+  )
+  return packets, was_sorted
+
+
+def concatenate(batches: Sequence[Flows]) -> Flows:
+  """Joins batches of flows; classes and partitions are matched by name.
+
+  The packets are padded to the widest batch; names keep the order of first appearance.
+  """
+  class_names = tuple(dict.fromkeys(n for b in batches for n in b.class_names))
+  partition_names = tuple(dict.fromkeys(n for b in batches for n in b.partition_names))
+  width = max(batch.packets.times.shape[1] for batch in batches)
+
+  def widen(leaf: np.ndarray) -> np.ndarray:
+    if leaf.ndim == 1:
+      return leaf
+    return np.pad(leaf, ((0, 0), (0, width - leaf.shape[1])))
+
+  def aligned(batch: Flows) -> Flows:
+    new_class = [class_names.index(name) for name in batch.class_names]
+    new_partition = [partition_names.index(name) for name in batch.partition_names]
+    return batch.replace(
+      packets=jax.tree.map(widen, batch.packets),
+      # The appended −1 is what index −1, an unknown class, finds.
+      classes=np.array([*new_class, UNKNOWN], np.int32)[batch.classes],
+      partitions=np.array(new_partition, np.int32)[batch.partitions],
+      class_names=class_names,
+      partition_names=partition_names,
+    )
+
+  return jax.tree.map(
+    lambda *leaves: np.concatenate(leaves), *[aligned(batch) for batch in batches]
+  )
+
+
+def validate(flows: Flows, source: str = "flows") -> Flows:
+  """Returns the flows unchanged if they are sound.
+
+  Args:
+    flows: the flows.
+    source: where they come from, for the message.
+
+  Raises:
+    InputError: naming the source, the first flow at fault, its field, and the value.
+  """
+  num_flows = len(flows)
+  for name, leaf in _fields(flows):
+    if leaf.shape[0] != num_flows:
+      raise InputError(
+        f"{source}: field {name} has {leaf.shape[0]} rows for {num_flows} flows"
+      )
+  packets = flows.packets
+  width = packets.times.shape[1]
+  there = np.arange(width) < packets.counts[:, None]
+  later = there[:, 1:]
+
+  def check(field: str, wrong: np.ndarray, rule: str, values: np.ndarray) -> None:
+    if not wrong.any():
+      return
+    where = tuple(int(i) for i in np.argwhere(wrong)[0])
+    packet = f", packet {where[1] + 1}" if len(where) > 1 else ""
+    raise InputError(
+      f"{source}: flow '{flows.ids[where[0]]}' (row {where[0]}){packet}: "
+      f"{field} is {values[where]}, but {rule}"
+    )
+
+  counts = packets.counts
+  check("counts", (counts < 0) | (counts > width), f"must be 0 to {width}", counts)
+  times = packets.times
+  check("times", there & ~(times >= 0), "must be at least 0 s", times)
+  check("times", there & np.isinf(times), "must be finite", times)
+  check(
+    "times",
+    np.pad(later & (np.diff(times, axis=1) < 0), ((0, 0), (1, 0))),
+    "must not go backwards; sort the packets by time",
+    times,
+  )
+  check("lengths", there & (packets.lengths < 0), "must be at least 0", packets.lengths)
+  check(
+    "directions",
+    there & (np.abs(packets.directions) != 1),
+    "must be +1 or -1",
+    packets.directions,
+  )
+  check(
+    "num_packets",
+    flows.num_packets < counts,
+    "must be at least the number of packets in the series",
+    flows.num_packets,
+  )
+  durations = flows.durations
+  check("durations", ~(durations >= 0), "must be at least 0 s", durations)
+  check("durations", np.isinf(durations), "must be finite", durations)
+  check("num_bytes", flows.num_bytes < 0, "must be at least 0", flows.num_bytes)
+  for field, names in (
+    ("classes", flows.class_names),
+    ("partitions", flows.partition_names),
+  ):
+    values = getattr(flows, field)
+    lowest = UNKNOWN if field == "classes" else 0
+    check(
+      field,
+      (values < lowest) | (values >= len(names)),
+      f"must be {lowest} to {len(names) - 1}",
+      values,
+    )
+  return flows
+
+
+def _fields(flows: Flows) -> list[tuple[str, np.ndarray]]:
+  leaves, _ = jax.tree_util.tree_flatten_with_path(flows)
+  return [(jax.tree_util.keystr(path).lstrip("."), leaf) for path, leaf in leaves]

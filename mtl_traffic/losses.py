@@ -1,0 +1,48 @@
+"""The multi-task loss (section IV-D of the paper)."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+def masked_cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
+  """Cross entropy of each sample, `[B]`; 0, and without gradient, where there is none.
+
+  Args:
+    logits: `[B, C]`.
+    targets: `[B]` int; −1 = the sample has no target.
+  """
+  known = targets >= 0
+  losses = optax.softmax_cross_entropy_with_integer_labels(
+    logits, jnp.where(known, targets, 0)
+  )
+  return jnp.where(known, losses, 0)
+
+
+def multitask_loss(
+  logits: Mapping[str, jax.Array],
+  targets: Mapping[str, jax.Array],
+  weights: Mapping[str, jax.Array],
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+  """ℓ_B + ℓ_D + λ ℓ_T, the mean over a batch of the objective in section IV-D.
+
+  The paper keeps unlabelled flows out of the class task by zeroing what enters its
+  layer, which leaves that layer's bias to learn from them; here their loss is left out.
+  The mean is over the batch, not over its labelled flows: a flow's label weighs the
+  same in whatever batch it comes.
+
+  Args:
+    logits: per task `[B, classes]`.
+    targets: per task `[B]` int, −1 = none.
+    weights: per task its weight; λ for "class". A task without a weight has no loss.
+
+  Returns:
+    The loss, and each task's part before weighting.
+  """
+  parts = {
+    task: jnp.mean(masked_cross_entropy(logits[task], targets[task]))
+    for task in weights
+  }
+  return sum(weights[task] * parts[task] for task in weights), parts

@@ -1,0 +1,53 @@
+"""The paper's method: one trunk trained on bandwidth, duration and class at once."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from mtl_traffic import models, sweeps
+from mtl_traffic.draws import Draw
+from mtl_traffic.study import Study
+from mtl_traffic.training import Assignment
+
+
+def multitask(
+  study: Study,
+  draws: Draw,
+  lambdas: jax.Array,
+  queries: jax.Array,
+  on_epoch: Callable[[], None] = lambda: None,
+) -> dict[str, jax.Array]:
+  """Trains R multi-task networks on all training flows (section IV-D).
+
+  Bandwidth and duration are learnt from every training flow, the class from the
+  labelled ones, weighted by λ.
+
+  Args:
+    study: what the runs share.
+    draws: R draws.
+    lambdas: `[R]` weight of the class task.
+    queries: `[R, Q]` flows to answer for.
+    on_epoch: called whenever all runs have finished an epoch.
+
+  Returns:
+    Logits of "bandwidth", "duration" and "class", `[R, Q, classes]`.
+  """
+  num_runs, num_train = draws.train.shape
+  model = models.MultitaskCNN(models.heads_of(study.num_classes), study.dtype)
+  one = jnp.ones(num_runs)
+  params = sweeps.fit(
+    Assignment(
+      key=draws.key,
+      members=draws.train,
+      num_members=jnp.full(num_runs, num_train),
+      targets=draws.targets,
+      weights={"bandwidth": one, "duration": one, "class": lambdas},
+    ),
+    study.inputs,
+    model=model,
+    schedule=study.schedule,
+    steps_per_epoch=study.schedule.steps_per_epoch(num_train),
+    on_epoch=on_epoch,
+  )
+  return sweeps.predict(params, study.inputs, queries, model=model)

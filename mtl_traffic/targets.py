@@ -1,0 +1,67 @@
+"""Bandwidth and duration as classes (section IV-C and Table I of the paper).
+
+Class c of a task holds the values v with `dividers[c − 1] ≤ v < dividers[c]`. Table I
+leaves equality open; here a value on a divider belongs to the class above it.
+"""
+
+import jax
+import jax.numpy as jnp
+
+NO_TARGET = -1  # A flow without this target; it has no loss and no accuracy.
+
+
+def bandwidths(num_bytes: jax.Array, durations: jax.Array) -> jax.Array:
+  """Average bandwidth of whole flows in bytes/s, `[N]`; NaN where there is no duration.
+
+  Args:
+    num_bytes: `[N]` bytes.
+    durations: `[N]` s. A flow of 0 s (a single packet, say) has no bandwidth.
+  """
+  # As float32 first: without 64-bit types JAX would cut bytes beyond 2³¹ short.
+  num_bytes = jnp.asarray(num_bytes, jnp.float32)
+  durations = jnp.asarray(durations, jnp.float32)
+  lasting = durations > 0
+  return jnp.where(lasting, num_bytes / jnp.where(lasting, durations, 1), jnp.nan)
+
+
+def class_averages(
+  values: jax.Array, classes: jax.Array, num_classes: int
+) -> jax.Array:
+  """Mean value of each traffic class, `[num_classes]`.
+
+  Args:
+    values: `[N]`; NaN is left out.
+    classes: `[N]`, −1 is left out.
+    num_classes: how many classes there are (static).
+
+  Returns:
+    The averages; NaN for a class without a value.
+  """
+  counted = (classes >= 0) & ~jnp.isnan(values)
+  members = (classes[:, None] == jnp.arange(num_classes)) & counted[:, None]
+  return jnp.mean(jnp.where(members, values[:, None], 0), axis=0) / jnp.mean(
+    members, axis=0
+  )
+
+
+def midpoint_dividers(averages: jax.Array) -> jax.Array:
+  """Midpoints between the sorted class averages, section IV-C: `[C]` → `[C − 1]`.
+
+  A NaN average gives NaN as the last divider, which no value reaches.
+  """
+  ordered = jnp.sort(averages)
+  return (ordered[:-1] + ordered[1:]) / 2
+
+
+def divide(values: jax.Array, dividers: jax.Array) -> jax.Array:
+  """The class of each value by its dividers, Table I (counted from 0).
+
+  Args:
+    values: `[...]`.
+    dividers: `[D]`, ascending.
+
+  Returns:
+    `[...]` int32 in 0 … D; −1 where the value is NaN.
+  """
+  classes = jnp.sum(values[..., None] >= dividers, axis=-1, dtype=jnp.int32)
+  return jnp.where(jnp.isnan(values), NO_TARGET, classes)

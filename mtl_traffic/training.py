@@ -1,0 +1,184 @@
+"""Training one run: pure functions of arrays, to be mapped over many runs."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from mtl_traffic import losses
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+  """How a run is trained; static, as it decides what is compiled.
+
+  Attributes:
+    epochs: passes over the training flows.
+    batch_size: flows a step.
+    learning_rate: Adam's.
+    clip_norm: the largest norm of a step's gradient over all parameters.
+  """
+
+  epochs: int = 20
+  batch_size: int = 64
+  learning_rate: float = 1e-3
+  clip_norm: float = 1.0
+
+  def optimizer(self) -> optax.GradientTransformation:
+    return optax.chain(
+      optax.clip_by_global_norm(self.clip_norm), optax.adam(self.learning_rate)
+    )
+
+  def steps_per_epoch(self, num_flows: int) -> int:
+    return math.ceil(num_flows / self.batch_size)
+
+
+@struct.dataclass
+class Assignment:
+  """What one run learns, of N flows whose inputs all runs share.
+
+  Attributes:
+    key: random key of the run.
+    members: `[M]` int32, the flows to train on.
+    num_members: how many of those to use, from the first; may be traced.
+    targets: per task `[N]` int32, −1 = none.
+    weights: per task its weight in the loss.
+  """
+
+  key: jax.Array
+  members: jax.Array
+  num_members: jax.Array
+  targets: dict[str, jax.Array]
+  weights: dict[str, jax.Array]
+
+
+@struct.dataclass
+class TrainState:
+  """Parameters and the optimiser's state."""
+
+  params: Mapping
+  opt_state: optax.OptState
+
+
+def init_state(
+  key: jax.Array, input_shape: tuple[int, ...], *, model: nn.Module, schedule: Schedule
+) -> TrainState:
+  """A fresh model and optimiser for inputs of `input_shape`, `(k, 2)`.
+
+  Args:
+    key: the run's key; epochs fold their number, from 1 on, into the same key.
+    input_shape: of one flow's input.
+    model: the network.
+    schedule: names the optimiser.
+  """
+  init_key = jax.random.fold_in(key, 0)
+  params = model.init(init_key, jnp.zeros((1, *input_shape)))["params"]
+  return TrainState(params, schedule.optimizer().init(params))
+
+
+@functools.partial(jax.jit, static_argnames=("model", "schedule"))
+def train_step(
+  state: TrainState,
+  inputs: jax.Array,
+  targets: Mapping[str, jax.Array],
+  weights: Mapping[str, jax.Array],
+  *,
+  model: nn.Module,
+  schedule: Schedule,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+  """One step of the multi-task objective.
+
+  Args:
+    state: where training stands.
+    inputs: `[B, k, 2]`.
+    targets: per task `[B]` int, −1 = none.
+    weights: per task its weight, λ for "class".
+    model: gives logits per task.
+    schedule: names the optimiser.
+
+  Returns:
+    The new state, and each task's mean loss before weighting.
+  """
+
+  def loss(params):
+    logits = model.apply({"params": params}, inputs)
+    return losses.multitask_loss(logits, targets, weights)
+
+  gradient, parts = jax.grad(loss, has_aux=True)(state.params)
+  updates, opt_state = schedule.optimizer().update(
+    gradient, state.opt_state, state.params
+  )
+  return TrainState(optax.apply_updates(state.params, updates), opt_state), parts
+
+
+def shuffled_walk(
+  key: jax.Array, members: jax.Array, num_members: jax.Array, length: int
+) -> jax.Array:
+  """Walks through the first `num_members` members, shuffled anew each time round.
+
+  Args:
+    key: random key.
+    members: `[M]`.
+    num_members: how many of them to use; may be traced.
+    length: how far to walk.
+
+  Returns:
+    `[length]`: every member once before any comes twice.
+  """
+  steps = jnp.arange(length)
+  order = jnp.lexsort((jax.random.bits(key, (length,)), steps // num_members))
+  return members[(steps % num_members)[order]]
+
+
+def train_epochs(
+  state: TrainState,
+  epochs: jax.Array,
+  assignment: Assignment,
+  inputs: jax.Array,
+  *,
+  model: nn.Module,
+  schedule: Schedule,
+  steps_per_epoch: int,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+  """Trains through the given epochs in one `lax.scan`.
+
+  An epoch's batches follow from the run's key and the epoch's number alone, so it makes
+  no difference in how many calls the epochs are made.
+
+  Args:
+    state: where training stands.
+    epochs: `[E]` int32, numbers of the epochs, from 1 on.
+    assignment: what the run learns.
+    inputs: `[N, k, 2]`, all flows.
+    model: gives logits per task.
+    schedule: names batch size and optimiser.
+    steps_per_epoch: steps an epoch.
+
+  Returns:
+    The new state, and per task `[E]` the mean loss of each epoch.
+  """
+
+  def step(state: TrainState, batch: jax.Array):
+    targets = {task: assignment.targets[task][batch] for task in assignment.weights}
+    return train_step(
+      state, inputs[batch], targets, assignment.weights, model=model, schedule=schedule
+    )
+
+  def epoch(state: TrainState, number: jax.Array):
+    walk = shuffled_walk(
+      jax.random.fold_in(assignment.key, number),
+      assignment.members,
+      assignment.num_members,
+      steps_per_epoch * schedule.batch_size,
+    )
+    batches = walk.reshape(steps_per_epoch, schedule.batch_size)
+    state, parts = jax.lax.scan(step, state, batches)
+    return state, jax.tree.map(jnp.mean, parts)
+
+  return jax.lax.scan(epoch, state, epochs)

@@ -1,0 +1,49 @@
+"""Small flows that the tests share."""
+
+import numpy as np
+import pytest
+
+from mtl_traffic import flows as flows_lib
+from mtl_traffic.flows import Flows
+
+
+def make_flows(num_flows: int = 90, seed: int = 0, num_packets: int = 14) -> Flows:
+  """Flows of three classes that differ in lengths, durations and bandwidths."""
+  rng = np.random.default_rng(seed)
+  classes = np.arange(num_flows, dtype=np.int32) % 3
+  counts = rng.integers(8, num_packets + 1, num_flows)
+  total = int(counts.sum())
+  of_packet = np.repeat(classes, counts)
+  times = rng.exponential(0.02 * 3.0**of_packet, total)
+  times = np.concatenate(
+    [np.cumsum(t) for t in np.split(times, np.cumsum(counts)[:-1])]
+  )
+  packets, _ = flows_lib.pad_packets(
+    times,
+    rng.integers(60, 300, total) + 400 * of_packet,
+    rng.choice([-1, 1], total),
+    counts,
+    num_packets,
+  )
+  durations = packets.times.max(axis=1) * rng.uniform(1, 2, num_flows)
+  return Flows(
+    packets=packets,
+    num_packets=counts + rng.integers(0, 50, num_flows),
+    durations=durations,
+    num_bytes=(packets.lengths.sum(axis=1) * rng.uniform(1, 3, num_flows)).astype(int),
+    classes=classes,
+    partitions=np.zeros(num_flows, np.int32),
+    ids=np.array([f"flow-{i}" for i in range(num_flows)]),
+    class_names=("a", "b", "c"),
+    partition_names=("training",),
+  )
+
+
+@pytest.fixture
+def flows() -> Flows:
+  return make_flows()
+
+
+@pytest.fixture(scope="session")
+def flow_maker():
+  return make_flows

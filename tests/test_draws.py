@@ -1,0 +1,80 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mtl_traffic import draws, targets
+
+SIZES = {"test_per_class": 5, "validation_per_class": 4}
+
+
+@pytest.fixture
+def table(flows):
+  return draws.flow_table(flows, np.arange(len(flows)) < 81)
+
+
+def test_parts_are_disjoint_and_labelled_flows_come_first(flows, table):
+  drawn = draws.draw(table, 0, 6, **SIZES)
+  assert drawn.train.shape == (81 - 27,)
+  everything = np.concatenate([drawn.train, drawn.validation, drawn.test])
+  np.testing.assert_array_equal(np.sort(everything), np.arange(81))
+  assert int(drawn.num_labelled) == 18
+  label = np.asarray(drawn.targets["class"])
+  first = np.asarray(drawn.train[:18])
+  np.testing.assert_array_equal(label[first], flows.classes[first])
+  assert (np.delete(label, first) == -1).all()
+
+
+def test_dividers_come_from_the_labelled_flows_alone(flows, table):
+  drawn = draws.draw(table, 0, 6, **SIZES)
+  labelled = np.asarray(drawn.train[:18])
+  bandwidths = flows.num_bytes / flows.durations
+  for task, values in (("duration", flows.durations), ("bandwidth", bandwidths)):
+    averages = sorted(
+      values[labelled][flows.classes[labelled] == c].mean() for c in range(3)
+    )
+    midpoints = [(averages[0] + averages[1]) / 2, (averages[1] + averages[2]) / 2]
+    np.testing.assert_allclose(drawn.dividers[task], midpoints, rtol=1e-5)
+    np.testing.assert_array_equal(
+      drawn.targets[task], np.digitize(values, np.asarray(drawn.dividers[task]))
+    )
+
+
+def test_given_dividers_replace_drawn_ones_task_by_task(table):
+  own = jnp.array([0.1, 0.2, 0.5, 2.0])
+  drawn = draws.draw(table, 0, 6, dividers={"duration": own}, **SIZES)
+  default = draws.draw(table, 0, 6, **SIZES)
+  np.testing.assert_array_equal(
+    drawn.targets["duration"], targets.divide(table.durations, own)
+  )
+  np.testing.assert_array_equal(
+    drawn.targets["bandwidth"], default.targets["bandwidth"]
+  )
+
+
+def test_a_seeds_draw_does_not_depend_on_the_other_runs(table):
+  def same(left, right):
+    left = left.replace(key=jax.random.key_data(left.key))
+    right = right.replace(key=jax.random.key_data(right.key))
+    jax.tree.map(np.testing.assert_array_equal, left, right)
+
+  many = draws.draw_many(table, jnp.arange(7), jnp.full(7, 4), **SIZES)
+  few = draws.draw_many(table, jnp.array([5]), jnp.array([4]), **SIZES)
+  same(jax.tree.map(lambda leaf: leaf[5], many), jax.tree.map(lambda x: x[0], few))
+  same(draws.draw(table, 5, 4, **SIZES), jax.tree.map(lambda leaf: leaf[0], few))
+
+
+def test_budgets_of_a_seed_share_their_split_and_differ_between_seeds(table):
+  drawn = draws.draw_many(table, jnp.array([0, 0, 1]), jnp.array([2, 9, 9]), **SIZES)
+  np.testing.assert_array_equal(drawn.test[0], drawn.test[1])
+  assert (np.asarray(drawn.test[0]) != np.asarray(drawn.test[2])).any()
+
+
+def test_flows_without_duration_have_no_bandwidth_target(flows):
+  durations = flows.durations.copy()
+  durations[3] = 0
+  table = draws.flow_table(flows.replace(durations=durations), np.ones(90, bool))
+  drawn = draws.draw(table, 0, draws.ALL_LABELS, **SIZES)
+  assert drawn.targets["bandwidth"][3] == targets.NO_TARGET
+  assert drawn.targets["duration"][3] == 0
+  assert np.isfinite(drawn.dividers["bandwidth"]).all()

@@ -1,0 +1,51 @@
+import jax
+import numpy as np
+import pytest
+
+from mtl_traffic import encoding
+from mtl_traffic.flows import Packets
+
+PACKETS = Packets(
+  times=np.array([[0.0, 0.25, 3.0, 0.0], [0.0, 0.0, 0.0, 0.0]]),
+  lengths=np.array([[717, 1500, 1434, 0], [100, 0, 0, 0]]),
+  directions=np.array([[1, -1, -1, 0], [1, 0, 0, 0]], np.int8),
+  counts=np.array([3, 1]),
+)
+
+
+def test_encoding_by_hand():
+  inputs = encoding.encode(PACKETS, k=5)
+  assert inputs.shape == (2, 5, 2)
+  assert inputs.dtype == np.float32
+  # 2.75 s and 1500 bytes are clipped; the fifth place has no packet.
+  expected_iat = [[0, 0.25, 1, 0, 0], [0, 0, 0, 0, 0]]
+  expected_length = [[0.5, -1, -1, 0, 0], [100 / 1434, 0, 0, 0, 0]]
+  np.testing.assert_allclose(inputs[..., 0], expected_iat)
+  np.testing.assert_allclose(inputs[..., 1], expected_length, rtol=1e-6)
+
+
+def test_authors_range_of_inter_arrival_times_leaves_padding_zero():
+  inputs = encoding.encode(PACKETS, k=4, iat_range=(-1.0, 1.0))
+  np.testing.assert_allclose(inputs[..., 0], [[-1, -0.5, 1, 0], [-1, 0, 0, 0]])
+
+
+def test_only_the_first_k_packets_count():
+  changed = PACKETS.replace(lengths=PACKETS.lengths + 7 * (np.arange(4) > 1))
+  np.testing.assert_array_equal(
+    encoding.encode(PACKETS, k=2), encoding.encode(changed, k=2)
+  )
+
+
+def test_encode_is_jittable(flows):
+  jitted = jax.jit(encoding.encode, static_argnames=("k", "iat_range"))
+  np.testing.assert_allclose(
+    jitted(flows.packets, k=12), encoding.encode(flows.packets, k=12), atol=1e-6
+  )
+
+
+@pytest.mark.parametrize("k", [1, 14, 40])
+def test_encoding_is_bounded_and_finite(flows, k):
+  inputs = np.asarray(encoding.encode(flows.packets, k))
+  assert inputs.shape == (90, k, 2)
+  assert np.isfinite(inputs).all()
+  assert np.abs(inputs).max() <= 1

@@ -1,0 +1,27 @@
+import numpy as np
+from scipy import stats
+
+from mtl_traffic import evaluation
+
+
+def test_accuracy_counts_only_samples_with_a_target():
+  scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]])
+  assert evaluation.accuracy(scores, np.array([0, 0, -1, 1])) == 2 / 3
+  assert evaluation.accuracy(scores, np.full(4, -1)) is None
+
+
+def test_interval_equals_scipys():
+  values = np.array([0.91, 0.95, 0.90, 0.97])
+  estimate = evaluation.mean_with_interval(values)
+  low, high = stats.t.interval(0.95, 3, values.mean(), stats.sem(values))
+  np.testing.assert_allclose(
+    [estimate.mean - estimate.half_width, estimate.mean + estimate.half_width],
+    [low, high],
+  )
+
+
+def test_one_seed_has_no_interval_and_none_has_no_mean():
+  one = evaluation.mean_with_interval(np.array([0.5]))
+  assert one.mean == 0.5
+  assert np.isnan(one.half_width)
+  assert np.isnan(evaluation.mean_with_interval(np.array([])).mean)

@@ -1,0 +1,113 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mtl_traffic import draws, encoding, models, sweeps, training
+from mtl_traffic.training import Assignment, Schedule
+
+MODEL = models.MultitaskCNN((("bandwidth", 3), ("duration", 3), ("class", 3)))
+SCHEDULE = Schedule(epochs=2, batch_size=16)
+STEPS = 3
+
+
+@pytest.fixture
+def inputs(flows):
+  return encoding.encode(flows.packets, k=8)
+
+
+@pytest.fixture
+def assign(flows):
+  table = draws.flow_table(flows, np.ones(len(flows), bool))
+
+  def assign(seeds, labels, lambdas) -> Assignment:
+    drawn = draws.draw_many(
+      table,
+      jnp.array(seeds),
+      jnp.array(labels),
+      test_per_class=5,
+      validation_per_class=5,
+    )
+    one = jnp.ones(len(seeds))
+    return Assignment(
+      key=drawn.key,
+      members=drawn.train,
+      num_members=jnp.full(len(seeds), drawn.train.shape[1]),
+      targets=drawn.targets,
+      weights={"bandwidth": one, "duration": one, "class": jnp.array(lambdas)},
+    )
+
+  return assign
+
+
+def _fit(assignments, inputs, **arguments):
+  return sweeps.fit(
+    assignments,
+    inputs,
+    model=MODEL,
+    schedule=SCHEDULE,
+    steps_per_epoch=STEPS,
+    **arguments,
+  )
+
+
+def _assert_close(left, right, atol):
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=atol), left, right)
+
+
+def _run(tree, index):
+  return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def test_a_sweep_over_seeds_budgets_and_lambdas_compiles_once(assign, inputs):
+  before = sweeps._train_epochs._cache_size()
+  _fit(assign([0, 1], [2, 4], [1.0, 1.0]), inputs)
+  after = sweeps._train_epochs._cache_size()
+  _fit(assign([7, 8], [9, draws.ALL_LABELS], [0.1, 1000.0]), inputs)
+  assert sweeps._train_epochs._cache_size() == after
+  assert after == before + 1
+
+
+@pytest.mark.parametrize("together", [1, 2, 3])
+def test_mapped_runs_equal_runs_in_a_loop(assign, inputs, together):
+  assignments = assign([3, 4, 5], [2, 4, 6], [1.0, 10.0, 0.0])
+  params = _fit(assignments, inputs, together=together)
+  for index in range(3):
+    one = _run(assignments, index)
+    state = training.init_state(
+      one.key, inputs.shape[1:], model=MODEL, schedule=SCHEDULE
+    )
+    state, _ = training.train_epochs(
+      state,
+      jnp.arange(1, SCHEDULE.epochs + 1),
+      one,
+      inputs,
+      model=MODEL,
+      schedule=SCHEDULE,
+      steps_per_epoch=STEPS,
+    )
+    _assert_close(_run(params, index), state.params, atol=1e-5)
+
+
+def test_one_after_the_other_a_run_is_the_same_bit_by_bit_in_any_company(
+  assign, inputs
+):
+  alone = _fit(assign([4], [5], [1.0]), inputs, together=1)
+  among = _fit(assign([1, 4, 9], [2, 5, 7], [9.0, 1.0, 3.0]), inputs, together=1)
+  _assert_close(_run(alone, 0), _run(among, 1), atol=0)
+
+
+def test_progress_is_told_once_an_epoch(assign, inputs):
+  calls = []
+  _fit(assign([0], [3], [1.0]), inputs, on_epoch=lambda: calls.append(1))
+  assert len(calls) == SCHEDULE.epochs
+
+
+@pytest.mark.parametrize("together", [1, 2])
+def test_predictions_are_the_models_for_the_flows_asked_about(assign, inputs, together):
+  params = _fit(assign([0, 1], [3, 3], [1.0, 1.0]), inputs)
+  queries = jnp.array([[5, 6, 7], [80, 0, 5]])
+  logits = sweeps.predict(params, inputs, queries, model=MODEL, together=together)
+  for index in range(2):
+    expected = MODEL.apply({"params": _run(params, index)}, inputs[queries[index]])
+    _assert_close(_run(logits, index), expected, atol=1e-5)

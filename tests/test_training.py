@@ -1,0 +1,136 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from mtl_traffic import losses, models, training
+from mtl_traffic.training import Schedule
+
+K, N = 8, 40
+HEADS = (("bandwidth", 3), ("class", 2))
+MODEL = models.MultitaskCNN(HEADS)
+SCHEDULE = Schedule(epochs=3, batch_size=16)
+STATIC = {"model": MODEL, "schedule": SCHEDULE}
+INPUTS = jax.random.normal(jax.random.key(1), (N, K, 2))
+TARGETS = {
+  "bandwidth": jax.random.randint(jax.random.key(2), (N,), 0, 3),
+  "class": jnp.where(jnp.arange(N) < 6, jnp.arange(N) % 2, -1),
+}
+
+
+@pytest.fixture
+def state():
+  return training.init_state(jax.random.key(0), (K, 2), **STATIC)
+
+
+def _weights(lambda_: float = 1.0):
+  return {"bandwidth": jnp.array(1.0), "class": jnp.array(lambda_)}
+
+
+def _assignment(lambda_: float = 1.0):
+  return training.Assignment(
+    key=jax.random.key(5),
+    members=jnp.arange(N),
+    num_members=jnp.array(N),
+    targets=TARGETS,
+    weights=_weights(lambda_),
+  )
+
+
+def _assert_equal(left, right, **tolerance):
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, **(tolerance or {"rtol": 0})),
+    left,
+    right,
+  )
+
+
+def test_step_is_adam_on_the_clipped_gradient_of_the_objective(state):
+  def objective(params):
+    logits = MODEL.apply({"params": params}, INPUTS)
+    return losses.multitask_loss(logits, TARGETS, _weights(3.0))[0]
+
+  gradient = jax.grad(objective)(state.params)
+  norm = optax.tree.norm(gradient)
+  schedule = Schedule(clip_norm=float(norm) / 2)
+  # Adam's first step is the learning rate times g / (|g| + ε), whatever its scale.
+  expected = jax.tree.map(
+    lambda p, g: p - 1e-3 * (g / 2) / (jnp.abs(g / 2) + 1e-8), state.params, gradient
+  )
+  after, _ = training.train_step(
+    state, INPUTS, TARGETS, _weights(3.0), model=MODEL, schedule=schedule
+  )
+  _assert_equal(after.params, expected, atol=2e-5)
+
+
+def test_no_gradient_reaches_the_class_head_from_unlabelled_flows(state):
+  unlabelled = {**TARGETS, "class": jnp.full(N, -1)}
+  after, parts = training.train_step(
+    state, INPUTS, unlabelled, _weights(100.0), **STATIC
+  )
+  _assert_equal(after.params["class_head"], state.params["class_head"])
+  assert parts["class"] == 0
+  assert float(jnp.abs(after.params["bandwidth_head"]["bias"]).max()) > 0
+
+
+def test_lambda_zero_leaves_the_class_head_at_its_initial_values(state):
+  after, _ = training.train_epochs(
+    state, jnp.arange(1, 4), _assignment(0.0), INPUTS, steps_per_epoch=3, **STATIC
+  )
+  _assert_equal(after.params["class_head"], state.params["class_head"])
+  with pytest.raises(AssertionError):
+    _assert_equal(after.params["trunk"], state.params["trunk"])
+
+
+def test_lambda_zero_trains_the_trunk_as_if_there_were_no_class_task(state):
+  arguments = {"steps_per_epoch": 2, **STATIC}
+  epochs = jnp.array([1])
+  with_zero, _ = training.train_epochs(
+    state, epochs, _assignment(0.0), INPUTS, **arguments
+  )
+  alone = _assignment().replace(weights={"bandwidth": jnp.array(1.0)})
+  without, _ = training.train_epochs(state, epochs, alone, INPUTS, **arguments)
+  _assert_equal(with_zero.params["trunk"], without.params["trunk"], atol=1e-6)
+
+
+def test_epochs_make_no_difference_in_how_many_calls_they_are_made(state):
+  arguments = {"steps_per_epoch": 3, **STATIC}
+  at_once, _ = training.train_epochs(
+    state, jnp.arange(1, 4), _assignment(), INPUTS, **arguments
+  )
+  one_by_one = state
+  for number in (1, 2, 3):
+    one_by_one, _ = training.train_epochs(
+      one_by_one, jnp.array([number]), _assignment(), INPUTS, **arguments
+    )
+  _assert_equal(at_once.params, one_by_one.params, atol=1e-6)
+
+
+def test_training_fits_what_can_be_fitted(state):
+  _, parts = training.train_epochs(
+    state, jnp.arange(1, 61), _assignment(10.0), INPUTS, steps_per_epoch=3, **STATIC
+  )
+  assert parts["bandwidth"].shape == (60,)
+  assert parts["bandwidth"][-1] < 0.1 * parts["bandwidth"][0]
+  assert parts["class"][-1] < 0.1 * parts["class"][0]
+
+
+def test_walk_takes_every_member_once_a_round_in_changing_order():
+  members = jnp.array([7, 3, 9, 5, 0, 0, 0])
+  walk = np.asarray(
+    training.shuffled_walk(jax.random.key(0), members, jnp.array(4), 2000)
+  )
+  rounds = walk.reshape(500, 4)
+  np.testing.assert_array_equal(np.sort(rounds, axis=1), [[3, 5, 7, 9]] * 500)
+  assert len({tuple(order) for order in rounds}) == 24  # All orders of four.
+
+
+def test_walk_may_end_within_a_round():
+  walk = training.shuffled_walk(jax.random.key(0), jnp.arange(10), jnp.array(10), 7)
+  assert len(set(walk.tolist())) == 7
+
+
+def test_steps_of_an_epoch_cover_all_flows():
+  assert Schedule(batch_size=64).steps_per_epoch(64) == 1
+  assert Schedule(batch_size=64).steps_per_epoch(65) == 2
