@@ -290,6 +290,10 @@ def _long_enough(flows: Flows, min_packets: int) -> Flows:
   kept = flows.num_packets >= min_packets
   if not kept.all():
     logging.info("left out %d flows of under %d packets", (~kept).sum(), min_packets)
+  if not kept.any():
+    raise InputError(
+      f"config.min_packets: no flows are left; none has {min_packets} packets"
+    )
   return flows[kept]
 
 

@@ -21,7 +21,7 @@ _VERSIONED = ("jax", "flax", "optax", "numpy")
 
 
 class WorkDir:
-  """A directory opened for one experiment; see `open`."""
+  """A directory that one process at a time writes the rows of one experiment to."""
 
   def __init__(self, path: str | os.PathLike, meaning: dict, extent: dict):
     """Opens or makes the directory.
@@ -57,6 +57,10 @@ class WorkDir:
     config = {"meaning": meaning, "extent": extent, "versions": versions}
     self.write_text("config.json", json.dumps(config, indent=2) + "\n")
 
+  def close(self) -> None:
+    """Lets others use the directory."""
+    self._lock.close()
+
   def _read_config(self) -> dict | None:
     path = self.path / "config.json"
     if not path.exists():
@@ -66,11 +70,12 @@ class WorkDir:
         )
       return None
     try:
-      return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-      raise InputError(
-        f"{path}: unreadable ({error}); give another --workdir"
-      ) from None
+      config = json.loads(path.read_text())
+      if isinstance(config, dict):
+        return config
+    except (OSError, ValueError):
+      pass
+    raise InputError(f"{path}: unreadable; give another --workdir")
 
   def rows(self) -> list[dict]:
     """The rows so far, without a last line that was cut short."""
@@ -83,11 +88,14 @@ class WorkDir:
     rows = []
     for number, line in enumerate(lines, start=1):
       try:
-        rows.append(json.loads(line))
+        row = json.loads(line)
       except ValueError:
+        row = None
+      if not isinstance(row, dict):
         raise InputError(
-          f"{path}, line {number}: not JSON; remove the line to run it again"
-        ) from None
+          f"{path}, line {number}: not a row; remove the line to run it again"
+        )
+      rows.append(row)
     return rows
 
   def keep(self, rows: list[dict]) -> None:
