@@ -40,4 +40,17 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
 
   # JAX reports every backend that it does not find.
   logging.getLogger("jax").setLevel(logging.WARNING)
-  app.run(guarded)
+  app.run(guarded, flags_parser=_parse_flags)
+
+
+def _parse_flags(argv: Sequence[str]) -> Sequence[str]:
+  try:
+    rest = flags.FLAGS(argv)
+    if "config" in flags.FLAGS:
+      flags.FLAGS.config.keys()  # A file that did not load says so when it is used.
+    return rest
+  except AttributeError as error:  # What a ConfigDict says of an unknown field.
+    problem = f"the config has no setting {error}"
+  except (flags.Error, OSError, ImportError) as error:
+    problem = " ".join(str(error).split())
+  sys.exit(f"error: {problem}; --helpshort lists the options")
