@@ -14,7 +14,14 @@ from mtl_traffic.flows import Flows
 _DATASET = flags.DEFINE_string(
   "dataset",
   None,
-  "'simulated', or the path of a Parquet file of flows. The config's by default.",
+  f"'simulated', {', '.join(data.BUILDERS)}, or the path of a Parquet file of flows. "
+  "The config's by default.",
+)
+_DATA_DIR = flags.DEFINE_string(
+  "data_dir", None, "Where TFDS keeps prepared datasets; its own default if not given."
+)
+_MANUAL_DIR = flags.DEFINE_string(
+  "manual_dir", None, "Where the files of a dataset lie, if they are not to be fetched."
 )
 
 
@@ -22,7 +29,9 @@ def load_flows(default: str, max_packets: int | None = None) -> tuple[str, Flows
   """The dataset that the flags name, or else `default`: its name and its flows."""
   dataset = _DATASET.value or default
   # A file goes by its name: where it lies says nothing about what the results mean.
-  return pathlib.Path(dataset).stem, data.load(dataset, max_packets)
+  return pathlib.Path(dataset).stem, data.load(
+    dataset, max_packets, data_dir=_DATA_DIR.value, manual_dir=_MANUAL_DIR.value
+  )
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:

@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> None:
   del argv
   config = _CONFIG.value
   runs.check(config)
-  dataset, flows = cli.load_flows(config.dataset, max_packets=config.k)
+  dataset, flows = cli.load_flows(config.dataset)
   sweep = runs.Sweep(config, dataset, flows, _WORKDIR.value)
   rows = sweep.finish(sweep.runs())
 

@@ -153,7 +153,11 @@ class Sweep:
     ) as progress:
       for chunk, size in _chunks(left, self.config.runs_at_once):
         progress.set_description(chunk[0].method, refresh=False)
+        before = progress.n
         self.workdir.append(self._train_and_test(chunk, size, progress))
+        # Not every method tells its epochs, and their fractions do not sum to one.
+        progress.n = round(before + len(chunk))
+        progress.refresh()
     return self.workdir.rows()
 
   def _finished(self) -> set[Run]:
@@ -226,7 +230,7 @@ class Sweep:
       drawn,
       jnp.array([run.lambda_ for run in padded], jnp.float32),
       jnp.concatenate(parts, axis=1),
-      lambda: progress.update(len(runs) / study.schedule.epochs),
+      lambda: progress.update(len(runs) / study.schedule.epochs * (1 - 1e-9)),
     )
     scores = jax.tree.map(np.asarray, scores)
     targets = {

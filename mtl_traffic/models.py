@@ -1,5 +1,6 @@
 """The convolutional network of the paper: Table II, with a head for each task."""
 
+import functools
 from collections.abc import Mapping
 
 import flax.linen as nn
@@ -9,7 +10,6 @@ import jax.numpy as jnp
 from mtl_traffic.errors import InputError
 
 FILTERS = (32, 64, 128)  # Of the convolutions before each pooling, Table II.
-_KERNEL_SIZE = 3
 _NEURONS = (256, 256)
 
 # Convolutions before each pooling, by the least k that they are used for. Without
@@ -24,7 +24,7 @@ _CONVOLUTIONS = (
 )
 
 # As Keras, which the authors used, initialises its layers.
-_kernel_init = nn.initializers.glorot_uniform()
+keras_kernel_init = nn.initializers.glorot_uniform()
 
 
 def convolutions_per_block(k: int) -> tuple[int, ...]:
@@ -40,7 +40,7 @@ def convolutions_per_block(k: int) -> tuple[int, ...]:
 
 
 class Convolution(nn.Module):
-  """A 1-d convolution without padding, `[B, L, C]` → `[B, L − 2, features]`.
+  """A 1-d convolution without padding, `[B, L, C]` → `[B, L − size + 1, features]`.
 
   The same as `flax.linen.Conv` with padding "VALID", written as one matrix product of
   unfolded windows: mapped over weights it becomes a batched matrix product, where a
@@ -48,32 +48,34 @@ class Convolution(nn.Module):
   """
 
   features: int
+  kernel_size: int = 3
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     batch, length, channels = x.shape
-    shape = (_KERNEL_SIZE, channels, self.features)
-    kernel = self.param("kernel", _kernel_init, shape)
+    shape = (self.kernel_size, channels, self.features)
+    kernel = self.param("kernel", keras_kernel_init, shape)
     bias = self.param("bias", nn.initializers.zeros, (self.features,))
     x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-    windows = length - _KERNEL_SIZE + 1
+    windows = length - self.kernel_size + 1
     unfolded = jnp.concatenate(
-      [x[:, i : i + windows] for i in range(_KERNEL_SIZE)], axis=-1
+      [x[:, i : i + windows] for i in range(self.kernel_size)], axis=-1
     )
-    flat = unfolded.reshape(batch * windows, _KERNEL_SIZE * channels)
+    flat = unfolded.reshape(batch * windows, self.kernel_size * channels)
     product = flat @ kernel.reshape(-1, self.features) + bias
     return product.reshape(batch, windows, self.features)
 
 
-def max_pool(x: jax.Array) -> jax.Array:
-  """Maximum over neighbouring pairs, `[B, L, C]` → `[B, L // 2, C]`.
+def max_pool(x: jax.Array, size: int = 2) -> jax.Array:
+  """Maximum over windows of `size` places, two places apart, `[B, L, C]`.
 
-  An odd last place is dropped. The maximum of two strided views is faster than a
-  reduction, in values and in gradients.
+  A last place that fills no window is dropped. The maximum of strided views is faster
+  than a reduction, in values and in gradients.
   """
-  length = x.shape[1] // 2 * 2
-  return jnp.maximum(x[:, 0:length:2], x[:, 1:length:2])
+  length = (x.shape[1] - size) // 2 + 1
+  views = [x[:, i : i + 2 * length - 1 : 2] for i in range(size)]
+  return functools.reduce(jnp.maximum, views)
 
 
 class Trunk(nn.Module):
@@ -91,7 +93,7 @@ class Trunk(nn.Module):
       x = max_pool(x)
     x = x.reshape(x.shape[0], -1)
     for neurons in _NEURONS:
-      x = nn.relu(nn.Dense(neurons, dtype=self.dtype, kernel_init=_kernel_init)(x))
+      x = nn.relu(nn.Dense(neurons, dtype=self.dtype, kernel_init=keras_kernel_init)(x))
     return x
 
 
@@ -108,15 +110,20 @@ class MultitaskCNN(nn.Module):
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> dict[str, jax.Array]:
+  def __call__(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
     """Logits of each task, `[B, classes]`, for inputs `[B, k, 2]`."""
-    features = Trunk(dtype=self.dtype, name="trunk")(x)
-    return {
-      task: nn.Dense(
-        classes, dtype=self.dtype, kernel_init=_kernel_init, name=f"{task}_head"
-      )(features).astype(jnp.float32)
-      for task, classes in self.heads
-    }
+    del train  # The network does the same in training.
+    return heads(self, Trunk(dtype=self.dtype, name="trunk")(x))
+
+
+def heads(network: nn.Module, features: jax.Array) -> dict[str, jax.Array]:
+  """A linear layer on the features for each of `network.heads`, within its call."""
+  return {
+    task: nn.Dense(
+      classes, dtype=network.dtype, kernel_init=keras_kernel_init, name=f"{task}_head"
+    )(features).astype(jnp.float32)
+    for task, classes in network.heads
+  }
 
 
 def heads_of(num_classes: Mapping[str, int]) -> tuple[tuple[str, int], ...]:

@@ -46,6 +46,7 @@ def fit(
   schedule: Schedule,
   steps_per_epoch: int,
   together: int | None = None,
+  start: Mapping | None = None,
   on_epoch: Callable[[], None] = lambda: None,
 ) -> Mapping:
   """Trains R runs.
@@ -57,10 +58,12 @@ def fit(
     schedule: epochs, batch size, optimiser.
     steps_per_epoch: steps an epoch.
     together: how many runs to vmap; by default what suits the device.
+    start: parts of the network that start from these parameters, R as leading axis,
+      instead of from random ones: `{"trunk": ...}`, say.
     on_epoch: called whenever all runs have finished an epoch.
 
   Returns:
-    The trained parameters, R as leading axis.
+    The trained variables, R as leading axis.
   """
   num_runs = len(assignments.num_members)
   static = {
@@ -69,6 +72,8 @@ def fit(
     "together": together or runs_together(num_runs),
   }
   states = _init(assignments.key, input_shape=inputs.shape[1:], **static)
+  if start:
+    states = states.replace(params={**states.params, **jax.tree.map(jnp.copy, start)})
   for number in range(1, schedule.epochs + 1):
     states, _ = _train_epochs(
       states,
@@ -80,11 +85,11 @@ def fit(
     )
     jax.block_until_ready(states)
     on_epoch()
-  return states.params
+  return states.variables
 
 
 def predict(
-  params: Mapping,
+  variables: Mapping,
   inputs: jax.Array,
   queries: jax.Array,
   *,
@@ -94,7 +99,7 @@ def predict(
   """Logits of R trained runs.
 
   Args:
-    params: R as leading axis.
+    variables: R as leading axis.
     inputs: `[N, k, 2]`, all flows.
     queries: `[R, Q]`, the flows that each run answers for.
     model: gives logits per task.
@@ -104,7 +109,7 @@ def predict(
     Per task `[R, Q, classes]`.
   """
   together = together or runs_together(len(queries))
-  return _predict(params, queries, inputs, model=model, together=together)
+  return _predict(variables, queries, inputs, model=model, together=together)
 
 
 @functools.partial(
@@ -140,14 +145,14 @@ def _train_epochs(
 
 
 @functools.partial(jax.jit, static_argnames=("model", "together"))
-def _predict(params, queries, inputs, *, model, together):
-  def run(params, queries):
+def _predict(variables, queries, inputs, *, model, together):
+  def run(variables, queries):
     return jax.lax.map(
       lambda query: jax.tree.map(
-        lambda logits: logits[0], model.apply({"params": params}, inputs[query][None])
+        lambda logits: logits[0], model.apply(variables, inputs[query][None])
       ),
       queries,
       batch_size=_QUERIES_AT_ONCE,
     )
 
-  return over_runs(run, together)(params, queries)
+  return over_runs(run, together)(variables, queries)

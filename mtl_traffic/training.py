@@ -23,16 +23,26 @@ class Schedule:
     batch_size: flows a step.
     learning_rate: Adam's.
     clip_norm: the largest norm of a step's gradient over all parameters.
+    frozen: the parts of the network ("trunk", say) that keep their parameters.
   """
 
   epochs: int = 20
   batch_size: int = 64
   learning_rate: float = 1e-3
   clip_norm: float = 1.0
+  frozen: tuple[str, ...] = ()
 
   def optimizer(self) -> optax.GradientTransformation:
-    return optax.chain(
+    adam = optax.chain(
       optax.clip_by_global_norm(self.clip_norm), optax.adam(self.learning_rate)
+    )
+    if not self.frozen:
+      return adam
+    return optax.partition(
+      {"trained": adam, "frozen": optax.set_to_zero()},
+      lambda params: {
+        part: "frozen" if part in self.frozen else "trained" for part in params
+      },
     )
 
   def steps_per_epoch(self, num_flows: int) -> int:
@@ -60,10 +70,22 @@ class Assignment:
 
 @struct.dataclass
 class TrainState:
-  """Parameters and the optimiser's state."""
+  """Where training stands.
+
+  Attributes:
+    params: what is trained.
+    batch_stats: running statistics of normalisation layers; empty without such.
+    opt_state: the optimiser's.
+  """
 
   params: Mapping
+  batch_stats: Mapping
   opt_state: optax.OptState
+
+  @property
+  def variables(self) -> dict[str, Mapping]:
+    """What `model.apply` takes."""
+    return {"params": self.params, "batch_stats": self.batch_stats}
 
 
 def init_state(
@@ -78,8 +100,13 @@ def init_state(
     schedule: names the optimiser.
   """
   init_key = jax.random.fold_in(key, 0)
-  params = model.init(init_key, jnp.zeros((1, *input_shape)))["params"]
-  return TrainState(params, schedule.optimizer().init(params))
+  variables = model.init(init_key, jnp.zeros((1, *input_shape)))
+  params = variables["params"]
+  return TrainState(
+    params=params,
+    batch_stats=variables.get("batch_stats", {}),
+    opt_state=schedule.optimizer().init(params),
+  )
 
 
 @functools.partial(jax.jit, static_argnames=("model", "schedule"))
@@ -99,7 +126,7 @@ def train_step(
     inputs: `[B, k, 2]`.
     targets: per task `[B]` int, −1 = none.
     weights: per task its weight, λ for "class".
-    model: gives logits per task.
+    model: called as `model(inputs, train=True)`, gives logits per task.
     schedule: names the optimiser.
 
   Returns:
@@ -107,14 +134,21 @@ def train_step(
   """
 
   def loss(params):
-    logits = model.apply({"params": params}, inputs)
-    return losses.multitask_loss(logits, targets, weights)
+    logits, changed = model.apply(
+      {"params": params, "batch_stats": state.batch_stats},
+      inputs,
+      train=True,
+      mutable=["batch_stats"],
+    )
+    value, parts = losses.multitask_loss(logits, targets, weights)
+    return value, (parts, changed.get("batch_stats", {}))
 
-  gradient, parts = jax.grad(loss, has_aux=True)(state.params)
+  gradient, (parts, batch_stats) = jax.grad(loss, has_aux=True)(state.params)
   updates, opt_state = schedule.optimizer().update(
     gradient, state.opt_state, state.params
   )
-  return TrainState(optax.apply_updates(state.params, updates), opt_state), parts
+  params = optax.apply_updates(state.params, updates)
+  return TrainState(params, batch_stats, opt_state), parts
 
 
 def shuffled_walk(

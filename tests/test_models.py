@@ -34,9 +34,12 @@ def test_convolution_equals_flax_in_values_and_gradients():
 
 
 @pytest.mark.parametrize("length", [6, 7])
-def test_max_pool_equals_flax(length):
+@pytest.mark.parametrize("size", [2, 3])
+def test_max_pool_equals_flax(length, size):
   x = jax.random.normal(jax.random.key(0), (2, length, 3))
-  np.testing.assert_array_equal(models.max_pool(x), nn.max_pool(x, (2,), strides=(2,)))
+  np.testing.assert_array_equal(
+    models.max_pool(x, size), nn.max_pool(x, (size,), strides=(2,))
+  )
 
 
 def test_parameters_are_those_of_table_ii():

@@ -71,7 +71,7 @@ def test_a_sweep_over_seeds_budgets_and_lambdas_compiles_once(assign, inputs):
 @pytest.mark.parametrize("together", [1, 2, 3])
 def test_mapped_runs_equal_runs_in_a_loop(assign, inputs, together):
   assignments = assign([3, 4, 5], [2, 4, 6], [1.0, 10.0, 0.0])
-  params = _fit(assignments, inputs, together=together)
+  variables = _fit(assignments, inputs, together=together)
   for index in range(3):
     one = _run(assignments, index)
     state = training.init_state(
@@ -86,7 +86,7 @@ def test_mapped_runs_equal_runs_in_a_loop(assign, inputs, together):
       schedule=SCHEDULE,
       steps_per_epoch=STEPS,
     )
-    _assert_close(_run(params, index), state.params, atol=1e-5)
+    _assert_close(_run(variables, index), state.variables, atol=1e-5)
 
 
 def test_one_after_the_other_a_run_is_the_same_bit_by_bit_in_any_company(
@@ -105,9 +105,9 @@ def test_progress_is_told_once_an_epoch(assign, inputs):
 
 @pytest.mark.parametrize("together", [1, 2])
 def test_predictions_are_the_models_for_the_flows_asked_about(assign, inputs, together):
-  params = _fit(assign([0, 1], [3, 3], [1.0, 1.0]), inputs)
+  variables = _fit(assign([0, 1], [3, 3], [1.0, 1.0]), inputs)
   queries = jnp.array([[5, 6, 7], [80, 0, 5]])
-  logits = sweeps.predict(params, inputs, queries, model=MODEL, together=together)
+  logits = sweeps.predict(variables, inputs, queries, model=MODEL, together=together)
   for index in range(2):
-    expected = MODEL.apply({"params": _run(params, index)}, inputs[queries[index]])
+    expected = MODEL.apply(_run(variables, index), inputs[queries[index]])
     _assert_close(_run(logits, index), expected, atol=1e-5)

@@ -1,7 +1,10 @@
 """The QUIC dataset of the paper, Table III (UC Davis, "ucdavis-icdm19").
 
     python -m experiments.label_budget --config=experiments/configs/ucdavis.py \
-        --dataset=ucdavis-icdm19.parquet --workdir=runs/ucdavis
+        --workdir=runs/ucdavis
+
+It is fetched and prepared the first time. --manual_dir=DIR takes the original zips,
+their folders or the curated Parquet file from there instead.
 """
 
 import ml_collections
@@ -11,7 +14,7 @@ from experiments.configs import common
 
 def get_config() -> ml_collections.ConfigDict:
   config = common.get_config()
-  config.dataset = "ucdavis-icdm19.parquet"
+  config.dataset = "ucdavis_icdm19"
   config.train_partition = "pretraining"
   config.paper = (
     ("multitask", 10, 89.33, 91.00, 93.33),

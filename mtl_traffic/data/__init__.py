@@ -1,18 +1,31 @@
 """Where flows come from: one module or folder a source."""
 
+import importlib
 import os
 
 from mtl_traffic.data import parquet, simulated
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows, validate
 
+BUILDERS = ("ucdavis_icdm19",)  # Folders of TFDS builders.
+_STORED_PACKETS = 256  # What a builder stores of a flow, unless more are asked for.
 
-def load(dataset: str, max_packets: int | None = None) -> Flows:
+
+def load(
+  dataset: str,
+  max_packets: int | None = None,
+  *,
+  data_dir: str | None = None,
+  manual_dir: str | None = None,
+) -> Flows:
   """Loads a dataset by name or path.
 
   Args:
-    dataset: `simulated`, or the path of a Parquet file in the curated layout.
+    dataset: `simulated`; the name of a TFDS builder, which prepares itself the first
+      time; or the path of a Parquet file in the curated layout.
     max_packets: how many packets of each flow to keep; all that there are by default.
+    data_dir: where TFDS keeps what it has prepared; its own default if not given.
+    manual_dir: where the files lie that a builder is to prepare.
 
   Raises:
     InputError: there is no such dataset, or it holds something that cannot be.
@@ -20,8 +33,18 @@ def load(dataset: str, max_packets: int | None = None) -> Flows:
   if dataset == "simulated":
     sizes = {} if max_packets is None else {"max_packets": max_packets}
     return validate(simulated.simulate(**sizes), dataset)
+  if dataset in BUILDERS:
+    # TFDS takes a second to import, which other datasets need not wait for.
+    from mtl_traffic.data import tfds_flows
+
+    module = importlib.import_module(f"{__name__}.{dataset}.{dataset}_dataset_builder")
+    config = module.config(max(max_packets or 0, _STORED_PACKETS))
+    builder = module.Builder(data_dir=data_dir, config=config)
+    tfds_flows.prepare(builder, manual_dir)
+    return validate(tfds_flows.load(builder, max_packets), dataset)
   if dataset.endswith(".parquet") or os.sep in dataset:
     return parquet.read(dataset, max_packets)
   raise InputError(
-    f"dataset {dataset!r} is unknown; give simulated or the path of a .parquet file"
+    f"dataset {dataset!r} is unknown; give simulated, {', '.join(BUILDERS)}, "
+    "or the path of a .parquet file"
   )

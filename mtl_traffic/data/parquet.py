@@ -22,6 +22,7 @@ from mtl_traffic.flows import Flows
 SERIES = ("timetofirst", "pkts_size", "pkts_dir")
 TOTALS = ("num_pkts", "duration", "bytes")
 COLUMNS = ("app", "flow_id", "partition", *TOTALS, *SERIES)
+_BYTES_AT_ONCE = 1 << 22
 _ROWS_AT_ONCE = 65_536  # Bounds what is held in Arrow's form beside the result.
 
 
@@ -44,7 +45,7 @@ def read(path: str | os.PathLike, max_packets: int | None = None) -> Flows:
   if not path.is_file():
     raise InputError(f"{path}: no such file; give a Parquet file of flows")
   try:
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
       missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
       if missing:
         raise InputError(
@@ -52,12 +53,14 @@ def read(path: str | os.PathLike, max_packets: int | None = None) -> Flows:
           f"the layout needs {', '.join(COLUMNS)}"
         )
       batches, num_sorted, first_row = [], 0, 0
-      for record_batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(COLUMNS)):
+      rows = _BYTES_AT_ONCE * file.metadata.num_rows // path.stat().st_size
+      rows = max(1, min(rows, _ROWS_AT_ONCE))
+      for record_batch in file.iter_batches(rows, columns=list(COLUMNS)):
         batch, was_sorted = _flows(record_batch, path, first_row, max_packets)
         batches.append(batch)
         num_sorted += int(was_sorted.sum())
         first_row += record_batch.num_rows
-  except (pa.ArrowException, OSError) as error:
+  except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     raise InputError(
       f"{path}: not a readable Parquet file ({reason}); "
@@ -76,7 +79,9 @@ def write(flows: Flows, path: str | os.PathLike) -> None:
   partial = path.with_name(path.name + ".partial")
   path.parent.mkdir(parents=True, exist_ok=True)
   try:
-    pq.write_table(to_table(flows), partial, compression="zstd")
+    pq.write_table(
+      to_table(flows), partial, compression="zstd", write_page_checksum=True
+    )
     partial.replace(path)
   finally:
     partial.unlink(missing_ok=True)
@@ -96,7 +101,7 @@ def to_table(flows: Flows, first_row_id: int = 0) -> pa.Table:
     {
       "row_id": np.arange(first_row_id, first_row_id + len(flows)),
       "app": _names(flows.class_names, np.where(known, flows.classes, 0), ~known),
-      "flow_id": pa.array(flows.ids.astype(str)),
+      "flow_id": pa.array(flows.ids.tolist(), pa.string()),
       "partition": _names(flows.partition_names, flows.partitions),
       "num_pkts": flows.num_packets.astype(np.int64),
       "duration": flows.durations.astype(np.float64),

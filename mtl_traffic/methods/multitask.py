@@ -36,7 +36,7 @@ def multitask(
   num_runs, num_train = draws.train.shape
   model = models.MultitaskCNN(models.heads_of(study.num_classes), study.dtype)
   one = jnp.ones(num_runs)
-  params = sweeps.fit(
+  variables = sweeps.fit(
     Assignment(
       key=draws.key,
       members=draws.train,
@@ -50,4 +50,4 @@ def multitask(
     steps_per_epoch=study.schedule.steps_per_epoch(num_train),
     on_epoch=on_epoch,
   )
-  return sweeps.predict(params, study.inputs, queries, model=model)
+  return sweeps.predict(variables, study.inputs, queries, model=model)

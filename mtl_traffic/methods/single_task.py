@@ -37,7 +37,7 @@ def single_task(
   num_runs, num_train = draws.train.shape
   heads = models.heads_of({"class": study.num_classes["class"]})
   model = models.MultitaskCNN(heads, study.dtype)
-  params = sweeps.fit(
+  variables = sweeps.fit(
     Assignment(
       key=draws.key,
       members=draws.train,
@@ -51,4 +51,4 @@ def single_task(
     steps_per_epoch=study.schedule.steps_per_epoch(num_train),
     on_epoch=on_epoch,
   )
-  return sweeps.predict(params, study.inputs, queries, model=model)
+  return sweeps.predict(variables, study.inputs, queries, model=model)

@@ -1,0 +1,177 @@
+"""How a flow is stored by TensorFlow Datasets (TFDS), and read back as `Flows`.
+
+Builders share `features`, store what `examples` yields in array_record files, and keep
+the source's order of flows; their splits are the source's partitions.
+"""
+
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from mtl_traffic import flows as flows_lib
+from mtl_traffic.errors import InputError
+from mtl_traffic.flows import Flows
+
+# The protocol buffers of TFDS know only float32 and int64, which would round times and
+# blow up directions, so series and reals are stored as raw bytes.
+_SERIES = {"times": np.float64, "lengths": np.int32, "directions": np.int8}
+_REAL = tfds.features.Tensor(shape=(), dtype=np.float64, encoding="bytes")
+
+
+def features(class_names: tuple[str, ...]) -> tfds.features.FeaturesDict:
+  """The features of a flow; the fields of `Flows`, one flow at a time."""
+  series = {
+    name: tfds.features.Tensor(shape=(None,), dtype=dtype, encoding="bytes")
+    for name, dtype in _SERIES.items()
+  }
+  return tfds.features.FeaturesDict(
+    {
+      **series,
+      "num_packets": np.int64,
+      "duration": _REAL,
+      "num_bytes": np.int64,
+      "class": tfds.features.ClassLabel(names=class_names),
+      "id": tfds.features.Text(),
+    }
+  )
+
+
+def example(
+  times: np.ndarray,
+  lengths: np.ndarray,
+  directions: np.ndarray,
+  num_packets: int,
+  duration: float,
+  num_bytes: int,
+  label: int | str,
+  flow_id: str,
+) -> dict[str, Any]:
+  """The TFDS example of a flow.
+
+  Args:
+    times: `[P]` seconds since the first packet, never decreasing.
+    lengths: `[P]` bytes.
+    directions: `[P]` +1 client → server, −1 server → client.
+    num_packets: packets of the whole flow.
+    duration: seconds from the first packet to the last.
+    num_bytes: bytes of the whole flow.
+    label: the class, by name or index; −1 = unknown.
+    flow_id: what the source calls the flow.
+  """
+  series = {"times": times, "lengths": lengths, "directions": directions}
+  return {
+    **{name: np.asarray(series[name], dtype) for name, dtype in _SERIES.items()},
+    "num_packets": int(num_packets),
+    "duration": np.float64(duration),
+    "num_bytes": int(num_bytes),
+    "class": label,
+    "id": flow_id,
+  }
+
+
+def examples(flows: Flows) -> Iterator[tuple[str, dict[str, Any]]]:
+  """Yields the key and the TFDS example of each flow, in order."""
+  packets = flows.packets
+  for row, count in enumerate(packets.counts):
+    flow_id = str(flows.ids[row])
+    yield (
+      flow_id,
+      example(
+        packets.times[row, :count],
+        packets.lengths[row, :count],
+        packets.directions[row, :count],
+        flows.num_packets[row],
+        flows.durations[row],
+        flows.num_bytes[row],
+        int(flows.classes[row]),
+        flow_id,
+      ),
+    )
+
+
+def prepare(
+  builder: tfds.core.DatasetBuilder,
+  manual_dir: str | os.PathLike | None = None,
+  **config,
+) -> None:
+  """Downloads and prepares a dataset, unless it is there already.
+
+  Args:
+    builder: the dataset, in the folder where it is to be.
+    manual_dir: a folder with what the user downloaded.
+    **config: more for `tfds.download.DownloadConfig`, `beam_runner` for one.
+
+  Raises:
+    InputError: the input cannot be used, or the folder cannot be written. Of this
+      dataset nothing is left behind then; others are not touched.
+  """
+  if manual_dir is not None and not pathlib.Path(manual_dir).expanduser().is_dir():
+    raise InputError(f"{manual_dir}: no such folder; give an existing manual_dir")
+  download_config = tfds.download.DownloadConfig(manual_dir=manual_dir, **config)
+  try:
+    builder.download_and_prepare(download_config=download_config)
+  except (OSError, RuntimeError) as error:  # RuntimeError: array_record on a full disk.
+    reason = getattr(error, "strerror", None) or _first_line(error).partition(";")[0]
+    raise InputError(
+      f"{builder.data_dir}: cannot be prepared: {reason}; "
+      "nothing of it was kept, start again when that is solved"
+    ) from error
+
+
+def load(builder: tfds.core.DatasetBuilder, max_packets: int | None = None) -> Flows:
+  """Reads all splits of a prepared builder; partition = split.
+
+  Args:
+    builder: a builder whose features are `features(...)`, already prepared.
+    max_packets: how many packets of each flow to keep; all that are stored by default.
+
+  Raises:
+    InputError: the dataset is not prepared, or its files are damaged.
+  """
+  if not builder.is_prepared():
+    raise InputError(f"{builder.data_dir}: not prepared; call download_and_prepare")
+  splits = builder.info.splits
+  try:
+    stored = [
+      example for split in splits for example in builder.as_data_source(split=split)
+    ]
+  except Exception as error:  # array_record raises whatever its C++ side reports.
+    raise InputError(
+      f"{builder.data_dir}: cannot be read ({_first_line(error)}); "
+      "delete it and prepare it again"
+    ) from error
+  if not stored:
+    raise InputError(f"{builder.data_dir}: holds no flows")
+
+  def column(name: str, dtype) -> np.ndarray:
+    return np.array([example[name] for example in stored], dtype)
+
+  packets, _ = flows_lib.pad_packets(
+    *(np.concatenate([example[name] for example in stored]) for name in _SERIES),
+    counts=np.array([len(example["times"]) for example in stored]),
+    max_packets=max_packets,
+  )
+  sizes = [splits[split].num_examples for split in splits]
+  return Flows(
+    packets=packets,
+    num_packets=column("num_packets", np.int64),
+    durations=column("duration", np.float64),
+    num_bytes=column("num_bytes", np.int64),
+    classes=column("class", np.int32),
+    partitions=np.repeat(np.arange(len(sizes), dtype=np.int32), sizes),
+    ids=np.array([_text(example["id"]) for example in stored], np.str_),
+    class_names=tuple(builder.info.features["class"].names),
+    partition_names=tuple(splits),
+  )
+
+
+def _text(value: bytes | str) -> str:
+  return value.decode() if isinstance(value, bytes) else value
+
+
+def _first_line(error: Exception) -> str:
+  return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,0 +1,267 @@
+"""Finds the flows of the UC Davis QUIC dataset in the forms it is passed around in."""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import os
+import pathlib
+import shutil
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+
+from mtl_traffic.data import text
+from mtl_traffic.errors import InputError
+
+CLASS_NAMES = (
+  "google-doc",
+  "google-drive",
+  "google-music",
+  "google-search",
+  "youtube",
+)
+PARTITIONS = (
+  "pretraining",
+  "retraining-script-triggered",
+  "retraining-human-triggered",
+)
+_PARTITION_BY_LETTERS = dict(
+  zip(("pretraining", "scripttriggered", "humantriggered"), PARTITIONS, strict=True)
+)
+CURATED_URL = "https://figshare.com/ndownloader/files/42438621"
+CURATED_MD5 = {
+  "tarball": "36294e70968fe0a30a054e626cb87afe",
+  "ucdavis-icdm19.parquet": "f4333724f03a0ccaa7d87ba878148f34",
+}
+_PARSED_AT_ONCE = 1 << 22  # bytes
+_TARBALLS = ("*.tar", "*.tgz", "*.tar.*")
+_BROKEN_ARCHIVE = (
+  zipfile.BadZipFile,
+  tarfile.TarError,
+  zlib.error,
+  EOFError,
+  RuntimeError,  # A password, or a compression that Python does not know.
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowFile:
+  """A text file of one flow, on disk or as a member of a zip."""
+
+  partition: str
+  class_name: str
+  path: str
+  member: str | None = None
+
+  @property
+  def flow_id(self) -> str:
+    return os.path.basename(self.member or self.path).removesuffix(".txt")
+
+  def __str__(self) -> str:
+    return f"{self.path}: {self.member}" if self.member else self.path
+
+  def read_bytes(self) -> bytes:
+    """The content; raises InputError if it cannot be read."""
+    with _readable(self):
+      if self.member:
+        return _opened(self.path).read(self.member)
+      with open(self.path, "rb") as file:
+        return file.read()
+
+
+def read_flows(
+  files: Iterable[FlowFile], max_packets: int
+) -> list[text.TextFlow | InputError]:
+  """Reads files, with the error in the place of one that cannot be used."""
+  flows, contents, names = [], [], []
+
+  def parse() -> None:
+    flows.extend(text.parse_many(contents, names, max_packets))
+    contents.clear()
+    names.clear()
+
+  for file in files:
+    try:
+      contents.append(file.read_bytes())
+    except InputError as error:
+      parse()
+      flows.append(error)
+      continue
+    names.append(str(file))
+    if sum(map(len, contents)) > _PARSED_AT_ONCE:
+      parse()
+  parse()
+  return flows
+
+
+def find_flow_files(
+  folder: pathlib.Path, on_error: Callable[[InputError], None] | None = None
+) -> list[FlowFile]:
+  """The text files below a folder, unpacked or in zips, in the curated file's order.
+
+  A file is known by the folders (or zips) that it lies in: `pretraining`,
+  `Retraining(script-triggered)` or `Retraining(human-triggered)` and, right above it,
+  its class. `.txt` files elsewhere are not the dataset's. A flow that is there both
+  unpacked and zipped is taken once.
+
+  Args:
+    folder: where to look.
+    on_error: what to do with an `InputError` of one file; raised by default.
+
+  Raises:
+    InputError: a zip is broken, or a file lies in the folder of an unknown class.
+  """
+  on_error = on_error or _reraise
+  above = len(str(folder.parent))
+  found: dict[tuple[int, str, str], FlowFile] = {}
+  for path, member in _text_files(folder, on_error):
+    place = f"{path[above:]}/{member}" if member else path[above:]
+    partition, class_name = _kind(os.path.dirname(place).replace(os.sep, "/"))
+    if partition is None:
+      continue
+    file = FlowFile(partition, class_name, path, member)
+    if class_name is None:
+      error = f"{file}: lies in the folder of an unknown class; the classes are "
+      on_error(InputError(error + ", ".join(CLASS_NAMES)))
+      continue
+    key = (PARTITIONS.index(partition), class_name, file.flow_id)
+    found.setdefault(key, file)
+  return [found[key] for key in sorted(found)]
+
+
+def find_curated(folder: pathlib.Path) -> pathlib.Path | None:
+  """The curated Parquet file of a folder, or else its tarball.
+
+  Raises:
+    InputError: there are several files that may be it.
+  """
+  for patterns in (("*.parquet",), _TARBALLS):
+    there = sorted(path for pattern in patterns for path in folder.glob(pattern))
+    named = [path for path in there if "ucdavis" in path.name.lower()]
+    there = named or there
+    if len(there) > 1:
+      raise InputError(
+        f"{folder}: holds several files that may be the dataset "
+        f"({', '.join(path.name for path in there)}); leave one there"
+      )
+    if there:
+      return there[0]
+  return None
+
+
+@contextlib.contextmanager
+def unpacked_tarball(
+  path: pathlib.Path, scratch: str | os.PathLike
+) -> Iterator[pathlib.Path]:
+  """The Parquet file in a tarball, for as long as the context is open.
+
+  Args:
+    path: the tarball.
+    scratch: an existing folder in which to unpack it.
+
+  Raises:
+    InputError: the tarball is broken, holds no or several Parquet files, or the one
+      that it holds has the curated file's name but not its MD5.
+  """
+  with contextlib.ExitStack() as stack:
+    folder = stack.enter_context(tempfile.TemporaryDirectory(dir=scratch))
+    with _readable(path), tarfile.open(path) as tarball:
+      members = [m for m in tarball if m.isfile() and m.name.endswith(".parquet")]
+      if len(members) != 1:
+        raise InputError(f"{path}: holds {len(members)} Parquet files, must hold one")
+      unpacked = pathlib.Path(folder, pathlib.PurePosixPath(members[0].name).name)
+      with unpacked.open("wb") as file:
+        shutil.copyfileobj(tarball.extractfile(members[0]), file, length=1 << 20)
+    if unpacked.name in CURATED_MD5:
+      check_md5(unpacked, CURATED_MD5[unpacked.name], f"{path}: {unpacked.name}")
+    yield unpacked
+
+
+def check_md5(path: pathlib.Path, expected: str, name: str) -> None:
+  """Raises InputError, with `name` for the file, unless its MD5 is the expected one."""
+  with path.open("rb") as file:
+    actual = hashlib.file_digest(file, "md5").hexdigest()
+  if actual != expected:
+    raise InputError(
+      f"{name}: its MD5 is {actual}, must be {expected}; the file is cut short or "
+      f"another one: fetch it again from {CURATED_URL}"
+    )
+
+
+def _text_files(folder: pathlib.Path, on_error) -> Iterator[tuple[str, str | None]]:
+  """Unpacked files first, so that they win over the same ones in a zip."""
+  zips = []
+  for parent, folders, names in os.walk(folder):
+    folders[:] = sorted(name for name in folders if not _hidden(name))
+    for name in sorted(names):
+      path = os.path.join(parent, name)
+      if name.endswith(".txt") and not _hidden(name):
+        yield path, None
+      elif name.lower().endswith(".zip"):
+        zips.append(path)
+  for path in zips:
+    try:
+      with _readable(path):
+        members = _opened(path).namelist()
+    except InputError as error:
+      on_error(error)
+      continue
+    for member in members:
+      if member.endswith(".txt") and not any(map(_hidden, member.split("/"))):
+        yield path, member
+
+
+def _reraise(error: InputError):
+  raise error
+
+
+def _hidden(name: str) -> bool:
+  return name.startswith(".") or name == "__MACOSX"
+
+
+def _letters(name: str) -> str:
+  return "".join(filter(str.isalpha, name.lower()))
+
+
+@functools.lru_cache(maxsize=1024)
+def _kind(place: str) -> tuple[str | None, str | None]:
+  """Partition and class of the files in a place; None for what is not known.
+
+  The partition is that of the innermost folder or zip named like one. Google Doc,
+  GoogleDoc and Google Doc-human are all google-doc.
+  """
+  folders = [_letters(name) for name in place.split("/")]
+  for folder in reversed(folders):
+    for letters, partition in _PARTITION_BY_LETTERS.items():
+      if letters in folder:
+        classes = (c for c in CLASS_NAMES if folders[-1].startswith(_letters(c)))
+        return partition, next(classes, None)
+  return None, None
+
+
+def _opened(path: str) -> zipfile.ZipFile:
+  return _open_zip(path, os.stat(path).st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _open_zip(path: str, modified: int) -> zipfile.ZipFile:
+  # Reading the directory of thousands of members takes longer than reading one.
+  del modified  # Tells a zip from the one that was there before.
+  return zipfile.ZipFile(path)
+
+
+@contextlib.contextmanager
+def _readable(source: FlowFile | pathlib.Path | str) -> Iterator[None]:
+  try:
+    yield
+  except _BROKEN_ARCHIVE as error:
+    raise InputError(
+      f"{source}: the archive is broken or not readable ({error}); fetch it again"
+    ) from error
+  except OSError as error:
+    raise InputError(
+      f"{source}: cannot be read or unpacked: {error.strerror}"
+    ) from error

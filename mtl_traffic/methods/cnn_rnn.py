@@ -1,0 +1,135 @@
+"""CNN+RNN-2 of Lopez-Martin et al. (2017), trained for one task at a time.
+
+M. Lopez-Martin, B. Carro, A. Sanchez-Esguevillas, J. Lloret, *Network Traffic
+Classifier With Convolutional and Recurrent Neural Networks for Internet of Things*,
+IEEE Access 5. There a flow is a matrix of 20 packets × 6 fields: two convolutions (32,
+then 64 filters of 4 × 2), each with pooling and batch normalisation, then an LSTM of
+100 units over the packets and two dense layers. Here a packet has two fields, so the
+first filters span both and what follows is one-dimensional; and pooling windows of 3
+lie two places apart, so that the LSTM reads 12 places of 60 packets, as it read 10 of
+20.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from mtl_traffic import models, sweeps
+from mtl_traffic.draws import Draw
+from mtl_traffic.errors import InputError
+from mtl_traffic.study import Study
+from mtl_traffic.training import Assignment
+
+_FILTERS = (32, 64)
+_KERNEL_SIZE, _POOL_SIZE = 4, 3
+_UNITS = 100
+_LEAST_K = 16
+
+
+class LSTM(nn.Module):
+  """The last output of an LSTM, `[B, L, C]` → `[B, units]`.
+
+  The inputs' part of the gates is one matrix product for all places, outside the loop.
+  """
+
+  units: int
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    batch, length, channels = x.shape
+    gates = nn.Dense(
+      4 * self.units,
+      dtype=self.dtype,
+      kernel_init=models.keras_kernel_init,
+      # A forget gate that starts open (Jozefowicz et al., 2015), as in Keras.
+      bias_init=lambda *_: jnp.repeat(jnp.array([0.0, 1, 0, 0]), self.units),
+    )(x.reshape(batch * length, channels)).reshape(batch, length, -1)
+    recurrent = self.param(
+      "recurrent", nn.initializers.orthogonal(), (self.units, 4 * self.units)
+    ).astype(self.dtype)
+
+    def place(carry, gates):
+      memory, output = carry
+      into, forget, candidate, out = jnp.split(gates + output @ recurrent, 4, axis=-1)
+      memory = nn.sigmoid(forget) * memory + nn.sigmoid(into) * jnp.tanh(candidate)
+      output = nn.sigmoid(out) * jnp.tanh(memory)
+      return (memory, output), None
+
+    zeros = jnp.zeros((batch, self.units), self.dtype)
+    (_, output), _ = jax.lax.scan(
+      place, (zeros, zeros), gates.swapaxes(0, 1), unroll=10
+    )
+    return output
+
+
+class CNNRNN(nn.Module):
+  """The network with a linear head for each task; see `models.MultitaskCNN`."""
+
+  heads: tuple[tuple[str, int], ...]
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+    """Logits of each task, `[B, classes]`, for inputs `[B, k, 2]`."""
+    if x.shape[1] < _LEAST_K:
+      raise InputError(f"k = {x.shape[1]} packets are too few for cnn_rnn: {_LEAST_K}")
+    for filters in _FILTERS:
+      x = nn.relu(models.Convolution(filters, _KERNEL_SIZE, self.dtype)(x))
+      x = models.max_pool(x, _POOL_SIZE)
+      x = nn.BatchNorm(use_running_average=not train, momentum=0.99, dtype=self.dtype)(
+        x
+      )
+    x = LSTM(_UNITS, self.dtype)(x)
+    x = nn.relu(
+      nn.Dense(_UNITS, dtype=self.dtype, kernel_init=models.keras_kernel_init)(x)
+    )
+    return models.heads(self, x)
+
+
+def cnn_rnn(
+  study: Study,
+  draws: Draw,
+  lambdas: jax.Array,
+  queries: jax.Array,
+  on_epoch: Callable[[], None] = lambda: None,
+) -> dict[str, jax.Array]:
+  """Trains three networks a run, from scratch: bandwidth, duration, class.
+
+  Bandwidth and duration are learnt from all training flows, the class from the labelled
+  ones, with as many steps (section V-B).
+
+  Args:
+    study: what the runs share.
+    draws: R draws.
+    lambdas: `[R]`, ignored.
+    queries: `[R, Q]` flows to answer for.
+    on_epoch: called whenever all runs have finished an epoch of their last network.
+
+  Returns:
+    Logits of "bandwidth", "duration" and "class", `[R, Q, classes]`.
+  """
+  del lambdas
+  num_runs, num_train = draws.train.shape
+  scores = {}
+  for task in ("bandwidth", "duration", "class"):
+    model = CNNRNN(((task, study.num_classes[task]),), study.dtype)
+    is_class = task == "class"
+    variables = sweeps.fit(
+      Assignment(
+        key=draws.key,
+        members=draws.train,
+        num_members=draws.num_labelled if is_class else jnp.full(num_runs, num_train),
+        targets={task: draws.targets[task]},
+        weights={task: jnp.ones(num_runs)},
+      ),
+      study.inputs,
+      model=model,
+      schedule=study.schedule,
+      steps_per_epoch=study.schedule.steps_per_epoch(num_train),
+      on_epoch=on_epoch if is_class else lambda: None,
+    )
+    scores |= sweeps.predict(variables, study.inputs, queries, model=model)
+  return scores

@@ -1,0 +1,46 @@
+"""Tests of the binary that writes flows as Parquet."""
+
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from mtl_traffic.data import parquet
+
+
+def export(*arguments) -> subprocess.CompletedProcess:
+  command = [sys.executable, "-m", "experiments.export_flows", *map(str, arguments)]
+  return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def source(flows, tmp_path):
+  path = tmp_path / "flows.parquet"
+  parquet.write(flows, path)
+  return path
+
+
+def test_what_is_written_is_read_back(flows, source, tmp_path):
+  output = tmp_path / "new" / "out.parquet"
+  done = export(f"--dataset={source}", f"--output={output}")
+  assert done.returncode == 0, done.stderr
+  again = parquet.read(output)
+  assert jax.tree.structure(again) == jax.tree.structure(flows)
+  jax.tree.map(np.testing.assert_array_equal, again, flows)
+
+  # A file that is there already stays as it is.
+  before = output.read_bytes()
+  done = export("--dataset=simulated", f"--output={output}")
+  assert done.returncode == 1
+  assert done.stderr.strip().endswith("is there already; remove it or give another")
+  assert output.read_bytes() == before
+
+
+def test_writes_the_first_packets(flows, source, tmp_path):
+  output = tmp_path / "out.parquet"
+  export(f"--dataset={source}", f"--output={output}", "--max_packets=3")
+  again = parquet.read(output)
+  np.testing.assert_array_equal(again.packets.times, flows.packets.times[:, :3])
+  np.testing.assert_array_equal(again.num_packets, flows.num_packets)
