@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from absl import app, flags
+from ml_collections import config_flags
 
 from mtl_traffic import data
 from mtl_traffic.errors import InputError
@@ -23,6 +24,15 @@ _DATA_DIR = flags.DEFINE_string(
 _MANUAL_DIR = flags.DEFINE_string(
   "manual_dir", None, "Where the files of a dataset lie, if they are not to be fetched."
 )
+
+
+def config_flag(default: str) -> flags.FlagHolder:
+  """Defines --config, a file of settings that other flags can change one by one."""
+  return config_flags.DEFINE_config_file(
+    "config",
+    str(pathlib.Path(__file__).parent / "configs" / default),
+    "The settings; --config.NAME=VALUE changes one.",
+  )
 
 
 def load_flows(default: str, max_packets: int | None = None) -> tuple[str, Flows]:

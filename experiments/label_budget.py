@@ -1,41 +1,35 @@
 """Accuracy against labels per class, averaged over seeds (Tables III and V).
 
-Writes `config.json`, `results.jsonl`, `table.md` and `label_budget.png` to the work
-directory. Called again with the same directory it continues where it stopped, and more
-seeds, budgets or methods are added to what is there.
+Writes `config.json`, `results.jsonl`, `table.md`, `table.csv` and `label_budget.png` to
+the work directory. Called again with the same directory it continues where it stopped,
+and more seeds, budgets or methods are added to what is there.
 """
 
-import pathlib
 from collections.abc import Sequence
 
 from absl import flags
-from ml_collections import config_flags
 
 from experiments import cli, runs
 from mtl_traffic import reporting
 
-_CONFIG = config_flags.DEFINE_config_file(
-  "config",
-  str(pathlib.Path(__file__).parent / "configs" / "simulated.py"),
-  "The settings; --config.NAME=VALUE changes one.",
-)
+_CONFIG = cli.config_flag("simulated.py")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where results go.", required=True)
 
 
 def main(argv: Sequence[str]) -> None:
   del argv
   config = _CONFIG.value
-  runs.check(config)
+  asked_for = runs.label_budgets(config)
   dataset, flows = cli.load_flows(config.dataset)
-  sweep = runs.Sweep(config, dataset, flows, _WORKDIR.value)
-  rows = sweep.finish(sweep.runs())
+  sweep = runs.Sweep(config, dataset, flows, _WORKDIR.value, asked_for)
+  rows = sweep.finish()
 
   paper = {(method, labels): values for method, labels, *values in config.paper}
-  table = reporting.label_budget_table(rows, paper)
-  sweep.workdir.write_text("table.md", table)
+  table = reporting.accuracy_table(
+    rows, ("method", "labels_per_class"), paper, reference=("method", "multitask")
+  )
   reporting.label_budget_figure(rows, paper, sweep.workdir.path / "label_budget.png")
-  print(table)
-  print(f"Results are in {sweep.workdir.path}/")
+  sweep.conclude(table)
 
 
 if __name__ == "__main__":

@@ -18,14 +18,16 @@ from absl import logging
 from tqdm import tqdm
 
 from experiments.workdir import WorkDir
-from mtl_traffic import draws, encoding, evaluation, models, splits
+from mtl_traffic import draws, encoding, evaluation, models, reporting, splits
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows
 from mtl_traffic.methods import METHODS
 from mtl_traffic.study import Study
+from mtl_traffic.tasks import MAIN_TASKS, TASKS
 from mtl_traffic.training import Schedule
 
 ALL = "all"
+_INTRODUCTION = "Accuracy in %, mean over seeds ± half of its 95 % t-interval."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,16 +39,42 @@ class Run:
   seed: int
   k: int
   lambda_: float
+  tasks: tuple[str, ...] = MAIN_TASKS
+  bandwidth_dividers: tuple[float, ...] = ()
+  duration_dividers: tuple[float, ...] = ()
+
+  @classmethod
+  def of(cls, row: dict) -> "Run":
+    """The run that a row belongs to; an InputError if it does not say."""
+    try:
+      fields = {name: row[_IN_A_ROW.get(name, name)] for name in cls._names()}
+    except KeyError as error:
+      raise InputError(
+        f"a row of the work directory lacks the field {error}; give another --workdir"
+      ) from None
+    return cls(**{n: tuple(v) if isinstance(v, list) else v for n, v in fields.items()})
 
   def identity(self) -> dict:
     """The part of a row that says which run it belongs to."""
-    fields = dataclasses.asdict(self)
-    fields["lambda"] = fields.pop("lambda_")
-    return fields
+    return {_IN_A_ROW.get(name, name): getattr(self, name) for name in self._names()}
+
+  def program(self) -> tuple:
+    """Runs of which this is the same can be one program."""
+    num_dividers = (len(self.bandwidth_dividers), len(self.duration_dividers))
+    return self.method, self.k, self.tasks, num_dividers
+
+  @classmethod
+  def _names(cls) -> list[str]:
+    return [field.name for field in dataclasses.fields(cls)]
 
 
-# Settings that say how much to run or how fast, or that a row carries itself.
+_IN_A_ROW = {"lambda_": "lambda"}
+
+
+# Settings that say how much to run or how fast, or that a row tells and tables show.
 _EXTENT = ("methods", "labels_per_class", "num_seeds", "first_seed", "runs_at_once")
+# What experiments sweep, and only they read.
+_SWEPT = ("packet_budgets", "lambdas", "divider_rows", "task_sets")
 
 
 def check(config: ml_collections.ConfigDict) -> None:
@@ -73,30 +101,40 @@ def check(config: ml_collections.ConfigDict) -> None:
   for name in ("learning_rate", "clip_norm"):
     if not 0 < config[name] < math.inf:
       raise InputError(f"config.{name}: {config[name]} must be above 0")
-  if not 0 <= config.lambda_ < math.inf:
-    raise InputError(f"config.lambda_: {config.lambda_} must be at least 0")
   if config.dtype not in ("float32", "bfloat16"):
     raise InputError(f"config.dtype: {config.dtype!r} must be float32 or bfloat16")
   if len(config.iat_range) != 2:
     raise InputError(f"config.iat_range: {config.iat_range} must be two numbers")
+
+
+def check_run(run: Run) -> None:
+  """Raises an InputError if there can be no such run, naming the setting."""
+  models.convolutions_per_block(run.k)
+  if not 0 <= run.lambda_ < math.inf:
+    raise InputError(f"lambda: {run.lambda_} must be at least 0")
+  for task in run.tasks:
+    if task not in TASKS:
+      raise InputError(f"tasks: {task!r} is unknown; there are {', '.join(TASKS)}")
+  if len(set(run.tasks)) != len(run.tasks):
+    raise InputError(f"tasks: {run.tasks} must name each once")
   for name in ("bandwidth_dividers", "duration_dividers"):
-    check_dividers(f"config.{name}", config[name])
-  models.convolutions_per_block(config.k)
-
-
-def check_dividers(name: str, dividers: Sequence[float]) -> None:
-  """Raises an InputError unless the dividers are numbers in ascending order."""
-  if not all(
-    isinstance(value, int | float) and math.isfinite(value) for value in dividers
-  ) or any(low >= high for low, high in itertools.pairwise(dividers)):
-    raise InputError(f"{name}: {dividers} must be finite numbers, each above the last")
+    dividers = getattr(run, name)
+    numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in dividers)
+    if not numbers or any(a >= b for a, b in itertools.pairwise(dividers)):
+      raise InputError(f"{name}: {dividers} must be finite, each above the last")
 
 
 class Sweep:
   """Runs of several methods on the same flows, and the directory of their rows."""
 
   def __init__(
-    self, config: ml_collections.ConfigDict, dataset: str, flows: Flows, path: str
+    self,
+    config: ml_collections.ConfigDict,
+    dataset: str,
+    flows: Flows,
+    path: str,
+    runs: Sequence[Run],
+    swept: Sequence[str] = (),
   ):
     """Checks everything that can be checked before any training, then opens the path.
 
@@ -105,12 +143,15 @@ class Sweep:
       dataset: its name, for the rows.
       flows: all partitions.
       path: the work directory.
+      runs: what is to be run.
+      swept: the settings in which the runs differ.
 
     Raises:
       InputError: naming the setting at fault and what to do.
     """
-    check(config)
-    self.config, self.dataset = config, dataset
+    self.config, self.dataset, self.runs = config, dataset, runs
+    for run in runs:
+      check_run(run)
     self.flows = _long_enough(flows, config.min_packets)
     eligible, self.others = _partitions(self.flows, config.train_partition)
     splits.check_sizes(
@@ -121,31 +162,24 @@ class Sweep:
       validation_per_class=config.validation_per_class,
       labels_per_class=max(_number(n, 1) for n in config.labels_per_class),
     )
-    self.table = draws.flow_table(self.flows, eligible)
+    tasks = dict.fromkeys(task for run in runs for task in run.tasks)
+    self.table = draws.flow_table(
+      self.flows, eligible, tuple(dict.fromkeys(MAIN_TASKS) | tasks)
+    )
     settings = config.to_dict()
-    settings.pop("paper")
-    extent = {name: settings.pop(name) for name in _EXTENT}
+    for name in ("paper", "paper_dividers"):
+      settings.pop(name)
+    extent = {name: settings.pop(name) for name in (*_EXTENT, *_SWEPT, *swept)}
     settings |= {"dataset": dataset, "flows": _fingerprint(self.flows)}
     self.workdir = WorkDir(path, settings, extent)
 
-  def runs(self) -> list[Run]:
-    """All runs that the configuration asks for, the first seeds first."""
-    config = self.config
-    seeds = range(config.first_seed, config.first_seed + config.num_seeds)
-    return [
-      Run(method, labels, seed, config.k, config.lambda_)
-      for method in config.methods
-      for seed in seeds
-      for labels in config.labels_per_class
-    ]
-
-  def finish(self, runs: Sequence[Run]) -> list[dict]:
-    """Trains and tests the runs that have no rows yet; returns all rows so far."""
+  def finish(self) -> list[dict]:
+    """Trains and tests the runs that have no rows yet; returns the rows of all."""
     finished = self._finished()
-    left = [run for run in runs if run not in finished]
+    left = [run for run in self.runs if run not in finished]
     with tqdm(
-      total=len(runs),
-      initial=len(runs) - len(left),
+      total=len(self.runs),
+      initial=len(self.runs) - len(left),
       bar_format="{desc} {percentage:3.0f}%|{bar}| {n:.1f}/{total} runs "
       "[{elapsed} < {remaining}]",
       # In a log, a line now and then is enough.
@@ -158,69 +192,65 @@ class Sweep:
         # Not every method tells its epochs, and their fractions do not sum to one.
         progress.n = round(before + len(chunk))
         progress.refresh()
-    return self.workdir.rows()
+    asked_for = set(self.runs)
+    return [row for row in self.workdir.rows() if Run.of(row) in asked_for]
+
+  def conclude(self, table: reporting.Table) -> None:
+    """Writes and prints the table."""
+    text = f"{_INTRODUCTION}\n\n{table.markdown()}"
+    self.workdir.write_text("table.md", text)
+    self.workdir.write_text("table.csv", table.csv())
+    print(f"{text}\nResults are in {self.workdir.path}/")
 
   def _finished(self) -> set[Run]:
     """The runs whose rows are complete; drops the rows of any other."""
     rows = self.workdir.rows()
-    tested = collections.Counter(map(_run_of, rows))
+    tested = collections.Counter(map(Run.of, rows))
     finished = {run for run, n in tested.items() if n == 1 + len(self.others)}
-    self.workdir.keep([row for row in rows if _run_of(row) in finished])
+    self.workdir.keep([row for row in rows if Run.of(row) in finished])
     return finished
 
-  @functools.lru_cache(maxsize=1)  # noqa: B019 - one sweep a process
-  def _study(self, k: int) -> Study:
-    config, num_classes = self.config, self.table.num_classes
-    inputs = jax.jit(encoding.encode, static_argnames=("k", "iat_range"))(
-      self.flows.packets, k=k, iat_range=tuple(config.iat_range)
+  @functools.lru_cache(maxsize=1)  # noqa: B019 - there is one sweep in a process
+  def _inputs(self, k: int) -> jax.Array:
+    return jax.jit(encoding.encode, static_argnames=("k", "iat_range"))(
+      self.flows.packets, k=k, iat_range=tuple(self.config.iat_range)
     )
+
+  def _study(self, run: Run) -> Study:
+    num_classes = dict.fromkeys((*self.table.values, "class"), self.table.num_classes)
+    for task, dividers in _dividers(run).items():
+      num_classes[task] = len(dividers) + 1
     return Study(
       flows=self.flows,
-      inputs=inputs,
-      num_classes={
-        task: len(dividers) + 1 if dividers else num_classes
-        for task, dividers in (
-          ("bandwidth", config.bandwidth_dividers),
-          ("duration", config.duration_dividers),
-          ("class", ()),
-        )
-      },
-      schedule=Schedule(
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        clip_norm=config.clip_norm,
-      ),
-      dtype=jnp.dtype(config.dtype),
+      inputs=self._inputs(run.k),
+      num_classes=num_classes,
+      schedule=_schedule(self.config),
+      tasks=run.tasks,
+      dtype=jnp.dtype(self.config.dtype),
     )
 
   def _draw(self, runs: Sequence[Run]) -> draws.Draw:
-    config = self.config
     return draws.draw_many(
       self.table,
       jnp.array([run.seed for run in runs]),
       jnp.array([_number(run.labels_per_class, draws.ALL_LABELS) for run in runs]),
-      test_per_class=config.test_per_class,
-      validation_per_class=config.validation_per_class,
+      test_per_class=self.config.test_per_class,
+      validation_per_class=self.config.validation_per_class,
       dividers={
-        task: jnp.array(dividers, jnp.float32)
-        for task, dividers in (
-          ("bandwidth", config.bandwidth_dividers),
-          ("duration", config.duration_dividers),
-        )
-        if dividers
+        task: jnp.array([_dividers(run)[task] for run in runs], jnp.float32)
+        for task in _dividers(runs[0])
       },
     )
 
   def _train_and_test(
     self, runs: Sequence[Run], size: int, progress: tqdm
   ) -> Iterator[dict]:
-    """Rows of the runs, which differ neither in method nor in k.
+    """Rows of the runs, which are of one program.
 
     Fewer runs than `size` are filled up, so that every call is the same program.
     """
     start = time.monotonic()
-    study = self._study(runs[0].k)
+    study = self._study(runs[0])
     padded = [*runs, *[runs[0]] * (size - len(runs))]
     drawn = self._draw(padded)
     parts = [drawn.validation, drawn.test]
@@ -262,28 +292,62 @@ class Sweep:
         }
 
 
+def label_budgets(config: ml_collections.ConfigDict, **settings) -> list[Run]:
+  """The runs of all methods, seeds and label budgets, the first seeds first.
+
+  Args:
+    config: the configuration.
+    **settings: fields of `Run` that are not the configuration's.
+
+  Raises:
+    InputError: a setting of the configuration cannot be.
+  """
+  check(config)
+  defaults = {
+    "k": config.k,
+    "lambda_": config.lambda_,
+    "tasks": tuple(config.tasks),
+    "bandwidth_dividers": tuple(config.bandwidth_dividers),
+    "duration_dividers": tuple(config.duration_dividers),
+  }
+  seeds = range(config.first_seed, config.first_seed + config.num_seeds)
+  return [
+    Run(method, labels, seed, **{**defaults, **settings})
+    for method in config.methods
+    for seed in seeds
+    for labels in config.labels_per_class
+  ]
+
+
+def _dividers(run: Run) -> dict[str, tuple[float, ...]]:
+  """The dividers that a run is given; it draws the others."""
+  given = {"bandwidth": run.bandwidth_dividers, "duration": run.duration_dividers}
+  return {task: dividers for task, dividers in given.items() if dividers}
+
+
+def _schedule(config: ml_collections.ConfigDict) -> Schedule:
+  return Schedule(
+    epochs=config.epochs,
+    batch_size=config.batch_size,
+    learning_rate=config.learning_rate,
+    clip_norm=config.clip_norm,
+  )
+
+
 def _number(labels_per_class: int | str, if_all: int) -> int:
   return if_all if labels_per_class == ALL else labels_per_class
-
-
-def _run_of(row: dict) -> Run:
-  return Run(
-    method=row["method"],
-    labels_per_class=row["labels_per_class"],
-    seed=row["seed"],
-    k=row["k"],
-    lambda_=row["lambda"],
-  )
 
 
 def _chunks(runs: Sequence[Run], at_once: int) -> Iterator[tuple[list[Run], int]]:
   """Runs that make one program, and the number of runs that program has.
 
-  The chunks of a method are as equal as can be, so that little is filled up.
+  The chunks of a program are as equal as can be, so that little is filled up.
   """
   at_once = at_once or (8 if jax.default_backend() == "cpu" else 128)
-  for _, group in itertools.groupby(runs, lambda run: (run.method, run.k)):
-    group = list(group)
+  programs: dict[tuple, list[Run]] = {}
+  for run in runs:
+    programs.setdefault(run.program(), []).append(run)
+  for group in programs.values():
     num_chunks = math.ceil(len(group) / at_once)
     size = math.ceil(len(group) / num_chunks)
     for first in range(0, len(group), size):

@@ -23,6 +23,7 @@ from mtl_traffic.splits import Split, draw_split, labelled
 from mtl_traffic.study import Method, Study
 from mtl_traffic.sweeps import fit, predict
 from mtl_traffic.targets import bandwidths, class_averages, divide, midpoint_dividers
+from mtl_traffic.tasks import MAIN_TASKS, TASKS
 from mtl_traffic.training import (
   Assignment,
   Schedule,
@@ -34,6 +35,8 @@ from mtl_traffic.training import (
 
 __all__ = [
   "ALL_LABELS",
+  "MAIN_TASKS",
+  "TASKS",
   "Assignment",
   "Draw",
   "Estimate",

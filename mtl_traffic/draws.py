@@ -1,7 +1,7 @@
 """What a run is given: its split, its labels, and the targets that follow."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ from flax import struct
 
 from mtl_traffic import splits, targets
 from mtl_traffic.flows import Flows
+from mtl_traffic.tasks import MAIN_TASKS, TASKS
 
 ALL_LABELS = np.iinfo(np.int32).max  # As labels_per_class: every training flow.
 
@@ -20,16 +21,15 @@ class FlowTable:
 
   Attributes:
     classes: `[N]` int32, −1 = unknown.
-    bandwidths: `[N]` float32 bytes/s, NaN where there is none.
-    durations: `[N]` float32 s.
+    values: of each task (bandwidth in bytes/s, duration in s) `[N]` float32, NaN where
+      a flow has none.
     eligible: `[N]` bool, the flows of the training partition.
     num_classes: traffic classes.
     num_eligible: flows of the training partition.
   """
 
   classes: jax.Array
-  bandwidths: jax.Array
-  durations: jax.Array
+  values: dict[str, jax.Array]
   eligible: jax.Array
   num_classes: int = struct.field(pytree_node=False)
   num_eligible: int = struct.field(pytree_node=False)
@@ -46,8 +46,8 @@ class Draw:
     validation: `[V]` int32.
     test: `[E]` int32.
     targets: per task `[N]` int32 the class to learn, −1 where a run may not know it:
-      "bandwidth" and "duration" of all flows, "class" of the labelled ones.
-    dividers: "bandwidth" (bytes/s) and "duration" (s), each `[D]`.
+      those of the table's tasks of all flows, "class" of the labelled ones.
+    dividers: of each of the table's tasks `[D]`.
   """
 
   key: jax.Array
@@ -59,17 +59,19 @@ class Draw:
   dividers: dict[str, jax.Array]
 
 
-def flow_table(flows: Flows, eligible: np.ndarray) -> FlowTable:
+def flow_table(
+  flows: Flows, eligible: np.ndarray, tasks: Sequence[str] = MAIN_TASKS
+) -> FlowTable:
   """Puts on the device what draws need to know of the flows.
 
   Args:
     flows: N flows.
     eligible: `[N]` bool, the flows of the training partition.
+    tasks: names in `tasks.TASKS`.
   """
   return FlowTable(
     classes=jnp.asarray(flows.classes),
-    bandwidths=targets.bandwidths(flows.num_bytes, flows.durations),
-    durations=jnp.asarray(flows.durations, jnp.float32),
+    values={task: jnp.asarray(TASKS[task](flows), jnp.float32) for task in tasks},
     eligible=jnp.asarray(eligible),
     num_classes=len(flows.class_names),
     num_eligible=int(np.sum(eligible)),
@@ -98,7 +100,7 @@ def draw(
     labels_per_class: labelled training flows of each class, or `ALL_LABELS`.
     test_per_class: test flows of each class.
     validation_per_class: validation flows of each class.
-    dividers: for "bandwidth" (bytes/s) or "duration" (s), `[D]` ascending.
+    dividers: of some of the table's tasks, `[D]` ascending.
   """
   num_test = test_per_class * table.num_classes
   num_validation = validation_per_class * table.num_classes
@@ -114,10 +116,7 @@ def draw(
   label = jnp.where(labelled, table.classes, targets.NO_TARGET)
 
   dividers, targets_of = dict(dividers or {}), {"class": label}
-  for task, values in (
-    ("bandwidth", table.bandwidths),
-    ("duration", table.durations),
-  ):
+  for task, values in table.values.items():
     if task not in dividers:
       averages = targets.class_averages(values, label, table.num_classes)
       dividers[task] = targets.midpoint_dividers(averages)
@@ -148,9 +147,9 @@ def draw_many(
   validation_per_class: int,
   dividers: Mapping[str, jax.Array] | None = None,
 ) -> Draw:
-  """`draw` for R runs, whose `seeds` and `labels_per_class` are `[R]`."""
+  """`draw` for R runs: `seeds` and `labels_per_class` are `[R]`, dividers `[R, D]`."""
 
-  def one(seed: jax.Array, labels_per_class: jax.Array) -> Draw:
+  def one(seed, labels_per_class, dividers) -> Draw:
     return draw(
       table,
       seed,
@@ -160,4 +159,4 @@ def draw_many(
       dividers=dividers,
     )
 
-  return jax.vmap(one)(seeds, labels_per_class)
+  return jax.vmap(one)(seeds, labels_per_class, dict(dividers or {}))

@@ -1,5 +1,6 @@
 """Accuracies, and what can be said of them over seeds."""
 
+from collections.abc import Hashable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -40,3 +41,16 @@ def mean_with_interval(values: np.ndarray, confidence: float = 0.95) -> Estimate
   quantile = stats.t.ppf((1 + confidence) / 2, num_seeds - 1)
   half_width = quantile * np.std(values, ddof=1) / np.sqrt(num_seeds)
   return Estimate(mean, float(half_width), num_seeds)
+
+
+def paired_difference(
+  values: Mapping[Hashable, float], reference: Mapping[Hashable, float]
+) -> Estimate:
+  """Mean difference to a reference on the same draws, with its interval.
+
+  Args:
+    values: by draw.
+    reference: by draw; draws that are not in both do not count.
+  """
+  draws = [draw for draw in values if draw in reference]
+  return mean_with_interval(np.array([values[d] - reference[d] for d in draws]))

@@ -1,5 +1,8 @@
 """Rows of results as tables and figures that can be pasted into a paper."""
 
+import csv
+import dataclasses
+import io
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -7,16 +10,34 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
-from mtl_traffic.evaluation import Estimate, mean_with_interval
+from mtl_traffic.evaluation import Estimate, mean_with_interval, paired_difference
 
 ACCURACIES = ("class_accuracy", "bandwidth_accuracy", "duration_accuracy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """A table of cells that are ready to be shown."""
+
+  header: Sequence[str]
+  rows: Sequence[Sequence[object]]
+
+  def markdown(self) -> str:
+    """Markdown, its columns aligned so that it reads well as plain text."""
+    return markdown_table(self.header, self.rows)
+
+  def csv(self) -> str:
+    """Comma-separated values."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([self.header, *self.rows])
+    return text.getvalue()
 
 
 def group(rows: Iterable[dict], *fields: str) -> dict[tuple, list[dict]]:
   """The rows by their values of some fields, in order of first appearance."""
   groups: dict[tuple, list[dict]] = {}
   for row in rows:
-    groups.setdefault(tuple(row[field] for field in fields), []).append(row)
+    groups.setdefault(tuple(_hashable(row[field]) for field in fields), []).append(row)
   return groups
 
 
@@ -27,12 +48,12 @@ def estimate(rows: Iterable[dict], field: str) -> Estimate:
   )
 
 
-def percent(value: Estimate) -> str:
+def percent(value: Estimate, form: str = ".1f") -> str:
   """An accuracy as in "93.3 ± 1.2"; "–" if there is none."""
   if np.isnan(value.mean):
     return "–"
   interval = "" if np.isnan(value.half_width) else f" ± {100 * value.half_width:.1f}"
-  return f"{100 * value.mean:.1f}{interval}"
+  return f"{100 * value.mean:{form}}{interval}"
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -45,35 +66,85 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> s
   )
 
 
-def label_budget_table(
-  rows: Iterable[dict], paper: Mapping[tuple, Sequence[float]]
-) -> str:
-  """Accuracy by method and label budget, one table a tested partition, as Markdown.
+def accuracy_table(
+  rows: Iterable[dict],
+  fields: Sequence[str],
+  paper: Mapping[tuple, Sequence[float]] | None = None,
+  reference: tuple[str, object] | None = None,
+) -> Table:
+  """Accuracies in %, mean over seeds ± half of the 95 % t-interval.
 
   Args:
     rows: of `results.jsonl`.
-    paper: by (method, labels per class) the paper's bandwidth, duration and class
-      accuracy in %.
+    fields: what tells one line of the table from another, e.g. the method.
+    paper: by values of `fields` the paper's bandwidth, duration and class accuracy.
+    reference: a field and its value; the lines show by how much their class accuracy
+      differs from the line of that value, run by run on the same draws.
   """
-  text = []
-  for (partition,), of_partition in group(rows, "partition").items():
-    groups = group(of_partition, "method", "labels_per_class")
-    table = []
-    for (method, labels), members in sorted(
-      groups.items(), key=lambda item: (item[0][0], _budget(item[0][1]))
-    ):
-      line = [method, labels, len(members)]
-      line += [percent(estimate(members, field)) for field in ACCURACIES]
-      if paper:
-        bandwidth, duration, of_class = paper.get((method, labels), ["–"] * 3)
-        line += [of_class, bandwidth, duration]
-      table.append(line)
-    header = ["method", "labels/class", "seeds", "class", "bandwidth", "duration"]
+  rows = list(rows)
+  several = len({row["partition"] for row in rows}) > 1
+  header = ["tested on"] * several + [_TITLES.get(field, field) for field in fields]
+  header += ["seeds", "class", "bandwidth", "duration"]
+  if reference:
+    header.append(f"class − {_shown(_hashable(reference[1]))}")
+  if paper:
+    header += ["paper: class", "bandwidth", "duration"]
+
+  lines = []
+  for (partition, *values), members in group(rows, "partition", *fields).items():
+    line = [partition] * several + [_shown(value) for value in values]
+    line.append(len({row["seed"] for row in members}))
+    line += [percent(estimate(members, field)) for field in ACCURACIES]
+    if reference:
+      line.append(_difference(rows, members, *reference))
     if paper:
-      header += ["paper: class", "bandwidth", "duration"]
-    text.append(f"Tested on `{partition}`:\n\n{markdown_table(header, table)}")
-  intro = "Accuracy in %, mean over seeds ± half of its 95 % t-interval.\n\n"
-  return intro + "\n".join(text)
+      bandwidth, duration, of_class = paper.get(tuple(values), [None] * 3)
+      line += ["–" if v is None else v for v in (of_class, bandwidth, duration)]
+    lines.append(line)
+  return Table(header, lines)
+
+
+def _difference(
+  rows: list[dict], members: list[dict], field: str, value: object
+) -> str:
+  """How the class accuracy of some rows differs from that of their counterparts."""
+  if _hashable(members[0][field]) == _hashable(value):
+    return ""
+  same = [name for name in _DRAW if name != field]
+  theirs = [row for row in rows if _hashable(row[field]) == _hashable(value)]
+
+  def by_draw(rows: list[dict]) -> dict[tuple, float]:
+    return {
+      draw: row["class_accuracy"]
+      for draw, (row, *_) in group(rows, *same).items()
+      if row["class_accuracy"] is not None
+    }
+
+  return percent(paired_difference(by_draw(members), by_draw(theirs)), "+.1f")
+
+
+# Rows that agree in these were tested on the same flows and saw the same labels.
+_DRAW = ("partition", "labels_per_class", "seed", "k")
+_TITLES = {
+  "labels_per_class": "labels/class",
+  "lambda": "λ",
+  "tasks": "learnt beside the class",
+  "bandwidth_dividers": "bandwidth dividers (bytes/s)",
+  "duration_dividers": "duration dividers (s)",
+}
+
+
+def _hashable(value: object) -> object:
+  return tuple(value) if isinstance(value, list) else value
+
+
+def _shown(value: object) -> str:
+  if not isinstance(value, tuple):
+    return str(value)
+  return (
+    ", ".join(f"{item:g}" if isinstance(item, int | float) else item for item in value)
+    or "–"
+  )
 
 
 def label_budget_figure(
@@ -125,6 +196,60 @@ def label_budget_figure(
   panels[0].set_ylabel("class accuracy (%)")
   panels[0].legend()
   figure.savefig(path, dpi=150)
+
+
+def sweep_figure(
+  rows: Iterable[dict],
+  field: str,
+  title: str,
+  path: str | pathlib.Path,
+  logarithmic: bool = False,
+) -> None:
+  """Accuracy of the three tasks against a field, a panel for each tested partition.
+
+  Args:
+    rows: of `results.jsonl`.
+    field: the horizontal axis.
+    title: what to call it.
+    path: where to write the figure.
+    logarithmic: whether the axis is.
+  """
+  partitions = group(rows, "partition")
+  figure = Figure(figsize=(1 + 4.5 * len(partitions), 3.8), layout="constrained")
+  panels = figure.subplots(1, len(partitions), sharey=True, squeeze=False)[0]
+  for panel, ((partition,), of_partition) in zip(
+    panels, partitions.items(), strict=True
+  ):
+    lines = group(of_partition, "method", "labels_per_class")
+    for (method, labels), members in lines.items():
+      places = sorted(group(members, field).items())
+      for number, accuracy in enumerate(ACCURACIES):
+        estimates = [estimate(of_place, accuracy) for _, of_place in places]
+        if np.isnan([value.mean for value in estimates]).all():
+          continue
+        task = accuracy.removesuffix("_accuracy")
+        panel.errorbar(
+          [place for (place,), _ in places],
+          [100 * value.mean for value in estimates],
+          yerr=[100 * np.nan_to_num(value.half_width) for value in estimates],
+          color=f"C{number}",
+          linestyle=_LINE_STYLES[list(lines).index((method, labels)) % 4],
+          marker="o",
+          markersize=4,
+          capsize=3,
+          label=task if len(lines) == 1 else f"{task}: {method}, {labels} labels",
+        )
+    if logarithmic:
+      panel.set_xscale("log")
+    panel.set_xlabel(title)
+    panel.set_title(f"tested on {partition}")
+    panel.grid(alpha=0.3)
+  panels[0].set_ylabel("accuracy (%)")
+  panels[0].legend(fontsize="small")
+  figure.savefig(path, dpi=150)
+
+
+_LINE_STYLES = ("-", "--", "-.", ":")
 
 
 def _budget(labels: int | str) -> float:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from mtl_traffic.draws import Draw
 from mtl_traffic.flows import Flows
+from mtl_traffic.tasks import MAIN_TASKS
 from mtl_traffic.training import Schedule
 
 
@@ -18,8 +19,9 @@ class Study:
   Attributes:
     flows: N flows.
     inputs: `[N, k, 2]`, encoded, on the device.
-    num_classes: per task ("bandwidth", "duration", "class") its number of classes.
+    num_classes: per task, "class" among them, its number of classes.
     schedule: of every network that is trained.
+    tasks: what `multitask` learns beside the class.
     dtype: what networks compute in.
   """
 
@@ -27,6 +29,7 @@ class Study:
   inputs: jax.Array
   num_classes: dict[str, int]
   schedule: Schedule
+  tasks: tuple[str, ...] = MAIN_TASKS
   dtype: jnp.dtype = jnp.float32
 
   @property

@@ -45,7 +45,7 @@ def test_given_dividers_replace_drawn_ones_task_by_task(table):
   drawn = draws.draw(table, 0, 6, dividers={"duration": own}, **SIZES)
   default = draws.draw(table, 0, 6, **SIZES)
   np.testing.assert_array_equal(
-    drawn.targets["duration"], targets.divide(table.durations, own)
+    drawn.targets["duration"], targets.divide(table.values["duration"], own)
   )
   np.testing.assert_array_equal(
     drawn.targets["bandwidth"], default.targets["bandwidth"]

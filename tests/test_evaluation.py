@@ -25,3 +25,14 @@ def test_one_seed_has_no_interval_and_none_has_no_mean():
   assert one.mean == 0.5
   assert np.isnan(one.half_width)
   assert np.isnan(evaluation.mean_with_interval(np.array([])).mean)
+
+
+def test_paired_difference_is_of_the_draws_in_both():
+  ours = {0: 0.9, 1: 0.8, 2: 0.7, 9: 0.0}
+  theirs = {2: 0.5, 0: 0.6, 1: 0.7, 7: 1.0}
+  difference = evaluation.paired_difference(ours, theirs)
+  low, high = stats.ttest_rel([0.9, 0.8, 0.7], [0.6, 0.7, 0.5]).confidence_interval()
+  assert difference.num_seeds == 3
+  np.testing.assert_allclose(difference.mean, 0.2)
+  np.testing.assert_allclose(difference.mean - difference.half_width, low)
+  np.testing.assert_allclose(difference.mean + difference.half_width, high)

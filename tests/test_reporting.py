@@ -1,19 +1,22 @@
 import numpy as np
+import pytest
 from matplotlib import image
 
 from mtl_traffic import reporting
 from mtl_traffic.evaluation import Estimate
 
 
-def _row(method, labels, seed, accuracy, partition="p", bandwidth=None):
+def _row(method, labels, seed, accuracy, partition="p", bandwidth=None, **fields):
   return {
     "method": method,
     "labels_per_class": labels,
     "seed": seed,
     "partition": partition,
+    "k": 60,
     "class_accuracy": accuracy,
     "bandwidth_accuracy": bandwidth,
     "duration_accuracy": bandwidth,
+    **fields,
   }
 
 
@@ -22,49 +25,80 @@ ROWS = [
   _row("multi", "all", 0, 0.99, bandwidth=0.5),
   _row("multi", 10, 0, 0.90, bandwidth=0.8),
   _row("multi", 10, 1, 0.94, bandwidth=0.8),
+  _row("single", 10, 1, 0.72),
 ]
+FIELDS = ("method", "labels_per_class")
+PAPER = {("multi", 10): (89.33, 91.0, 93.33), ("single", 10): (None, None, 60.0)}
 
 
-def test_label_budget_table():
-  table = reporting.label_budget_table(ROWS, {("multi", 10): (89.33, 91.0, 93.33)})
-  # t(0.975, 1) = 12.706; deviation of 0.90 and 0.94 over the root of 2 is 0.02.
+def test_accuracy_table():
+  table = reporting.accuracy_table(ROWS, FIELDS, PAPER, ("method", "multi"))
+  # t(0.975, 1) = 12.706; half the difference of two values is 0.02 or 0.01. Those of
+  # single are 0.20 and 0.22 below multi's of the same seeds.
   assert (
-    table
+    table.markdown()
     == """\
-Accuracy in %, mean over seeds ± half of its 95 % t-interval.
-
-Tested on `p`:
-
 | method | labels/class | seeds | class       | bandwidth  | duration   | \
-paper: class | bandwidth | duration |
+class − multi | paper: class | bandwidth | duration |
 | ------ | ------------ | ----- | ----------- | ---------- | ---------- | \
------------- | --------- | -------- |
-| multi  | 10           | 2     | 92.0 ± 25.4 | 80.0 ± 0.0 | 80.0 ± 0.0 | \
-93.33        | 89.33     | 91.0     |
+------------- | ------------ | --------- | -------- |
+| single | 10           | 2     | 71.0 ± 12.7 | –          | –          | \
+-21.0 ± 12.7  | 60.0         | –         | –        |
 | multi  | all          | 1     | 99.0        | 50.0       | 50.0       | \
-–            | –         | –        |
-| single | 10           | 1     | 70.0        | –          | –          | \
-–            | –         | –        |
+              | –            | –         | –        |
+| multi  | 10           | 2     | 92.0 ± 25.4 | 80.0 ± 0.0 | 80.0 ± 0.0 | \
+              | 93.33        | 89.33     | 91.0     |
 """
   )
 
 
-def test_a_table_for_each_tested_partition():
+def test_a_line_for_each_tested_partition():
   rows = [*ROWS, _row("multi", 10, 0, 0.5, partition="other")]
-  table = reporting.label_budget_table(rows, {})
-  assert table.count("Tested on") == 2
-  assert "paper" not in table
+  table = reporting.accuracy_table(rows, FIELDS)
+  assert table.header == [
+    "tested on",
+    "method",
+    "labels/class",
+    "seeds",
+    "class",
+    "bandwidth",
+    "duration",
+  ]
+  assert [line[0] for line in table.rows] == ["p", "p", "p", "other"]
+
+
+def test_lists_can_tell_lines_apart_and_be_a_reference():
+  rows = [
+    _row("m", 10, 0, 0.9, tasks=["bandwidth", "duration"]),
+    _row("m", 10, 0, 0.7, tasks=[]),
+  ]
+  table = reporting.accuracy_table(
+    rows, ("tasks",), reference=("tasks", ["bandwidth", "duration"])
+  )
+  assert [line[0] for line in table.rows] == ["bandwidth, duration", "–"]
+  assert [line[-1] for line in table.rows] == ["", "-20.0"]
+
+
+def test_csv_has_the_cells_of_the_table():
+  table = reporting.Table(["a", "b, c"], [[1, "x"], ["2, 3", "–"]])
+  assert table.csv() == 'a,"b, c"\n1,x\n"2, 3",–\n'
 
 
 def test_percent():
   assert reporting.percent(Estimate(0.5, np.nan, 1)) == "50.0"
   assert reporting.percent(Estimate(np.nan, np.nan, 0)) == "–"
+  assert reporting.percent(Estimate(0.05, 0.012, 2), "+.1f") == "+5.0 ± 1.2"
 
 
-def test_figure_is_drawn(tmp_path):
+@pytest.mark.parametrize("kind", ["labels", "sweep"])
+def test_figures_are_drawn(tmp_path, kind):
   rows = [*ROWS, _row("multi", 10, 0, 0.5, partition="other")]
   path = tmp_path / "figure.png"
-  reporting.label_budget_figure(rows, {("multi", 10): (89.33, 91.0, 93.33)}, path)
+  if kind == "labels":
+    reporting.label_budget_figure(rows, PAPER, path)
+  else:
+    rows = [{**row, "lambda": 10.0 ** row["seed"]} for row in rows]
+    reporting.sweep_figure(rows, "lambda", "λ", path, logarithmic=True)
   pixels = image.imread(path)
   assert pixels.shape[1] > pixels.shape[0] > 200
   assert pixels.std() > 0.05

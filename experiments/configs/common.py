@@ -31,15 +31,40 @@ def get_config() -> ml_collections.ConfigDict:
       "bandwidth_dividers": (),
       "duration_dividers": (),
       "lambda_": 1.0,
+      # What multitask learns beside the class; names in mtl_traffic/tasks.py.
+      "tasks": ("bandwidth", "duration"),
       "epochs": 20,
       "batch_size": 64,
       "learning_rate": 1e-3,
       "clip_norm": 1.0,
       "dtype": "float32",
+      # What packet_budget, lambda_sweep and auxiliary_tasks go through.
+      "packet_budgets": (10, 20, 30, 45, 60, 90, 120),
+      "lambdas": (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0),
+      "task_sets": (
+        (),
+        ("bandwidth", "duration"),
+        ("mean_length",),
+        ("mean_inter_arrival_time",),
+        ("inter_arrival_time_deviation",),
+        ("bursts",),
+        (
+          "bandwidth",
+          "duration",
+          "mean_length",
+          "mean_inter_arrival_time",
+          "inter_arrival_time_deviation",
+          "bursts",
+        ),
+      ),
+      # And divider_sweep: pairs of bandwidth (bytes/s) and duration (s) dividers.
+      "divider_rows": (((), ()),),
       # Runs in one program, whose rows are saved together. 0 = what suits the device.
       "runs_at_once": 0,
       # Rows of (method, labels_per_class, bandwidth, duration, class accuracy) that the
       # paper reports, in %, to be shown beside ours.
       "paper": (),
+      # The same for rows of (bandwidth dividers, duration dividers, accuracies).
+      "paper_dividers": (),
     }
   )

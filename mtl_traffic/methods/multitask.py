@@ -20,8 +20,8 @@ def multitask(
 ) -> dict[str, jax.Array]:
   """Trains R multi-task networks on all training flows (section IV-D).
 
-  Bandwidth and duration are learnt from every training flow, the class from the
-  labelled ones, weighted by λ.
+  Bandwidth and duration (or the study's other tasks) are learnt from every training
+  flow, the class from the labelled ones, weighted by λ.
 
   Args:
     study: what the runs share.
@@ -31,18 +31,18 @@ def multitask(
     on_epoch: called whenever all runs have finished an epoch.
 
   Returns:
-    Logits of "bandwidth", "duration" and "class", `[R, Q, classes]`.
+    Logits of each task and of "class", `[R, Q, classes]`.
   """
   num_runs, num_train = draws.train.shape
-  model = models.MultitaskCNN(models.heads_of(study.num_classes), study.dtype)
-  one = jnp.ones(num_runs)
+  heads = {task: study.num_classes[task] for task in (*study.tasks, "class")}
+  model = models.MultitaskCNN(models.heads_of(heads), study.dtype)
   variables = sweeps.fit(
     Assignment(
       key=draws.key,
       members=draws.train,
       num_members=jnp.full(num_runs, num_train),
       targets=draws.targets,
-      weights={"bandwidth": one, "duration": one, "class": lambdas},
+      weights={task: jnp.ones(num_runs) for task in study.tasks} | {"class": lambdas},
     ),
     study.inputs,
     model=model,

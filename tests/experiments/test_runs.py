@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from experiments import runs
@@ -22,8 +24,8 @@ def config():
 
 
 def _rows(config, flows, path):
-  sweep = runs.Sweep(config, "small", flows, path)
-  rows = sweep.finish(sweep.runs())
+  sweep = runs.Sweep(config, "small", flows, path, runs.label_budgets(config))
+  rows = sweep.finish()
   sweep.workdir.close()
   return rows
 
@@ -112,7 +114,7 @@ def test_more_seeds_and_methods_are_added_to_what_is_there(config, flows, tmp_pa
 def test_other_flows_of_the_same_name_are_refused(config, flows, flow_maker, tmp_path):
   _rows(config, flows, tmp_path)
   with pytest.raises(InputError, match="was made with flows = "):
-    runs.Sweep(config, "small", flow_maker(seed=1), tmp_path)
+    _rows(config, flow_maker(seed=1), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -126,13 +128,15 @@ def test_other_flows_of_the_same_name_are_refused(config, flows, flow_maker, tmp
     ("labels_per_class", (22,), "class 'a' has 30 flows to split, but 5 test"),
     ("num_seeds", 0, "config.num_seeds: 0 must be at least 1"),
     ("k", 5, "k = 5 packets are too few"),
-    ("lambda_", -1.0, "config.lambda_: -1.0 must be at least 0"),
-    ("lambda_", float("nan"), "config.lambda_: nan must be"),
+    ("lambda_", -1.0, "lambda: -1.0 must be at least 0"),
+    ("lambda_", float("nan"), "lambda: nan must be"),
     ("learning_rate", 0.0, "config.learning_rate: 0.0 must be above 0"),
+    ("tasks", ("bandwidth", "colour"), "tasks: 'colour' is unknown; there are band"),
+    ("tasks", ("bursts", "bursts"), "must name each once"),
     ("dtype", "int8", "config.dtype: 'int8' must be"),
-    ("duration_dividers", (2.0, 1.0), "config.duration_dividers: (2.0, 1.0) must be"),
-    ("bandwidth_dividers", (1.0, 1.0), "config.bandwidth_dividers"),
-    ("bandwidth_dividers", (float("nan"),), "config.bandwidth_dividers"),
+    ("duration_dividers", (2.0, 1.0), "duration_dividers: (2.0, 1.0) must be"),
+    ("bandwidth_dividers", (1.0, 1.0), "bandwidth_dividers: (1.0, 1.0)"),
+    ("bandwidth_dividers", (float("nan"),), "bandwidth_dividers: (nan,)"),
     ("train_partition", "nowhere", "no partition 'nowhere', but training; 'all'"),
     ("min_packets", 1000, "no flows are left"),
   ],
@@ -142,14 +146,18 @@ def test_settings_that_cannot_be_are_named_before_anything_is_written(
 ):
   config[setting] = value
   with pytest.raises(InputError) as error:
-    runs.Sweep(config, "small", flows, tmp_path / "w")
+    _rows(config, flows, tmp_path / "w")
   assert message in str(error.value)
   assert not (tmp_path / "w").exists()
 
 
+def _run(method="a", seed=0, **fields):
+  return runs.Run(method, 10, seed, **{"k": 8, "lambda_": 1.0, **fields})
+
+
 def test_chunks_are_equal_and_of_one_method():
-  many = [runs.Run("a", 10, seed, 8, 1.0) for seed in range(10)]
-  many += [runs.Run("b", 10, seed, 8, 1.0) for seed in range(3)]
+  many = [_run(seed=seed) for seed in range(10)]
+  many += [_run("b", seed) for seed in range(3)]
   chunks = list(runs._chunks(many, at_once=4))
   assert [(len(chunk), size) for chunk, size in chunks] == [
     (4, 4),
@@ -158,3 +166,44 @@ def test_chunks_are_equal_and_of_one_method():
     (3, 3),
   ]
   assert [run for chunk, _ in chunks for run in chunk] == many
+
+
+def test_what_differs_in_numbers_alone_is_one_program():
+  one = [_run(lambda_=value, duration_dividers=(value,)) for value in (1.0, 9.0)]
+  other = [_run(k=9), _run(tasks=()), _run(duration_dividers=(1.0, 2.0))]
+  programs = [chunk for chunk, _ in runs._chunks([one[0], *other, one[1]], at_once=8)]
+  assert programs == [one, *[[run] for run in other]]
+
+
+def test_a_run_is_told_from_its_row():
+  run = _run(tasks=("bursts",), bandwidth_dividers=(1.0, 2.5), duration_dividers=())
+  row = json.loads(json.dumps({**run.identity(), "class_accuracy": 0.5}))
+  assert row["lambda"] == 1.0
+  assert runs.Run.of(row) == run
+  del row["tasks"]
+  with pytest.raises(InputError, match="lacks the field 'tasks'"):
+    runs.Run.of(row)
+
+
+def test_runs_of_other_settings_share_a_directory_only_when_they_are_swept(
+  config, flows, tmp_path
+):
+  def sweep(swept, **settings):
+    asked_for = runs.label_budgets(config, **settings)
+    sweep = runs.Sweep(config, "small", flows, tmp_path, asked_for, swept)
+    rows = sweep.finish()
+    sweep.workdir.close()
+    return rows
+
+  config.labels_per_class = (4,)
+  first = sweep(("tasks", "bandwidth_dividers"), tasks=("bursts",))
+  second = sweep(("tasks", "bandwidth_dividers"), bandwidth_dividers=(1e3, 1e4))
+  assert [row["tasks"] for row in first] == [["bursts"]] * 2
+  assert [row["bandwidth_accuracy"] is None for row in first + second] == [
+    True,
+    True,
+    False,
+    False,
+  ]
+  with pytest.raises(InputError, match="was made with bandwidth_dividers = None"):
+    sweep(("tasks",))
