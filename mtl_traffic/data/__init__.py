@@ -7,7 +7,7 @@ from mtl_traffic.data import parquet, simulated
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows, validate
 
-BUILDERS = ("ucdavis_icdm19",)  # Folders of TFDS builders.
+BUILDERS = ("ucdavis_icdm19", "iscx_vpn2016")  # Folders of TFDS builders.
 _STORED_PACKETS = 256  # What a builder stores of a flow, unless more are asked for.
 
 

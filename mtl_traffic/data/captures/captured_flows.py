@@ -1,0 +1,75 @@
+"""Flows as they come from a capture: with addresses, ports and why they ended."""
+
+import dataclasses
+import enum
+import socket
+
+import numpy as np
+
+from mtl_traffic.flows import Flows
+
+PROTOCOL_NAMES = {6: "TCP", 17: "UDP"}
+
+
+class EndReason(enum.IntEnum):
+  """Why a flow ended."""
+
+  OPEN = 0
+  FIN = enum.auto()
+  RST = enum.auto()
+  IDLE = enum.auto()
+  ACTIVE = enum.auto()
+  END_OF_CAPTURE = enum.auto()
+  EVICTED = enum.auto()
+
+
+END_REASON_NAMES = {
+  EndReason.OPEN: "still open",
+  EndReason.FIN: "FIN",
+  EndReason.RST: "RST",
+  EndReason.IDLE: "silence",
+  EndReason.ACTIVE: "active time-out",
+  EndReason.END_OF_CAPTURE: "end of capture",
+  EndReason.EVICTED: "too many open flows",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class CapturedFlows:
+  """N flows of one capture, in the order of their first packets.
+
+  Attributes:
+    flows: the flows; without classes, the capture as their only partition, and
+      `capture#number of the first packet` as their ids.
+    client_addresses: `[N]` str.
+    client_ports: `[N]` int32.
+    server_addresses: `[N]` str.
+    server_ports: `[N]` int32.
+    protocols: `[N]` int32, 6 = TCP, 17 = UDP.
+    end_reasons: `[N]` int8, an `EndReason`.
+    start_times: `[N]` int64, ns since 1970.
+  """
+
+  flows: Flows
+  client_addresses: np.ndarray
+  client_ports: np.ndarray
+  server_addresses: np.ndarray
+  server_ports: np.ndarray
+  protocols: np.ndarray
+  end_reasons: np.ndarray
+  start_times: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.flows)
+
+
+def format_addresses(words: np.ndarray, versions: np.ndarray) -> np.ndarray:
+  """Addresses `[N, 2]` uint64, with IP versions `[N]`, as text `[N]`."""
+  packed = words.astype(">u8").tobytes()
+  texts = [
+    socket.inet_ntop(socket.AF_INET, packed[i + 12 : i + 16])
+    if version == 4
+    else socket.inet_ntop(socket.AF_INET6, packed[i : i + 16])
+    for i, version in zip(range(0, len(packed), 16), versions.tolist(), strict=True)
+  ]
+  return np.array(texts, dtype=object)

@@ -1,0 +1,1 @@
+"""The ISCX VPN-nonVPN 2016 captures in five categories, as a TFDS builder."""

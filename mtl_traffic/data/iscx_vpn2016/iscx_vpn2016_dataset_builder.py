@@ -1,0 +1,181 @@
+"""The ISCX VPN-nonVPN dataset of the paper (section IV-B) as a TFDS builder."""
+
+import collections
+import dataclasses
+import os
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import logging
+
+from mtl_traffic.data import captures, tfds_flows
+from mtl_traffic.data.iscx_vpn2016 import categories
+from mtl_traffic.data.iscx_vpn2016.categories import CATEGORIES, Capture
+from mtl_traffic.errors import InputError
+
+_MAX_PACKETS = 256  # As of the QUIC dataset.
+_HELD_OUT_EVERY = 4
+
+
+@dataclasses.dataclass(eq=False)
+class Config(tfds.core.BuilderConfig):
+  """What is stored of the dataset; made by `config`.
+
+  Attributes:
+    max_packets: how many packets of each flow are stored.
+    by_capture: whether splits are `training` and `held_out`, of different captures,
+      rather than `vpn` and `nonvpn`.
+    table: the file that says which capture has which category.
+  """
+
+  max_packets: int = _MAX_PACKETS
+  by_capture: bool = False
+  table: str = str(categories.TABLE)
+
+
+def config(
+  max_packets: int = _MAX_PACKETS,
+  by_capture: bool = False,
+  table: str | os.PathLike = categories.TABLE,
+) -> Config:
+  """The config `first256`, `first256_by_capture`, or one that differs.
+
+  Args:
+    max_packets: how many packets of each flow are stored.
+    by_capture: whether captures are split into `training` and `held_out`.
+    table: the table of categories; another one's checksum is part of the name.
+
+  Raises:
+    InputError: the table cannot be used.
+  """
+  name = f"first{max_packets}" + "_by_capture" * by_capture
+  rows = categories.read_table(table)
+  if rows != categories.read_table():
+    name += f"_{zlib.crc32(repr(rows).encode()):08x}"
+  for known in Builder.BUILDER_CONFIGS:
+    if known.name == name:
+      return known
+  return Config(
+    name=name,
+    max_packets=max_packets,
+    by_capture=by_capture,
+    table=str(table),
+  )
+
+
+class Builder(tfds.core.ShardBasedBuilder):
+  """The flows of the ISCX VPN-nonVPN captures that are in `manual_dir`.
+
+  Flows end as `captures.Rules` says. A shard is a capture; with Apache Beam, if the
+  `DownloadConfig` has a `beam_runner` or `beam_options`, a task is a capture too.
+
+  Preparation raises `mtl_traffic.errors.InputError` if the input cannot be used.
+  """
+
+  VERSION = tfds.core.Version("1.0.0")
+  RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
+  BUILDER_CONFIGS = [  # noqa: RUF012
+    Config(name="first256", description="The first 256 packets of each flow."),
+    Config(
+      name="first256_by_capture",
+      description="The same, split by capture.",
+      by_capture=True,
+    ),
+  ]
+  MANUAL_DOWNLOAD_INSTRUCTIONS = """
+  Put the captures into the folder, named as published, unpacked or as gzip; see
+  https://www.unb.ca/cic/datasets/vpn.html
+  """
+
+  def __init__(self, **kwargs):
+    super().__init__(**{"file_format": "array_record", **kwargs})
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    return self.dataset_info_from_configs(
+      features=tfds_flows.features(CATEGORIES),
+      supervised_keys=None,
+      disable_shuffling=True,
+    )
+
+  def _shard_iterators_per_split(
+    self, dl_manager: tfds.download.DownloadManager
+  ) -> Mapping[str, Sequence[Callable[[], Iterator[tuple[str, dict]]]]]:
+    table = categories.read_table(self.builder_config.table)
+    found, left_out = categories.find_captures(_manual_dir(dl_manager), table)
+    for name, reason in left_out.items():
+      logging.info("Left out %s: %s", name, reason)
+    split = by_capture if self.builder_config.by_capture else by_vpn
+    rules = captures.Rules(max_packets=self.builder_config.max_packets)
+    return {
+      name: [CaptureShard(capture, rules) for capture in members]
+      for name, members in split(found).items()
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptureShard:
+  """Yields the examples of a capture."""
+
+  capture: Capture
+  rules: captures.Rules
+
+  def __call__(self) -> Iterator[tuple[str, dict]]:
+    accounts = captures.Accounts()
+    label = CATEGORIES.index(self.capture.category)
+    for captured in captures.read_flows(self.capture.path, accounts, self.rules):
+      flows = captured.flows
+      classes = np.full(len(flows), label, np.int32)
+      yield from tfds_flows.examples(
+        flows.replace(classes=classes, class_names=CATEGORIES)
+      )
+    for warning in accounts.warnings:
+      logging.warning("%s", warning)
+    logging.info(
+      "%s: %d flows of %d packets; skipped %s",
+      self.capture.path.name,
+      accounts.num_flows,
+      accounts.num_in_flows,
+      dict(accounts.skipped) or "none",
+    )
+
+
+def by_vpn(found: Sequence[Capture]) -> dict[str, list[Capture]]:
+  """The captures with and without VPN, as far as there are any."""
+  splits = {
+    "vpn": [capture for capture in found if capture.is_vpn],
+    "nonvpn": [capture for capture in found if not capture.is_vpn],
+  }
+  return {name: members for name, members in splits.items() if members}
+
+
+def by_capture(found: Sequence[Capture]) -> dict[str, list[Capture]]:
+  """Every fourth capture of a category, with and without VPN, held out.
+
+  Raises:
+    InputError: there are too few captures to hold one out.
+  """
+  alike = collections.defaultdict(list)
+  for capture in found:
+    alike[capture.category, capture.is_vpn].append(capture)
+  held_out = {
+    capture.path
+    for members in alike.values()
+    for capture in members[1::_HELD_OUT_EVERY]
+  }
+  if not held_out:
+    raise InputError("there are no two captures alike, so none can be held out")
+  return {
+    "training": [capture for capture in found if capture.path not in held_out],
+    "held_out": [capture for capture in found if capture.path in held_out],
+  }
+
+
+def _manual_dir(dl_manager: tfds.download.DownloadManager):
+  try:
+    return dl_manager.manual_dir
+  except AssertionError:  # TFDS's way to say that it is missing or empty.
+    raise InputError(
+      "manual_dir is missing or empty; give the folder of the ISCX captures"
+    ) from None
