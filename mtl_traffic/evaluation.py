@@ -4,7 +4,7 @@ from collections.abc import Hashable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 
 class Estimate(NamedTuple):
@@ -38,7 +38,7 @@ def mean_with_interval(values: np.ndarray, confidence: float = 0.95) -> Estimate
   mean = float(np.mean(values)) if num_seeds else np.nan
   if num_seeds < 2:
     return Estimate(mean, np.nan, num_seeds)
-  quantile = stats.t.ppf((1 + confidence) / 2, num_seeds - 1)
+  quantile = special.stdtrit(num_seeds - 1, (1 + confidence) / 2)  # Student's t
   half_width = quantile * np.std(values, ddof=1) / np.sqrt(num_seeds)
   return Estimate(mean, float(half_width), num_seeds)
 

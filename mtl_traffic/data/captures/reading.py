@@ -19,6 +19,7 @@ from mtl_traffic.errors import InputError
 NANOSECONDS = 10**9
 
 _CHUNK_BYTES = 1 << 22
+_PACKETS_AT_ONCE = 1 << 15  # Bounds what decoding makes of a chunk of tiny packets.
 _LONGEST_BLOCK = 1 << 24
 _LONGEST_PACKET = 1 << 18  # libpcap's own limit; a longer one is a damaged length.
 _PCAP_HEADER = 24
@@ -70,6 +71,12 @@ class RawPackets:
   link_types: np.ndarray
   numbers: np.ndarray
 
+  def part(self, packets: slice) -> "RawPackets":
+    """Some of the packets, of the same data."""
+    fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+    data = fields.pop("data")
+    return RawPackets(data, **{name: field[packets] for name, field in fields.items()})
+
 
 def read_packets(
   file: BinaryIO,
@@ -105,7 +112,9 @@ def read_packets(
     what = f"ends at byte {window.size}" if is_cut else f"has {magic.hex()} at byte 0"
     damage = f" ({window.damage})" if window.damage else ""
     raise InputError(f"{name}: not a pcap or pcapng capture: it {what}{damage}")
-  yield from batches
+  for batch in batches:
+    for first in range(0, len(batch.offsets), _PACKETS_AT_ONCE):
+      yield batch.part(slice(first, first + _PACKETS_AT_ONCE))
   if window.damage:
     accounts.warnings.append(
       f"{name}: {window.damage} after byte {window.offset + window.size}; "
