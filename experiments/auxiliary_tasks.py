@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from experiments import cli, runs
+from experiments.sweep import Sweep
 from mtl_traffic import reporting
 from mtl_traffic.tasks import MAIN_TASKS
 
@@ -26,9 +27,7 @@ def main(argv: Sequence[str]) -> None:
     for run in runs.label_budgets(config, tasks=tuple(tasks))
   ]
   dataset, flows = cli.load_flows(config.dataset)
-  sweep = runs.Sweep(
-    config, dataset, flows, _WORKDIR.value, asked_for, swept=("tasks",)
-  )
+  sweep = Sweep(config, dataset, flows, _WORKDIR.value, asked_for, swept=("tasks",))
   rows = sweep.finish()
   sweep.conclude(
     reporting.accuracy_table(

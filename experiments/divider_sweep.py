@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from experiments import cli, runs
+from experiments.sweep import Sweep
 from mtl_traffic import reporting
 
 _CONFIG = cli.config_flag("simulated.py")
@@ -28,7 +29,7 @@ def main(argv: Sequence[str]) -> None:
     )
   ]
   dataset, flows = cli.load_flows(config.dataset)
-  sweep = runs.Sweep(config, dataset, flows, _WORKDIR.value, asked_for, swept=_FIELDS)
+  sweep = Sweep(config, dataset, flows, _WORKDIR.value, asked_for, swept=_FIELDS)
   rows = sweep.finish()
   paper = {
     (tuple(bandwidth), tuple(duration)): values

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from experiments import cli, runs
+from experiments.sweep import Sweep
 from mtl_traffic import reporting
 
 _CONFIG = cli.config_flag("simulated.py")
@@ -21,7 +22,7 @@ def main(argv: Sequence[str]) -> None:
   config = _CONFIG.value
   asked_for = runs.label_budgets(config)
   dataset, flows = cli.load_flows(config.dataset)
-  sweep = runs.Sweep(config, dataset, flows, _WORKDIR.value, asked_for)
+  sweep = Sweep(config, dataset, flows, _WORKDIR.value, asked_for)
   rows = sweep.finish()
 
   paper = {(method, labels): values for method, labels, *values in config.paper}

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from experiments import cli, runs
+from experiments.sweep import Sweep
 from mtl_traffic import reporting
 
 _CONFIG = cli.config_flag("simulated.py")
@@ -23,9 +24,7 @@ def main(argv: Sequence[str]) -> None:
     run for value in config.lambdas for run in runs.label_budgets(config, lambda_=value)
   ]
   dataset, flows = cli.load_flows(config.dataset)
-  sweep = runs.Sweep(
-    config, dataset, flows, _WORKDIR.value, asked_for, swept=("lambda_",)
-  )
+  sweep = Sweep(config, dataset, flows, _WORKDIR.value, asked_for, swept=("lambda_",))
   rows = sweep.finish()
   table = reporting.accuracy_table(rows, ("method", "labels_per_class", "lambda"))
   figure = sweep.workdir.path / "lambda_sweep.png"
