@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> None:
     for tasks in config.task_sets
     for run in runs.label_budgets(config, tasks=tuple(tasks))
   ]
-  dataset, flows = cli.load_flows(config.dataset)
+  dataset, flows = cli.load_flows(config.dataset, max(config.max_packets, config.k))
   sweep = Sweep(config, dataset, flows, _WORKDIR.value, asked_for, swept=("tasks",))
   rows = sweep.finish()
   sweep.conclude(

@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> None:
       config, **{name: tuple(d) for name, d in zip(_FIELDS, row, strict=True)}
     )
   ]
-  dataset, flows = cli.load_flows(config.dataset)
+  dataset, flows = cli.load_flows(config.dataset, max(config.max_packets, config.k))
   sweep = Sweep(config, dataset, flows, _WORKDIR.value, asked_for, swept=_FIELDS)
   rows = sweep.finish()
   paper = {

@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> None:
   del argv
   config = _CONFIG.value
   asked_for = runs.label_budgets(config)
-  dataset, flows = cli.load_flows(config.dataset)
+  dataset, flows = cli.load_flows(config.dataset, max(config.max_packets, config.k))
   sweep = Sweep(config, dataset, flows, _WORKDIR.value, asked_for)
   rows = sweep.finish()
 

@@ -23,7 +23,7 @@ def main(argv: Sequence[str]) -> None:
   asked_for = [
     run for value in config.lambdas for run in runs.label_budgets(config, lambda_=value)
   ]
-  dataset, flows = cli.load_flows(config.dataset)
+  dataset, flows = cli.load_flows(config.dataset, max(config.max_packets, config.k))
   sweep = Sweep(config, dataset, flows, _WORKDIR.value, asked_for, swept=("lambda_",))
   rows = sweep.finish()
   table = reporting.accuracy_table(rows, ("method", "labels_per_class", "lambda"))

@@ -22,7 +22,9 @@ def main(argv: Sequence[str]) -> None:
   asked_for = [
     run for k in config.packet_budgets for run in runs.label_budgets(config, k=k)
   ]
-  dataset, flows = cli.load_flows(config.dataset, max(config.packet_budgets))
+  dataset, flows = cli.load_flows(
+    config.dataset, max(config.max_packets, *config.packet_budgets)
+  )
   sweep = Sweep(config, dataset, flows, _WORKDIR.value, asked_for, swept=("k",))
   rows = sweep.finish()
   table = reporting.accuracy_table(rows, ("method", "labels_per_class", "k"))

@@ -77,7 +77,8 @@ def accuracy_table(
   Args:
     rows: of `results.jsonl`.
     fields: what tells one line of the table from another, e.g. the method.
-    paper: by values of `fields` the paper's bandwidth, duration and class accuracy.
+    paper: by values of `fields` the paper's bandwidth, duration and class accuracy, to
+      stand beside those of the first partition, the one that was trained on.
     reference: a field and its value; the lines show by how much their class accuracy
       differs from the line of that value, run by run on the same draws.
   """
@@ -90,15 +91,21 @@ def accuracy_table(
   if paper:
     header += ["paper: class", "bandwidth", "duration"]
 
+  groups = group(rows, "partition", *fields)
+  columns = [list(dict.fromkeys(column)) for column in zip(*groups, strict=True)]
+  trained_on = columns[0][0]
   lines = []
-  for (partition, *values), members in group(rows, "partition", *fields).items():
+  for (partition, *values), members in sorted(
+    groups.items(), key=lambda item: list(map(_rank, item[0], columns))
+  ):
     line = [partition] * several + [_shown(value) for value in values]
     line.append(len({row["seed"] for row in members}))
     line += [percent(estimate(members, field)) for field in ACCURACIES]
     if reference:
       line.append(_difference(rows, members, *reference))
     if paper:
-      bandwidth, duration, of_class = paper.get(tuple(values), [None] * 3)
+      known = paper.get(tuple(values)) if partition == trained_on else None
+      bandwidth, duration, of_class = known or [None] * 3
       line += ["–" if v is None else v for v in (of_class, bandwidth, duration)]
     lines.append(line)
   return Table(header, lines)
@@ -250,6 +257,13 @@ def sweep_figure(
 
 
 _LINE_STYLES = ("-", "--", "-.", ":")
+
+
+def _rank(value: object, column: list) -> float:
+  """Numbers by size, "all" after them, anything else in order of appearance."""
+  if any(isinstance(other, int | float) for other in column):
+    return _budget(value)
+  return column.index(value)
 
 
 def _budget(labels: int | str) -> float:

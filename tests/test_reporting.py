@@ -44,17 +44,17 @@ class − multi | paper: class | bandwidth | duration |
 ------------- | ------------ | --------- | -------- |
 | single | 10           | 2     | 71.0 ± 12.7 | –          | –          | \
 -21.0 ± 12.7  | 60.0         | –         | –        |
-| multi  | all          | 1     | 99.0        | 50.0       | 50.0       | \
-              | –            | –         | –        |
 | multi  | 10           | 2     | 92.0 ± 25.4 | 80.0 ± 0.0 | 80.0 ± 0.0 | \
               | 93.33        | 89.33     | 91.0     |
+| multi  | all          | 1     | 99.0        | 50.0       | 50.0       | \
+              | –            | –         | –        |
 """
   )
 
 
 def test_a_line_for_each_tested_partition():
-  rows = [*ROWS, _row("multi", 10, 0, 0.5, partition="other")]
-  table = reporting.accuracy_table(rows, FIELDS)
+  other = [_row("multi", 10, 0, 0.5, partition="other")]
+  table = reporting.accuracy_table([*ROWS[:3], *other, *ROWS[3:]], FIELDS)
   assert table.header == [
     "tested on",
     "method",
@@ -65,6 +65,14 @@ def test_a_line_for_each_tested_partition():
     "duration",
   ]
   assert [line[0] for line in table.rows] == ["p", "p", "p", "other"]
+
+
+def test_the_papers_values_stand_beside_the_partition_that_was_trained_on():
+  rows = [*ROWS, _row("multi", 10, 0, 0.5, partition="other")]
+  table = reporting.accuracy_table(rows, FIELDS, PAPER)
+  of_paper = {(line[0], line[1], line[2]): line[-3] for line in table.rows}
+  assert of_paper["p", "multi", "10"] == 93.33
+  assert of_paper["other", "multi", "10"] == "–"
 
 
 def test_lists_can_tell_lines_apart_and_be_a_reference():

@@ -15,6 +15,9 @@ def get_config() -> ml_collections.ConfigDict:
       # The partition that is split into train, validation and test flows; every other
       # one is a test set. "all" splits all flows together.
       "train_partition": "all",
+      # How many packets of each flow are read, or k if that is more. The methods that
+      # look at the whole stored series see these.
+      "max_packets": 256,
       # Flows of fewer packets are left out.
       "min_packets": 1,
       "methods": ("multitask", "single_task"),
