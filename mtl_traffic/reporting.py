@@ -161,7 +161,7 @@ def label_budget_figure(
 ) -> None:
   """Class accuracy against labels per class, a panel for each tested partition."""
   partitions = group(rows, "partition")
-  figure = Figure(figsize=(1 + 4.5 * len(partitions), 3.8), layout="constrained")
+  figure = Figure(figsize=(3 + 4.5 * len(partitions), 3.8), layout="constrained")
   panels = figure.subplots(1, len(partitions), sharey=True, squeeze=False)[0]
   for panel, ((partition,), of_partition) in zip(
     panels, partitions.items(), strict=True
@@ -169,14 +169,15 @@ def label_budget_figure(
     budgets = sorted({row["labels_per_class"] for row in of_partition}, key=_budget)
     # Evenly spaced places, so that "all" has one too.
     place = {labels: x for x, labels in enumerate(budgets)}
-    for number, ((method,), members) in enumerate(
-      group(of_partition, "method").items()
-    ):
+    methods = group(of_partition, "method")
+    for number, ((method,), members) in enumerate(methods.items()):
       of_budget = group(members, "labels_per_class")
       known = [labels for labels in budgets if (labels,) in of_budget]
       estimates = [estimate(of_budget[labels,], "class_accuracy") for labels in known]
+      # Side by side, so that no interval hides another.
+      beside = 0.03 * (number - (len(methods) - 1) / 2)
       panel.errorbar(
-        [place[labels] for labels in known],
+        [place[labels] + beside for labels in known],
         [100 * value.mean for value in estimates],
         yerr=[100 * np.nan_to_num(value.half_width) for value in estimates],
         color=f"C{number}",
@@ -188,7 +189,7 @@ def label_budget_figure(
       of_paper = [labels for labels in known if (method, labels) in paper]
       if of_paper:
         panel.plot(
-          [place[labels] for labels in of_paper],
+          [place[labels] + beside for labels in of_paper],
           [paper[method, labels][2] for labels in of_paper],
           color=f"C{number}",
           marker="x",
@@ -201,7 +202,7 @@ def label_budget_figure(
     panel.grid(alpha=0.3)
     panel.yaxis.set_major_locator(ticker.MaxNLocator(integer=True))
   panels[0].set_ylabel("class accuracy (%)")
-  panels[0].legend()
+  figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
   figure.savefig(path, dpi=150)
 
 
@@ -222,7 +223,7 @@ def sweep_figure(
     logarithmic: whether the axis is.
   """
   partitions = group(rows, "partition")
-  figure = Figure(figsize=(1 + 4.5 * len(partitions), 3.8), layout="constrained")
+  figure = Figure(figsize=(3 + 4.5 * len(partitions), 3.8), layout="constrained")
   panels = figure.subplots(1, len(partitions), sharey=True, squeeze=False)[0]
   for panel, ((partition,), of_partition) in zip(
     panels, partitions.items(), strict=True
@@ -252,7 +253,7 @@ def sweep_figure(
     panel.set_title(f"tested on {partition}")
     panel.grid(alpha=0.3)
   panels[0].set_ylabel("accuracy (%)")
-  panels[0].legend(fontsize="small")
+  figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
   figure.savefig(path, dpi=150)
 
 
