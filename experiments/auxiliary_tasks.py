@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from experiments import cli, runs
-from experiments.sweep import Sweep
+from experiments.sweep import open_sweep
 from mtl_traffic import reporting
 from mtl_traffic.tasks import MAIN_TASKS
 
@@ -26,8 +26,7 @@ def main(argv: Sequence[str]) -> None:
     for tasks in config.task_sets
     for run in runs.label_budgets(config, tasks=tuple(tasks))
   ]
-  dataset, flows = cli.load_flows(config.dataset, max(config.max_packets, config.k))
-  sweep = Sweep(config, dataset, flows, _WORKDIR.value, asked_for, swept=("tasks",))
+  sweep = open_sweep(config, _WORKDIR.value, asked_for, swept=("tasks",))
   rows = sweep.finish()
   sweep.conclude(
     reporting.accuracy_table(

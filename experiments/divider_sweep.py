@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from experiments import cli, runs
-from experiments.sweep import Sweep
+from experiments.sweep import open_sweep
 from mtl_traffic import reporting
 
 _CONFIG = cli.config_flag("simulated.py")
@@ -28,8 +28,7 @@ def main(argv: Sequence[str]) -> None:
       config, **{name: tuple(d) for name, d in zip(_FIELDS, row, strict=True)}
     )
   ]
-  dataset, flows = cli.load_flows(config.dataset, max(config.max_packets, config.k))
-  sweep = Sweep(config, dataset, flows, _WORKDIR.value, asked_for, swept=_FIELDS)
+  sweep = open_sweep(config, _WORKDIR.value, asked_for, swept=_FIELDS)
   rows = sweep.finish()
   paper = {
     (tuple(bandwidth), tuple(duration)): values

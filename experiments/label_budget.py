@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from experiments import cli, runs
-from experiments.sweep import Sweep
+from experiments.sweep import open_sweep
 from mtl_traffic import reporting
 
 _CONFIG = cli.config_flag("simulated.py")
@@ -21,8 +21,7 @@ def main(argv: Sequence[str]) -> None:
   del argv
   config = _CONFIG.value
   asked_for = runs.label_budgets(config)
-  dataset, flows = cli.load_flows(config.dataset, max(config.max_packets, config.k))
-  sweep = Sweep(config, dataset, flows, _WORKDIR.value, asked_for)
+  sweep = open_sweep(config, _WORKDIR.value, asked_for)
   rows = sweep.finish()
 
   paper = {(method, labels): values for method, labels, *values in config.paper}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from experiments import cli, runs
-from experiments.sweep import Sweep
+from experiments.sweep import open_sweep
 from mtl_traffic import reporting
 
 _CONFIG = cli.config_flag("simulated.py")
@@ -23,8 +23,7 @@ def main(argv: Sequence[str]) -> None:
   asked_for = [
     run for value in config.lambdas for run in runs.label_budgets(config, lambda_=value)
   ]
-  dataset, flows = cli.load_flows(config.dataset, max(config.max_packets, config.k))
-  sweep = Sweep(config, dataset, flows, _WORKDIR.value, asked_for, swept=("lambda_",))
+  sweep = open_sweep(config, _WORKDIR.value, asked_for, swept=("lambda_",))
   rows = sweep.finish()
   table = reporting.accuracy_table(rows, ("method", "labels_per_class", "lambda"))
   figure = sweep.workdir.path / "lambda_sweep.png"

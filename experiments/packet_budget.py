@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from experiments import cli, runs
-from experiments.sweep import Sweep
+from experiments.sweep import open_sweep
 from mtl_traffic import reporting
 
 _CONFIG = cli.config_flag("simulated.py")
@@ -22,10 +22,7 @@ def main(argv: Sequence[str]) -> None:
   asked_for = [
     run for k in config.packet_budgets for run in runs.label_budgets(config, k=k)
   ]
-  dataset, flows = cli.load_flows(
-    config.dataset, max(config.max_packets, *config.packet_budgets)
-  )
-  sweep = Sweep(config, dataset, flows, _WORKDIR.value, asked_for, swept=("k",))
+  sweep = open_sweep(config, _WORKDIR.value, asked_for, swept=("k",))
   rows = sweep.finish()
   table = reporting.accuracy_table(rows, ("method", "labels_per_class", "k"))
   figure = sweep.workdir.path / "packet_budget.png"

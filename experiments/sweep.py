@@ -15,6 +15,7 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
+from experiments import cli
 from experiments.runs import ALL, Run, check_run
 from experiments.workdir import WorkDir
 from mtl_traffic import draws, encoding, evaluation, reporting, splits
@@ -198,6 +199,18 @@ class Sweep:
           "validation_class_accuracy": accuracy(index, 0, "class"),
           "seconds": seconds,
         }
+
+
+def open_sweep(
+  config: ml_collections.ConfigDict,
+  path: str,
+  runs: Sequence[Run],
+  swept: Sequence[str] = (),
+) -> Sweep:
+  """The sweep on the flows of the dataset that the flags, or else the config, name."""
+  max_packets = max(config.max_packets, *(run.k for run in runs))
+  dataset, flows = cli.load_flows(config.dataset, max_packets)
+  return Sweep(config, dataset, flows, path, runs, swept)
 
 
 def _dividers(run: Run) -> dict[str, tuple[float, ...]]:
