@@ -1,6 +1,6 @@
 """Packets per second from capture to flows, against NFStream on the same capture.
 
-    python -m experiments.capture_benchmark --workdir=/tmp/captures
+    python -m experiments.capture_benchmark --workdir=runs/captures
 
 Writes captures of simulated flows as UDP packets, then reads them in turns with this
 project and with NFStream, each in one process and without NFStream's statistics and
