@@ -136,8 +136,8 @@ _TITLES = {
   "labels_per_class": "labels/class",
   "lambda": "λ",
   "tasks": "learnt beside the class",
-  "bandwidth_dividers": "bandwidth dividers (bytes/s)",
-  "duration_dividers": "duration dividers (s)",
+  "bandwidth_dividers": "bandwidth dividers (bytes/s; – = midpoints)",
+  "duration_dividers": "duration dividers (s; – = midpoints)",
 }
 
 
