@@ -57,6 +57,10 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     except KeyboardInterrupt:
       sys.exit(130)
 
+  # So that --helpshort lists the options of this package, wherever they are defined.
+  for module, defined in flags.FLAGS.flags_by_module_dict().items():
+    for flag in defined if module.startswith("experiments.") else ():
+      flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
   # JAX reports every backend that it does not find.
   logging.getLogger("jax").setLevel(logging.WARNING)
   app.run(guarded, flags_parser=_parse_flags)

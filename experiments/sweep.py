@@ -15,10 +15,9 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from experiments import cli
 from experiments.runs import ALL, Run, check_run
 from experiments.workdir import WorkDir
-from mtl_traffic import draws, encoding, evaluation, reporting, splits
+from mtl_traffic import draws, encoding, evaluation, splits
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows
 from mtl_traffic.methods import METHODS
@@ -26,9 +25,10 @@ from mtl_traffic.study import Study
 from mtl_traffic.tasks import MAIN_TASKS
 from mtl_traffic.training import Schedule
 
-_INTRODUCTION = "Accuracy in %, mean over seeds ± half of its 95 % t-interval."
 # Settings that say how much to run or how fast, or that a row tells and tables show.
 _EXTENT = ("methods", "labels_per_class", "num_seeds", "first_seed", "runs_at_once")
+# What the paper reports, to be shown beside the rows.
+PAPER = ("paper", "paper_dividers", "paper_dataset")
 # What experiments sweep, and only they read.
 _SWEPT = ("packet_budgets", "lambdas", "divider_rows", "task_sets")
 
@@ -44,6 +44,7 @@ class Sweep:
     path: str,
     runs: Sequence[Run],
     swept: Sequence[str] = (),
+    experiment: str = "label_budget",
   ):
     """Checks everything that can be checked before any training, then opens the path.
 
@@ -54,6 +55,7 @@ class Sweep:
       path: the work directory.
       runs: what is to be run.
       swept: the settings in which the runs differ.
+      experiment: what the sweep is for; a path holds one experiment's rows.
 
     Raises:
       InputError: naming the setting at fault and what to do.
@@ -76,11 +78,16 @@ class Sweep:
       self.flows, eligible, tuple(dict.fromkeys(MAIN_TASKS) | tasks)
     )
     settings = config.to_dict()
-    for name in ("paper", "paper_dividers"):
-      settings.pop(name)
+    paper = {name: settings.pop(name) for name in PAPER}
     extent = {name: settings.pop(name) for name in (*_EXTENT, *_SWEPT, *swept)}
-    settings |= {"dataset": dataset, "flows": _fingerprint(self.flows)}
-    self.workdir = WorkDir(path, settings, extent)
+    settings |= {
+      "experiment": experiment,
+      "dataset": dataset,
+      "flows": _fingerprint(self.flows),
+      "num_flows": len(self.flows),
+      "classes": self.flows.class_names,
+    }
+    self.workdir = WorkDir(path, settings, extent, paper)
 
   def finish(self) -> list[dict]:
     """Trains and tests the runs that have no rows yet; returns the rows of all."""
@@ -104,13 +111,6 @@ class Sweep:
     asked_for = set(self.runs)
     return [row for row in self.workdir.rows() if Run.of(row) in asked_for]
 
-  def conclude(self, table: reporting.Table) -> None:
-    """Writes and prints the table."""
-    text = f"{_INTRODUCTION}\n\n{table.markdown()}"
-    self.workdir.write_text("table.md", text)
-    self.workdir.write_text("table.csv", table.csv())
-    print(f"{text}\nResults are in {self.workdir.path}/")
-
   def _finished(self) -> set[Run]:
     """The runs whose rows are complete; drops the rows of any other."""
     rows = self.workdir.rows()
@@ -120,9 +120,13 @@ class Sweep:
     return finished
 
   @functools.lru_cache(maxsize=1)  # noqa: B019 - there is one sweep in a process
-  def _inputs(self, k: int) -> jax.Array:
-    return jax.jit(encoding.encode, static_argnames=("k", "iat_range"))(
-      self.flows.packets, k=k, iat_range=tuple(self.config.iat_range)
+  def _inputs(self, k: int, signed_lengths: bool) -> jax.Array:
+    static = ("k", "iat_range", "signed_lengths")
+    return jax.jit(encoding.encode, static_argnames=static)(
+      self.flows.packets,
+      k=k,
+      iat_range=tuple(self.config.iat_range),
+      signed_lengths=signed_lengths,
     )
 
   def _study(self, run: Run) -> Study:
@@ -131,10 +135,11 @@ class Sweep:
       num_classes[task] = len(dividers) + 1
     return Study(
       flows=self.flows,
-      inputs=self._inputs(run.k),
+      inputs=self._inputs(run.k, run.signed_lengths),
       num_classes=num_classes,
       schedule=_schedule(self.config),
       tasks=run.tasks,
+      mask=run.mask,
       dtype=jnp.dtype(self.config.dtype),
     )
 
@@ -180,37 +185,24 @@ class Sweep:
     stops = np.cumsum([part.shape[1] for part in parts])
     seconds = round((time.monotonic() - start) / len(runs), 3)
 
-    def accuracy(run: int, part: int, task: str) -> float | None:
-      if task not in scores:
-        return None
+    def of_part(run: int, part: int, task: str) -> tuple[np.ndarray, np.ndarray]:
       flows = np.asarray(parts[part][run])
-      of_part = scores[task][run, stops[part] - len(flows) : stops[part]]
-      return evaluation.accuracy(of_part, targets[task][run, flows])
+      asked = slice(stops[part] - len(flows), stops[part])
+      return scores[task][run, asked], targets[task][run, flows]
 
     for index, run in enumerate(runs):
       for part, name in enumerate((self.config.train_partition, *self.others), 1):
-        yield {
-          "dataset": self.dataset,
-          "partition": name,
-          **run.identity(),
-          "class_accuracy": accuracy(index, part, "class"),
-          "bandwidth_accuracy": accuracy(index, part, "bandwidth"),
-          "duration_accuracy": accuracy(index, part, "duration"),
-          "validation_class_accuracy": accuracy(index, 0, "class"),
-          "seconds": seconds,
-        }
-
-
-def open_sweep(
-  config: ml_collections.ConfigDict,
-  path: str,
-  runs: Sequence[Run],
-  swept: Sequence[str] = (),
-) -> Sweep:
-  """The sweep on the flows of the dataset that the flags, or else the config, name."""
-  max_packets = max(config.max_packets, *(run.k for run in runs))
-  dataset, flows = cli.load_flows(config.dataset, max_packets)
-  return Sweep(config, dataset, flows, path, runs, swept)
+        row = {"dataset": self.dataset, "partition": name, **run.identity()}
+        for task in targets:
+          answered = of_part(index, part, task) if task in scores else None
+          row[f"{task}_accuracy"] = answered and evaluation.accuracy(*answered)
+          row[f"{task}_confusion"] = (
+            answered and evaluation.confusion(*answered).tolist()
+          )
+        row["validation_class_accuracy"] = evaluation.accuracy(
+          *of_part(index, 0, "class")
+        )
+        yield row | {"seconds": seconds}
 
 
 def _dividers(run: Run) -> dict[str, tuple[float, ...]]:

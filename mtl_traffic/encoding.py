@@ -30,19 +30,24 @@ def inter_arrival_times(packets: Packets) -> jax.Array:
 
 
 def encode(
-  packets: Packets, k: int, iat_range: tuple[float, float] = (0.0, 1.0)
+  packets: Packets,
+  k: int,
+  iat_range: tuple[float, float] = (0.0, 1.0),
+  signed_lengths: bool = True,
 ) -> jax.Array:
   """Encodes the first k packets as the two channels of the paper, section IV-C.
 
   Channel 0 is the inter-arrival time, clipped at 1 s and mapped from [0, 1] s to
   `iat_range`; channel 1 is direction × length / 1434 bytes, clipped to [−1, 1]. Places
-  without a packet are zero in both. Pure and jittable with `k` and `iat_range` static.
+  without a packet are zero in both. Pure and jittable with all but the packets static.
 
   Args:
     packets: the first packets of N flows, `[N, P]`; P may be smaller than k.
     k: packets to encode.
     iat_range: what 0 s and 1 s become; the paper only says "normalised", the authors'
       code uses (−1, 1).
+    signed_lengths: whether lengths carry the direction; in the authors' code they do
+      not, against the paper's text.
 
   Returns:
     `[N, k, 2]` float32.
@@ -51,7 +56,8 @@ def encode(
   low, high = iat_range
   clipped = jnp.clip(inter_arrival_times(packets) / MAX_INTER_ARRIVAL_TIME, 0, 1)
   iat = jnp.where(_there(packets), low + (high - low) * clipped, 0)
-  length = jnp.clip(packets.directions * packets.lengths / MAX_LENGTH, -1, 1)
+  signs = packets.directions if signed_lengths else 1
+  length = jnp.clip(signs * packets.lengths / MAX_LENGTH, -1, 1)
   return jnp.stack([iat, length], axis=-1).astype(jnp.float32)
 
 

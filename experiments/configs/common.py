@@ -30,12 +30,16 @@ def get_config() -> ml_collections.ConfigDict:
       "k": 60,
       # What inter-arrival times of 0 and 1 s become; the authors' code has (-1, 1).
       "iat_range": (0.0, 1.0),
+      # False: lengths without direction, as in the authors' code.
+      "signed_lengths": True,
       # bytes/s and s; none = midpoints between the labelled flows' class averages.
       "bandwidth_dividers": (),
       "duration_dividers": (),
       "lambda_": 1.0,
       # What multitask learns beside the class; names in mtl_traffic/tasks.py.
       "tasks": ("bandwidth", "duration"),
+      # "features": the authors' mask, on what enters the class head.
+      "mask": "loss",
       "epochs": 20,
       "batch_size": 64,
       "learning_rate": 1e-3,
@@ -67,7 +71,9 @@ def get_config() -> ml_collections.ConfigDict:
       # Rows of (method, labels_per_class, bandwidth, duration, class accuracy) that the
       # paper reports, in %, to be shown beside ours.
       "paper": (),
-      # The same for rows of (bandwidth dividers, duration dividers, accuracies).
+      # Which of the paper's datasets this is, if it is one: "QUIC" or "ISCX".
+      "paper_dataset": "",
+      # As config.paper, rows of (bandwidth dividers, duration dividers, accuracies).
       "paper_dividers": (),
     }
   )

@@ -34,15 +34,23 @@ def multitask(
     Logits of each task and of "class", `[R, Q, classes]`.
   """
   num_runs, num_train = draws.train.shape
+  masks_features = study.mask == "features"
+  targets = draws.targets
+  weights = {task: jnp.ones(num_runs) for task in study.tasks} | {"class": lambdas}
+  if masks_features:
+    # A masked flow keeps its class loss, of the head's bias against its true class.
+    masked = jnp.where(targets["class"] < 0, jnp.asarray(study.flows.classes), -1)
+    targets = targets | {"masked_class": masked}
+    weights = weights | {"masked_class": lambdas}
   heads = {task: study.num_classes[task] for task in (*study.tasks, "class")}
-  model = models.MultitaskCNN(models.heads_of(heads), study.dtype)
+  model = models.MultitaskCNN(models.heads_of(heads), study.dtype, masks_features)
   variables = sweeps.fit(
     Assignment(
       key=draws.key,
       members=draws.train,
       num_members=jnp.full(num_runs, num_train),
-      targets=draws.targets,
-      weights={task: jnp.ones(num_runs) for task in study.tasks} | {"class": lambdas},
+      targets=targets,
+      weights=weights,
     ),
     study.inputs,
     model=model,
@@ -50,4 +58,5 @@ def multitask(
     steps_per_epoch=study.schedule.steps_per_epoch(num_train),
     on_epoch=on_epoch,
   )
-  return sweeps.predict(variables, study.inputs, queries, model=model)
+  scores = sweeps.predict(variables, study.inputs, queries, model=model)
+  return {task: scores[task] for task in heads}
