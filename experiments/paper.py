@@ -23,17 +23,24 @@ _SWEEP_SEEDS = 5
 # Of the sweeps, the number of labels that the paper gives, or what shows most.
 _LABELS = {"auxiliary_tasks": (10,)}
 _OTHER_LABELS = (20,)
+# The paper has single-task learning with all labels.
+_WITH_ALL_LABELS = ("multitask", "single_task")
 
 
 def plan(
-  config: ml_collections.ConfigDict,
+  config: ml_collections.ConfigDict, methods: Sequence[str] = tuple(METHODS)
 ) -> list[tuple[Experiment, ml_collections.ConfigDict, list[runs.Run]]]:
-  """Each experiment with its configuration and its runs."""
+  """Each experiment with its configuration and its runs.
+
+  Args:
+    config: the settings.
+    methods: those of the tables.
+  """
   planned = []
   for name, experiment in report.EXPERIMENTS.items():
     mine = copy.deepcopy(config)
     if name == "label_budget":
-      mine.methods = tuple(METHODS)
+      mine.methods = tuple(methods)
       with_all = copy.deepcopy(mine)
       with_all.update(
         methods=("multitask", "single_task"), labels_per_class=(runs.ALL,)
@@ -53,7 +60,7 @@ def plan(
 def main(argv: Sequence[str]) -> None:
   del argv
   config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
-  planned = plan(config)
+  planned = plan(config, _METHODS.value)
   most_packets = max(run.k for _, _, asked_for in planned for run in asked_for)
   dataset, flows = cli.load_flows(config.dataset, max(config.max_packets, most_packets))
   flow_statistics.write(dataset, flows, workdir / "flow_statistics")
@@ -66,4 +73,5 @@ def main(argv: Sequence[str]) -> None:
 if __name__ == "__main__":
   _CONFIG = cli.config_flag("simulated.py")
   _WORKDIR = flags.DEFINE_string("workdir", None, "Where results go.", required=True)
+  _METHODS = flags.DEFINE_list("methods", list(METHODS), "Those of the tables.")
   cli.run(main)

@@ -108,7 +108,7 @@ def _dataset(done: Sequence[Done], workdir: pathlib.Path, number: str) -> str:
     "same split and labels. It holds if the whole 95 % interval of the difference lies "
     "in the claimed range, does not hold if none of it does, and is not decided "
     "otherwise.",
-    claims.table(pooled, paper["paper_dataset"], paper["paper_dividers"]).markdown(),
+    _claims(pooled, paper),
   ]
   for one in done:
     parts += [f"## {one.experiment.title}", INTRODUCTION]
@@ -123,6 +123,18 @@ def _dataset(done: Sequence[Done], workdir: pathlib.Path, number: str) -> str:
   if statistics and not number:
     parts += _statistics(statistics[0].parent, workdir)
   return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _claims(rows: Sequence[dict], paper: dict) -> str:
+  table = claims.table(rows, paper["paper_dataset"], paper["paper_dividers"])
+  if not table.rows:
+    return "No claim is about what was run."
+  verdicts = [line[-1] for line in table.rows]
+  counts = [
+    f"{verdicts.count(verdict)} {verdict}"
+    for verdict in ("holds", "does not hold", "not decided")
+  ]
+  return f"Of {len(verdicts)} claims: {', '.join(counts)}.\n\n{table.markdown()}"
 
 
 def _what_was_run(done: Sequence[Done]) -> str:
