@@ -239,4 +239,4 @@ def summary(accounts: captures.Accounts, separator: str = "\n") -> str:
 
 if __name__ == "__main__":
   flags.mark_flag_as_required("captures")
-  cli.run(main)
+  cli.run(main, reads_dataset=False)

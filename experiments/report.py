@@ -243,4 +243,4 @@ if __name__ == "__main__":
   _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Where results are, and the report goes.", required=True
   )
-  cli.run(_main)
+  cli.run(_main, reads_dataset=False)

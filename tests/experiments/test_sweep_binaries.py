@@ -127,3 +127,21 @@ def test_values_that_cannot_be_are_named(tmp_path, name, setting, message):
   assert done.returncode == 1
   assert message in done.stderr.splitlines()[-1]
   assert not (tmp_path / "w").exists()
+
+
+def test_help_lists_the_options_wherever_they_are_defined():
+  help_of = {
+    name: subprocess.run(
+      [sys.executable, "-m", f"experiments.{name}", "--helpshort"],
+      cwd=ROOT,
+      capture_output=True,
+      text=True,
+      timeout=60,
+    ).stdout
+    for name in ("lambda_sweep", "report")
+  }
+  assert all(
+    f"--{flag}:" in help_of["lambda_sweep"] for flag in ("config", "dataset", "workdir")
+  )
+  assert "--workdir:" in help_of["report"]
+  assert "--dataset:" not in help_of["report"]
