@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
+from mtl_traffic.calibration import Coverage
 from mtl_traffic.evaluation import Estimate, mean_with_interval, paired_difference
 
 ACCURACIES = ("class_accuracy", "bandwidth_accuracy", "duration_accuracy")
@@ -253,6 +254,30 @@ def sweep_figure(
     panel.set_title(f"tested on {partition}")
     panel.grid(alpha=0.3)
   panels[0].set_ylabel("accuracy (%)")
+  figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
+  figure.savefig(path, dpi=150)
+
+
+def coverage_figure(
+  curves: Mapping[tuple[str, str], Coverage], path: str | pathlib.Path
+) -> None:
+  """Accuracy against coverage, a panel for each tested partition.
+
+  Args:
+    curves: by partition and task.
+    path: where to write the figure.
+  """
+  partitions = list(dict.fromkeys(partition for partition, _ in curves))
+  figure = Figure(figsize=(2 + 4.5 * len(partitions), 3.8), layout="constrained")
+  panels = figure.subplots(1, len(partitions), sharey=True, squeeze=False)[0]
+  for panel, partition in zip(panels, partitions, strict=True):
+    tasks = {task: curve for (part, task), curve in curves.items() if part == partition}
+    for task, curve in tasks.items():
+      panel.plot(100 * curve.coverages, 100 * curve.accuracies, label=task)
+    panel.set_xlabel("flows that are answered, surest first (%)")
+    panel.set_title(f"tested on {partition}")
+    panel.grid(alpha=0.3)
+  panels[0].set_ylabel("accuracy of the answers (%)")
   figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
   figure.savefig(path, dpi=150)
 
