@@ -257,7 +257,7 @@ def _temperatures(
 
 
 def _targets(flows: Flows, draw: Draw, task: str) -> np.ndarray:
-  """`[N]`; unlike in the draw, with the classes of flows whose label a run may not see."""
+  """`[N]`; unlike in the draw, with the classes that a run may not see in training."""
   return flows.classes if task == "class" else np.asarray(draw.targets[task])
 
 

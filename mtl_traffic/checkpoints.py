@@ -175,8 +175,8 @@ def load(path: str | os.PathLike) -> tuple[Description, dict]:
   variables = _read_parameters(path / _PARAMETERS)
   num_networks = content["num_networks"]
   if (
-    jax.tree.map(np.shape, variables)
-    != jax.tree.map(lambda leaf: (num_networks, *leaf.shape), expected)
+    _shapes(variables)
+    != {path: (num_networks, *shape) for path, shape in _shapes(expected).items()}
     or _digest(variables) != content["digest"]
   ):
     raise InputError(
@@ -247,6 +247,11 @@ def _read_parameters(path: pathlib.Path) -> dict:
     raise InputError(
       f"{path}: cannot be read ({_line(error)}); train the model again"
     ) from None
+
+
+def _shapes(variables: Mapping) -> dict[str, tuple[int, ...]]:
+  leaves = jax.tree_util.tree_leaves_with_path(variables)
+  return {jax.tree_util.keystr(path): leaf.shape for path, leaf in leaves}
 
 
 def _digest(variables: Mapping) -> str:
