@@ -1,7 +1,6 @@
 """Trains and tests the runs of a sweep, and keeps their rows."""
 
 import collections
-import functools
 import hashlib
 import math
 import sys
@@ -12,18 +11,14 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from absl import logging
 from tqdm import tqdm
 
-from experiments.runs import ALL, Run, check_run
+from experiments.runs import Run, check_run
+from experiments.studies import Studies
 from experiments.workdir import WorkDir
-from mtl_traffic import draws, encoding, evaluation, splits
-from mtl_traffic.errors import InputError
+from mtl_traffic import evaluation
 from mtl_traffic.flows import Flows
 from mtl_traffic.methods import METHODS
-from mtl_traffic.study import Study
-from mtl_traffic.tasks import MAIN_TASKS
-from mtl_traffic.training import Schedule
 
 # Settings that say how much to run or how fast, or that a row tells and tables show.
 _EXTENT = ("methods", "labels_per_class", "num_seeds", "first_seed", "runs_at_once")
@@ -63,29 +58,16 @@ class Sweep:
     self.config, self.dataset, self.runs = config, dataset, runs
     for run in runs:
       check_run(run)
-    self.flows = _long_enough(flows, config.min_packets)
-    eligible, self.others = _partitions(self.flows, config.train_partition)
-    splits.check_sizes(
-      self.flows.classes,
-      self.flows.class_names,
-      eligible,
-      test_per_class=config.test_per_class,
-      validation_per_class=config.validation_per_class,
-      labels_per_class=max(_number(n, 1) for n in config.labels_per_class),
-    )
-    tasks = dict.fromkeys(task for run in runs for task in run.tasks)
-    self.table = draws.flow_table(
-      self.flows, eligible, tuple(dict.fromkeys(MAIN_TASKS) | tasks)
-    )
+    self.studies = Studies(config, flows, runs)
     settings = config.to_dict()
     paper = {name: settings.pop(name) for name in PAPER}
     extent = {name: settings.pop(name) for name in (*_EXTENT, *_SWEPT, *swept)}
     settings |= {
       "experiment": experiment,
       "dataset": dataset,
-      "flows": _fingerprint(self.flows),
-      "num_flows": len(self.flows),
-      "classes": self.flows.class_names,
+      "flows": _fingerprint(self.studies.flows),
+      "num_flows": len(self.studies.flows),
+      "classes": self.studies.flows.class_names,
     }
     self.workdir = WorkDir(path, settings, extent, paper)
 
@@ -115,46 +97,9 @@ class Sweep:
     """The runs whose rows are complete; drops the rows of any other."""
     rows = self.workdir.rows()
     tested = collections.Counter(map(Run.of, rows))
-    finished = {run for run, n in tested.items() if n == 1 + len(self.others)}
+    finished = {run for run, n in tested.items() if n == 1 + len(self.studies.others)}
     self.workdir.keep([row for row in rows if Run.of(row) in finished])
     return finished
-
-  @functools.lru_cache(maxsize=1)  # noqa: B019 - there is one sweep in a process
-  def _inputs(self, k: int, signed_lengths: bool) -> jax.Array:
-    static = ("k", "iat_range", "signed_lengths")
-    return jax.jit(encoding.encode, static_argnames=static)(
-      self.flows.packets,
-      k=k,
-      iat_range=tuple(self.config.iat_range),
-      signed_lengths=signed_lengths,
-    )
-
-  def _study(self, run: Run) -> Study:
-    num_classes = dict.fromkeys((*self.table.values, "class"), self.table.num_classes)
-    for task, dividers in _dividers(run).items():
-      num_classes[task] = len(dividers) + 1
-    return Study(
-      flows=self.flows,
-      inputs=self._inputs(run.k, run.signed_lengths),
-      num_classes=num_classes,
-      schedule=_schedule(self.config),
-      tasks=run.tasks,
-      mask=run.mask,
-      dtype=jnp.dtype(self.config.dtype),
-    )
-
-  def _draw(self, runs: Sequence[Run]) -> draws.Draw:
-    return draws.draw_many(
-      self.table,
-      jnp.array([run.seed for run in runs]),
-      jnp.array([_number(run.labels_per_class, draws.ALL_LABELS) for run in runs]),
-      test_per_class=self.config.test_per_class,
-      validation_per_class=self.config.validation_per_class,
-      dividers={
-        task: jnp.array([_dividers(run)[task] for run in runs], jnp.float32)
-        for task in _dividers(runs[0])
-      },
-    )
 
   def _train_and_test(
     self, runs: Sequence[Run], size: int, progress: tqdm
@@ -164,11 +109,11 @@ class Sweep:
     Fewer runs than `size` are filled up, so that every call is the same program.
     """
     start = time.monotonic()
-    study = self._study(runs[0])
+    study = self.studies.study(runs[0])
     padded = [*runs, *[runs[0]] * (size - len(runs))]
-    drawn = self._draw(padded)
+    drawn = self.studies.draw(padded)
     parts = [drawn.validation, drawn.test]
-    parts += [np.tile(other, (size, 1)) for other in self.others.values()]
+    parts += [np.tile(other, (size, 1)) for other in self.studies.others.values()]
     scores = METHODS[runs[0].method](
       study,
       drawn,
@@ -178,7 +123,7 @@ class Sweep:
     )
     scores = jax.tree.map(np.asarray, scores)
     targets = {
-      "class": np.tile(self.flows.classes, (size, 1)),
+      "class": np.tile(study.flows.classes, (size, 1)),
       "bandwidth": np.asarray(drawn.targets["bandwidth"]),
       "duration": np.asarray(drawn.targets["duration"]),
     }
@@ -191,7 +136,9 @@ class Sweep:
       return scores[task][run, asked], targets[task][run, flows]
 
     for index, run in enumerate(runs):
-      for part, name in enumerate((self.config.train_partition, *self.others), 1):
+      for part, name in enumerate(
+        (self.config.train_partition, *self.studies.others), 1
+      ):
         row = {"dataset": self.dataset, "partition": name, **run.identity()}
         for task in targets:
           answered = of_part(index, part, task) if task in scores else None
@@ -203,25 +150,6 @@ class Sweep:
           *of_part(index, 0, "class")
         )
         yield row | {"seconds": seconds}
-
-
-def _dividers(run: Run) -> dict[str, tuple[float, ...]]:
-  """The dividers that a run is given; it draws the others."""
-  given = {"bandwidth": run.bandwidth_dividers, "duration": run.duration_dividers}
-  return {task: dividers for task, dividers in given.items() if dividers}
-
-
-def _schedule(config: ml_collections.ConfigDict) -> Schedule:
-  return Schedule(
-    epochs=config.epochs,
-    batch_size=config.batch_size,
-    learning_rate=config.learning_rate,
-    clip_norm=config.clip_norm,
-  )
-
-
-def _number(labels_per_class: int | str, if_all: int) -> int:
-  return if_all if labels_per_class == ALL else labels_per_class
 
 
 def _chunks(runs: Sequence[Run], at_once: int) -> Iterator[tuple[list[Run], int]]:
@@ -238,37 +166,6 @@ def _chunks(runs: Sequence[Run], at_once: int) -> Iterator[tuple[list[Run], int]
     size = math.ceil(len(group) / num_chunks)
     for first in range(0, len(group), size):
       yield group[first : first + size], size
-
-
-def _long_enough(flows: Flows, min_packets: int) -> Flows:
-  kept = flows.num_packets >= min_packets
-  if not kept.all():
-    logging.info("left out %d flows of under %d packets", (~kept).sum(), min_packets)
-  if not kept.any():
-    raise InputError(
-      f"config.min_packets: no flows are left; none has {min_packets} packets"
-    )
-  return flows[kept]
-
-
-def _partitions(
-  flows: Flows, train_partition: str
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-  """A mask of the flows to split, and the flows of each other partition."""
-  if train_partition == ALL:
-    return np.ones(len(flows), bool), {}
-  if train_partition not in flows.partition_names:
-    raise InputError(
-      f"config.train_partition: the flows have no partition {train_partition!r}, "
-      f"but {', '.join(flows.partition_names)}; {ALL!r} takes all"
-    )
-  of = {
-    name: flows.partitions == code for code, name in enumerate(flows.partition_names)
-  }
-  eligible = of.pop(train_partition)
-  return eligible, {
-    name: np.flatnonzero(mask) for name, mask in of.items() if mask.any()
-  }
 
 
 def _fingerprint(flows: Flows) -> str:

@@ -1,8 +1,11 @@
 """What the model reads of a flow's first packets (section IV-C of the paper)."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
+from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Packets
 
 MAX_LENGTH = 1434.0  # bytes
@@ -59,6 +62,45 @@ def encode(
   signs = packets.directions if signed_lengths else 1
   length = jnp.clip(signs * packets.lengths / MAX_LENGTH, -1, 1)
   return jnp.stack([iat, length], axis=-1).astype(jnp.float32)
+
+
+def cut(inputs: jax.Array, counts: jax.Array) -> jax.Array:
+  """Encoded flows as they were after some packets: zeros in the places after those.
+
+  Args:
+    inputs: `[N, k, C]`, encoded, a place for each packet.
+    counts: `[N]` int, how many of the first packets to leave.
+  """
+  there = jnp.arange(inputs.shape[1]) < counts[:, None]
+  return jnp.where(there[..., None], inputs, 0)
+
+
+# By the names that trained models remember. Called as `encode` is: the packets, k, and
+# settings of their own; a flow of fewer than k packets ends in zeros, as `cut` does it.
+ENCODINGS = {"iat_and_length": encode}
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoding:
+  """An encoding of `ENCODINGS` with its settings; hashable, so it can be static.
+
+  Attributes:
+    name: in `ENCODINGS`.
+    settings: pairs of name and value.
+  """
+
+  name: str = "iat_and_length"
+  settings: tuple[tuple[str, object], ...] = ()
+
+  def __post_init__(self):
+    if self.name not in ENCODINGS:
+      raise InputError(
+        f"encoding {self.name!r} is unknown; there are {', '.join(ENCODINGS)}"
+      )
+
+  def __call__(self, packets: Packets, k: int) -> jax.Array:
+    """`[N, k, C]` float32."""
+    return ENCODINGS[self.name](packets, k, **dict(self.settings))
 
 
 def _there(packets: Packets) -> jax.Array:

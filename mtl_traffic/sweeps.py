@@ -47,6 +47,7 @@ def fit(
   steps_per_epoch: int,
   together: int | None = None,
   start: Mapping | None = None,
+  score: Callable[[Mapping], jax.Array] | None = None,
   on_epoch: Callable[[], None] = lambda: None,
 ) -> Mapping:
   """Trains R runs.
@@ -60,6 +61,8 @@ def fit(
     together: how many runs to vmap; by default what suits the device.
     start: parts of the network that start from these parameters, R as leading axis,
       instead of from random ones: `{"trunk": ...}`, say.
+    score: gives the runs' variables marks `[R]` after each epoch, on validation flows
+      say; each run then ends with those of its best epoch instead of its last.
     on_epoch: called whenever all runs have finished an epoch.
 
   Returns:
@@ -74,6 +77,7 @@ def fit(
   states = _init(assignments.key, input_shape=inputs.shape[1:], **static)
   if start:
     states = states.replace(params={**states.params, **jax.tree.map(jnp.copy, start)})
+  best = None
   for number in range(1, schedule.epochs + 1):
     states, _ = _train_epochs(
       states,
@@ -84,8 +88,12 @@ def fit(
       **static,
     )
     jax.block_until_ready(states)
+    if score is not None:
+      # The next epoch takes the states' memory, so what is kept is a copy.
+      now = jax.tree.map(jnp.copy, (score(states.variables), states.variables))
+      best = now if best is None else _better(best, now)
     on_epoch()
-  return states.variables
+  return states.variables if best is None else best[1]
 
 
 def predict(
@@ -110,6 +118,14 @@ def predict(
   """
   together = together or runs_together(len(queries))
   return _predict(variables, queries, inputs, model=model, together=together)
+
+
+@jax.jit
+def _better(best, now):
+  is_better = now[0] > best[0]
+  return jax.tree.map(
+    lambda a, b: jnp.where(is_better.reshape(-1, *[1] * (a.ndim - 1)), a, b), now, best
+  )
 
 
 @functools.partial(

@@ -1,7 +1,9 @@
 """The paper's method: one trunk trained on bandwidth, duration and class at once."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -11,13 +13,13 @@ from mtl_traffic.study import Study
 from mtl_traffic.training import Assignment
 
 
-def multitask(
+def train(
   study: Study,
   draws: Draw,
   lambdas: jax.Array,
-  queries: jax.Array,
   on_epoch: Callable[[], None] = lambda: None,
-) -> dict[str, jax.Array]:
+  score: Callable[[nn.Module, Mapping], jax.Array] | None = None,
+) -> tuple[nn.Module, Mapping]:
   """Trains R multi-task networks on all training flows (section IV-D).
 
   Bandwidth and duration (or the study's other tasks) are learnt from every training
@@ -27,11 +29,12 @@ def multitask(
     study: what the runs share.
     draws: R draws.
     lambdas: `[R]` weight of the class task.
-    queries: `[R, Q]` flows to answer for.
     on_epoch: called whenever all runs have finished an epoch.
+    score: marks `[R]` of a model's variables, by which each run's best epoch is
+      chosen; see `sweeps.fit`.
 
   Returns:
-    Logits of each task and of "class", `[R, Q, classes]`.
+    The network, and its trained variables, R as leading axis.
   """
   num_runs, num_train = draws.train.shape
   masks_features = study.mask == "features"
@@ -56,7 +59,31 @@ def multitask(
     model=model,
     schedule=study.schedule,
     steps_per_epoch=study.schedule.steps_per_epoch(num_train),
+    score=score and functools.partial(score, model),
     on_epoch=on_epoch,
   )
-  scores = sweeps.predict(variables, study.inputs, queries, model=model)
-  return {task: scores[task] for task in heads}
+  # What a mask leaves of the class is of no use once it is trained.
+  return model.clone(masked_logits=False), variables
+
+
+def multitask(
+  study: Study,
+  draws: Draw,
+  lambdas: jax.Array,
+  queries: jax.Array,
+  on_epoch: Callable[[], None] = lambda: None,
+) -> dict[str, jax.Array]:
+  """Trains R networks as `train` does, and answers.
+
+  Args:
+    study: what the runs share.
+    draws: R draws.
+    lambdas: `[R]` weight of the class task.
+    queries: `[R, Q]` flows to answer for.
+    on_epoch: called whenever all runs have finished an epoch.
+
+  Returns:
+    Logits of each task and of "class", `[R, Q, classes]`.
+  """
+  model, variables = train(study, draws, lambdas, on_epoch)
+  return sweeps.predict(variables, study.inputs, queries, model=model)
