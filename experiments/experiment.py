@@ -27,6 +27,7 @@ class Experiment:
     table: of rows and what the paper reports, settings of these names.
     figure: of the same and a path, draws it there; None if there is none.
     swept: the settings in which the runs differ.
+    more_rows: of the sweep, rows that are not of `runs`, kept in its work directory.
   """
 
   name: str
@@ -35,6 +36,7 @@ class Experiment:
   table: Callable[[list[dict], Mapping], reporting.Table]
   figure: Callable[[list[dict], Mapping, pathlib.Path], None] | None = None
   swept: tuple[str, ...] = ()
+  more_rows: Callable[[Sweep], list[dict]] = lambda sweep: []
 
   def conduct(
     self,
@@ -58,7 +60,7 @@ class Experiment:
     """
     runs = self.runs(config) if runs is None else runs
     sweep = Sweep(config, dataset, flows, path, runs, self.swept, self.name)
-    rows = sweep.finish()
+    rows = sweep.finish() + self.more_rows(sweep)
     paper = {name: config[name] for name in PAPER}
     table = self.table(rows, paper)
     text = f"{INTRODUCTION}\n\n{table.markdown()}"

@@ -5,7 +5,7 @@ import hashlib
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from tqdm import tqdm
 from experiments.runs import Run, check_run
 from experiments.studies import Studies
 from experiments.workdir import WorkDir
-from mtl_traffic import evaluation
+from mtl_traffic import draws, evaluation
 from mtl_traffic.flows import Flows
 from mtl_traffic.methods import METHODS
 
@@ -112,23 +112,47 @@ class Sweep:
     study = self.studies.study(runs[0])
     padded = [*runs, *[runs[0]] * (size - len(runs))]
     drawn = self.studies.draw(padded)
-    parts = [drawn.validation, drawn.test]
-    parts += [np.tile(other, (size, 1)) for other in self.studies.others.values()]
     scores = METHODS[runs[0].method](
       study,
       drawn,
       jnp.array([run.lambda_ for run in padded], jnp.float32),
-      jnp.concatenate(parts, axis=1),
+      self.queries(drawn),
       lambda: progress.update(len(runs) / study.schedule.epochs * (1 - 1e-9)),
     )
+    seconds = round((time.monotonic() - start) / len(runs), 3)
+    yield from self.rows(runs, drawn, scores, seconds)
+
+  def queries(self, drawn: draws.Draw) -> jax.Array:
+    """`[R, Q]`, the flows that runs are to answer for."""
+    return jnp.concatenate(self._asked(drawn), axis=1)
+
+  def _asked(self, drawn: draws.Draw) -> list[jax.Array]:
+    """`[R, ...]` validation flows, test flows, and those of other partitions."""
+    others = self.studies.others.values()
+    num_runs = len(drawn.num_labelled)
+    parts = [drawn.validation, drawn.test]
+    return parts + [jnp.tile(other, (num_runs, 1)) for other in others]
+
+  def rows(
+    self,
+    runs: Sequence[Run],
+    drawn: draws.Draw,
+    scores: Mapping[str, jax.Array],
+    seconds: float,
+  ) -> Iterator[dict]:
+    """What the runs' scores `[R, Q, classes]` for `queries` are worth.
+
+    The draw and the scores may be of more runs, of which the first ones count.
+    """
     scores = jax.tree.map(np.asarray, scores)
+    parts = self._asked(drawn)
+    num_runs = len(drawn.num_labelled)
     targets = {
-      "class": np.tile(study.flows.classes, (size, 1)),
+      "class": np.tile(self.studies.flows.classes, (num_runs, 1)),
       "bandwidth": np.asarray(drawn.targets["bandwidth"]),
       "duration": np.asarray(drawn.targets["duration"]),
     }
     stops = np.cumsum([part.shape[1] for part in parts])
-    seconds = round((time.monotonic() - start) / len(runs), 3)
 
     def of_part(run: int, part: int, task: str) -> tuple[np.ndarray, np.ndarray]:
       flows = np.asarray(parts[part][run])

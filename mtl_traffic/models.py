@@ -23,6 +23,8 @@ _CONVOLUTIONS = (
   (6, (2,)),
 )
 
+FEWEST_PACKETS = _CONVOLUTIONS[-1][0]
+
 # As Keras, which the authors used, initialises its layers.
 keras_kernel_init = nn.initializers.glorot_uniform()
 

@@ -45,6 +45,8 @@ def get_config() -> ml_collections.ConfigDict:
       "learning_rate": 1e-3,
       "clip_norm": 1.0,
       "dtype": "float32",
+      # The model of any_k answers from this packet on.
+      "shortest_prefix": 5,
       # What packet_budget, lambda_sweep and auxiliary_tasks go through.
       "packet_budgets": (10, 20, 30, 45, 60, 90, 120),
       "lambdas": (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0),
