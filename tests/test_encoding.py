@@ -49,3 +49,15 @@ def test_encoding_is_bounded_and_finite(flows, k):
   assert inputs.shape == (90, k, 2)
   assert np.isfinite(inputs).all()
   assert np.abs(inputs).max() <= 1
+
+
+def test_cut_is_the_encoding_of_fewer_packets():
+  inputs = encoding.encode(PACKETS, k=5)
+  cut = encoding.cut(inputs, np.array([2, 4]))
+  assert not cut[0, 2:].any()
+  np.testing.assert_array_equal(cut[0, :2], inputs[0, :2])
+  np.testing.assert_array_equal(cut[1], inputs[1])
+  first = encoding.first_packets(PACKETS, 2)
+  np.testing.assert_array_equal(
+    encoding.cut(inputs, np.array([2, 2])), encoding.encode(first, k=5)
+  )
