@@ -69,7 +69,8 @@ def main(argv: Sequence[str]) -> None:
   tally, accounts = answering.Tally(), captures.Accounts()
   schema = answering.schema(predictor.tasks, _EVALUATE.value)
   interrupted = None
-  signal.signal(signal.SIGTERM, _interrupt)
+  for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, _interrupt)
   try:
     with answer_files.open_answers(_OUT.value, schema) as file:
       for source, live in sources:

@@ -54,3 +54,15 @@ def test_encoding_is_bounded_and_finite(flows, k):
 def test_lengths_without_direction():
   inputs = encoding.encode(PACKETS, k=4, signed_lengths=False)
   np.testing.assert_allclose(inputs[0, :, 1], [0.5, 1, 1, 0], rtol=1e-6)
+
+
+def test_cut_is_the_encoding_of_fewer_packets():
+  inputs = encoding.encode(PACKETS, k=5)
+  cut = encoding.cut(inputs, np.array([2, 4]))
+  assert not cut[0, 2:].any()
+  np.testing.assert_array_equal(cut[0, :2], inputs[0, :2])
+  np.testing.assert_array_equal(cut[1], inputs[1])
+  first = encoding.first_packets(PACKETS, 2)
+  np.testing.assert_array_equal(
+    encoding.cut(inputs, np.array([2, 2])), encoding.encode(first, k=5)
+  )
