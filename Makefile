@@ -3,11 +3,15 @@
 PYTHON ?= python3
 VENV ?= .venv
 WORKDIR ?= runs/simulated
+# Of `make paper`. DATASET is what --dataset takes, the config's if empty.
+CONFIG ?= experiments/configs/ucdavis.py
+DATASET ?=
+PAPER ?= runs/paper
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test lint benchmark clean
+.PHONY: run test lint paper benchmark clean
 
 run: $(STAMP)
 	$(BIN)/python -m experiments.label_budget --workdir=$(WORKDIR)
@@ -18,6 +22,11 @@ test: $(STAMP) lint
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# The paper's whole evaluation, with a report. An hour or two; it can be interrupted.
+paper: $(STAMP)
+	$(BIN)/python -m experiments.paper --config=$(CONFIG) --workdir=$(PAPER) \
+	    $(if $(DATASET),--dataset=$(DATASET))
 
 benchmark: $(STAMP)
 	$(BIN)/python -m experiments.benchmark

@@ -164,4 +164,4 @@ def measure(program: str, paths: Sequence[pathlib.Path]) -> float:
 
 
 if __name__ == "__main__":
-  cli.run(main)
+  cli.run(main, reads_dataset=False)

@@ -14,18 +14,6 @@ from mtl_traffic import data
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows
 
-_DATASET = flags.DEFINE_string(
-  "dataset",
-  None,
-  f"'simulated', {', '.join(data.BUILDERS)}, or the path of a Parquet file of flows. "
-  "The config's by default.",
-)
-_DATA_DIR = flags.DEFINE_string(
-  "data_dir", None, "Where TFDS keeps prepared datasets; its own default if not given."
-)
-_MANUAL_DIR = flags.DEFINE_string(
-  "manual_dir", None, "Where the files of a dataset lie, if they are not to be fetched."
-)
 _COMPILATION_CACHE = flags.DEFINE_string(
   "compilation_cache",
   None,
@@ -50,17 +38,44 @@ def config_flag(default: str) -> flags.FlagHolder:
   )
 
 
-def load_flows(default: str, max_packets: int | None = None) -> tuple[str, Flows]:
-  """The dataset that the flags name, or else `default`: its name and its flows."""
-  dataset = _DATASET.value or default
-  # A file goes by its name: where it lies says nothing about what the results mean.
-  return pathlib.Path(dataset).stem, data.load(
-    dataset, max_packets, data_dir=_DATA_DIR.value, manual_dir=_MANUAL_DIR.value
+def _dataset_flags() -> None:
+  flags.DEFINE_string(
+    "dataset",
+    None,
+    f"'simulated', {', '.join(data.BUILDERS)}, or the path of a Parquet file of flows. "
+    "The config's by default.",
+  )
+  flags.DEFINE_string(
+    "data_dir",
+    None,
+    "Where TFDS keeps prepared datasets; its own default if not given.",
+  )
+  flags.DEFINE_string(
+    "manual_dir",
+    None,
+    "Where the files of a dataset lie, if they are not to be fetched.",
   )
 
 
-def run(main: Callable[[Sequence[str]], None]) -> None:
-  """Runs a binary; bad input ends it with one line and status 1."""
+def load_flows(default: str, max_packets: int | None = None) -> tuple[str, Flows]:
+  """The dataset that the flags name, or else `default`: its name and its flows."""
+  dataset = flags.FLAGS.dataset or default
+  # A file goes by its name: where it lies says nothing about what the results mean.
+  return pathlib.Path(dataset).stem, data.load(
+    dataset,
+    max_packets,
+    data_dir=flags.FLAGS.data_dir,
+    manual_dir=flags.FLAGS.manual_dir,
+  )
+
+
+def run(main: Callable[[Sequence[str]], None], reads_dataset: bool = True) -> None:
+  """Runs a binary; bad input ends it with one line and status 1.
+
+  Args:
+    main: what to run.
+    reads_dataset: whether it calls `load_flows`, and so has the flags of that.
+  """
 
   def guarded(argv: Sequence[str]) -> None:
     try:
@@ -73,6 +88,12 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     except KeyboardInterrupt:
       sys.exit(130)
 
+  if reads_dataset:
+    _dataset_flags()
+  # So that --helpshort lists the options of this package, wherever they are defined.
+  for module, defined in flags.FLAGS.flags_by_module_dict().items():
+    for flag in defined if module.startswith("experiments.") else ():
+      flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
   # JAX reports every backend that it does not find.
   logging.getLogger("jax").setLevel(logging.WARNING)
   app.run(guarded, flags_parser=_parse_flags)

@@ -9,7 +9,6 @@ without, the flows have no class. Each capture is a partition.
 """
 
 import functools
-import glob
 import multiprocessing
 import os
 import pathlib
@@ -22,7 +21,7 @@ import pyarrow.parquet as pq
 import tqdm
 from absl import flags, logging
 
-from experiments import cli
+from experiments import capture_flags, cli
 from mtl_traffic.data import captures, parquet
 from mtl_traffic.data.captures.captured_flows import (
   END_REASON_NAMES,
@@ -34,9 +33,6 @@ from mtl_traffic.errors import InputError
 
 _RULES = captures.DEFAULT_RULES
 _ROWS_AT_ONCE = 4096  # Bounds what is in memory when files are joined.
-_CAPTURES = flags.DEFINE_list(
-  "captures", None, "Capture files; patterns such as 'DIR/*.pcap' are expanded."
-)
 _LABELS = flags.DEFINE_string("labels", None, "A CSV file of labels; none by default.")
 _OUT = flags.DEFINE_string("out", "flows.parquet", "The Parquet file to write.")
 _PROCESSES = flags.DEFINE_integer(
@@ -45,33 +41,12 @@ _PROCESSES = flags.DEFINE_integer(
 _MAX_PACKETS = flags.DEFINE_integer(
   "max_packets", _RULES.max_packets, "Packets kept of each flow; totals are of all."
 )
-_UDP_SILENCE_S = flags.DEFINE_float(
-  "udp_silence_s", _RULES.udp_silence_s, "Silence that ends a UDP flow, in seconds."
-)
-_TCP_IDLE_S = flags.DEFINE_float(
-  "tcp_idle_s", None, "Silence that ends a TCP flow, in seconds; none by default."
-)
-_TCP_ACTIVE_S = flags.DEFINE_float(
-  "tcp_active_s", None, "Duration at which a TCP flow is split; none by default."
-)
-_RST_ENDS = flags.DEFINE_bool(
-  "rst_ends", _RULES.rst_ends, "Whether a RST ends a TCP flow, as a FIN does."
-)
-_PAYLOAD_LENGTHS = flags.DEFINE_bool(
-  "payload_lengths", False, "Count bytes of payload rather than of IP packets."
-)
 
 
 def main(argv: Sequence[str]) -> None:
   del argv
-  rules = captures.Rules(
-    max_packets=_MAX_PACKETS.value,
-    udp_silence_s=_UDP_SILENCE_S.value,
-    tcp_idle_s=_TCP_IDLE_S.value,
-    tcp_active_s=_TCP_ACTIVE_S.value,
-    rst_ends=_RST_ENDS.value,
-  )
-  paths = find_captures(_CAPTURES.value or [])
+  rules = capture_flags.rules(_MAX_PACKETS.value)
+  paths = capture_flags.find_captures(capture_flags.CAPTURES.value or [])
   labels = read_labels(_LABELS.value) if _LABELS.value else Labels()
   for name in sorted(set(labels.of_captures) - {path.name for path in paths}):
     logging.warning("%s: labels %s, which is not read", _LABELS.value, name)
@@ -80,36 +55,13 @@ def main(argv: Sequence[str]) -> None:
     pathlib.Path(_OUT.value),
     labels,
     rules,
-    _PAYLOAD_LENGTHS.value,
+    capture_flags.PAYLOAD_LENGTHS.value,
     _PROCESSES.value,
   )
   for warning in accounts.warnings:
     logging.warning("%s", warning)
-  print(summary(accounts))
+  print(capture_flags.summary(accounts))
   print(f"wrote {_OUT.value}")
-
-
-def find_captures(patterns: Sequence[str]) -> list[pathlib.Path]:
-  """The files that the patterns name, each once, all of them captures.
-
-  Raises:
-    InputError: a pattern names no file, a file is no capture, or two files have one
-      name, by which flows and labels could not tell them apart.
-  """
-  if not patterns:
-    raise InputError("--captures is missing; give files, e.g. 'captures/*.pcap'")
-  paths = {}
-  for pattern in patterns:
-    found = sorted(glob.glob(os.path.expanduser(pattern), recursive=True))
-    if not found:
-      raise InputError(f"--captures={pattern}: no such file")
-    for path in map(pathlib.Path, found):
-      if paths.setdefault(path.name, path) != path:
-        raise InputError(
-          f"{path} and {paths[path.name]} have the same name; rename one of them"
-        )
-      captures.check(path)
-  return list(paths.values())
 
 
 def extract(
@@ -137,7 +89,9 @@ def extract(
       for one in _run(work, paths, parts, processes):
         accounts.add(one)
       if not accounts.num_flows:
-        raise InputError(f"the captures hold no flows ({summary(accounts, ', ')})")
+        raise InputError(
+          f"the captures hold no flows ({capture_flags.summary(accounts, ', ')})"
+        )
       _join(parts, partial)
       partial.replace(out)
   except OSError as error:
@@ -221,22 +175,6 @@ def _join(parts: Iterable[pathlib.Path], path: pathlib.Path) -> None:
       writer.close()
 
 
-def summary(accounts: captures.Accounts, separator: str = "\n") -> str:
-  """What became of the packets, a line each."""
-  lines = [
-    f"packets: {accounts.num_packets}",
-    f"  in flows: {accounts.num_in_flows}",
-    *(f"  skipped, {cause}: {n}" for cause, n in accounts.skipped.most_common()),
-    f"  in flows, but earlier than a packet before: {accounts.num_late}",
-    f"flows: {accounts.num_flows}",
-    *(
-      f"  {protocol}, ended by {reason}: {n}"
-      for (protocol, reason), n in sorted(accounts.flows.items())
-    ),
-  ]
-  return separator.join(lines)
-
-
 if __name__ == "__main__":
   flags.mark_flag_as_required("captures")
-  cli.run(main)
+  cli.run(main, reads_dataset=False)

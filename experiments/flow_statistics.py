@@ -10,6 +10,7 @@ import csv
 import dataclasses
 import io
 import json
+import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
@@ -23,14 +24,6 @@ from experiments.workdir import WorkDir
 from mtl_traffic import reporting, targets
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows
-
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where results go.", required=True)
-_PARTITIONS = flags.DEFINE_list(
-  "partitions",
-  None,
-  "Only flows of these; all by default. The paper's are pretraining and "
-  "retraining-script-triggered.",
-)
 
 # Section IV-C and the first row of Table IV.
 PAPER_DURATIONS_S = {
@@ -302,14 +295,14 @@ def select(flows: Flows, partitions: Sequence[str] | None) -> Flows:
   return flows
 
 
-def main(argv: Sequence[str]) -> None:
-  del argv
-  dataset, flows = cli.load_flows("ucdavis_icdm19", max_packets=1)  # Totals say it all.
-  flows = select(flows, _PARTITIONS.value)
+def write(dataset: str, flows: Flows, path: str | pathlib.Path) -> None:
+  """Writes table, numbers and figures to a work directory, and prints the table.
+
+  Raises:
+    InputError: the directory belongs to other flows or cannot be written.
+  """
   partitions = [flows.partition_names[i] for i in np.unique(flows.partitions)]
-  workdir = WorkDir(
-    _WORKDIR.value, {"dataset": dataset, "partitions": partitions}, extent={}
-  )
+  workdir = WorkDir(path, {"dataset": dataset, "partitions": partitions}, extent={})
   statistics = class_statistics(flows)
   ours = dividers(statistics)
   bandwidth = histogram(
@@ -343,6 +336,7 @@ def main(argv: Sequence[str]) -> None:
     drawn = figure(of_quantity, [of_class.name for of_class in order])
     drawn.savefig(workdir.path / f"{of_quantity.name}.png", dpi=150)
   print(text)
+  workdir.close()
   print(f"Results are in {workdir.path}/")
 
 
@@ -353,5 +347,18 @@ def _histogram_rows(histogram: Histogram) -> Iterable[Sequence[object]]:
       yield histogram.label, name, low, high, count
 
 
+def main(argv: Sequence[str]) -> None:
+  del argv
+  dataset, flows = cli.load_flows("ucdavis_icdm19", max_packets=1)  # Totals say it all.
+  write(dataset, select(flows, _PARTITIONS.value), _WORKDIR.value)
+
+
 if __name__ == "__main__":
+  _WORKDIR = flags.DEFINE_string("workdir", None, "Where results go.", required=True)
+  _PARTITIONS = flags.DEFINE_list(
+    "partitions",
+    None,
+    "Only flows of these; all by default. The paper's are pretraining and "
+    "retraining-script-triggered.",
+  )
   cli.run(main)

@@ -5,32 +5,39 @@ the work directory. Called again with the same directory it continues where it s
 and more seeds, budgets or methods are added to what is there.
 """
 
-from collections.abc import Sequence
+import pathlib
+from collections.abc import Mapping
 
-from absl import flags
-
-from experiments import cli, runs
-from experiments.sweep import open_sweep
-from mtl_traffic import reporting
-
-_CONFIG = cli.config_flag("simulated.py")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where results go.", required=True)
+from experiments import runs
+from experiments.experiment import Experiment
+from mtl_traffic import figures, reporting
 
 
-def main(argv: Sequence[str]) -> None:
-  del argv
-  config = _CONFIG.value
-  asked_for = runs.label_budgets(config)
-  sweep = open_sweep(config, _WORKDIR.value, asked_for)
-  rows = sweep.finish()
-
-  paper = {(method, labels): values for method, labels, *values in config.paper}
-  table = reporting.accuracy_table(
-    rows, ("method", "labels_per_class"), paper, reference=("method", "multitask")
+def _table(rows: list[dict], paper: Mapping) -> reporting.Table:
+  return reporting.accuracy_table(
+    rows,
+    ("method", "labels_per_class"),
+    _of_paper(paper),
+    reference={"method": "multitask"},
+    reference_name="multitask",
   )
-  reporting.label_budget_figure(rows, paper, sweep.workdir.path / "label_budget.png")
-  sweep.conclude(table)
 
+
+def _figure(rows: list[dict], paper: Mapping, path: pathlib.Path) -> None:
+  figures.label_budget_figure(rows, _of_paper(paper), path)
+
+
+def _of_paper(paper: Mapping) -> dict[tuple, list[float]]:
+  return {(method, labels): values for method, labels, *values in paper["paper"]}
+
+
+EXPERIMENT = Experiment(
+  name="label_budget",
+  title="Accuracy against labels per class (Tables III and V)",
+  runs=runs.label_budgets,
+  table=_table,
+  figure=_figure,
+)
 
 if __name__ == "__main__":
-  cli.run(main)
+  EXPERIMENT.main()

@@ -5,31 +5,40 @@ All of `config.lambdas` are one program. The paper has 20 labels per class:
 `label_budget` writes.
 """
 
-from collections.abc import Sequence
+import pathlib
+from collections.abc import Mapping
 
-from absl import flags
+import ml_collections
 
-from experiments import cli, runs
-from experiments.sweep import open_sweep
-from mtl_traffic import reporting
-
-_CONFIG = cli.config_flag("simulated.py")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where results go.", required=True)
+from experiments import runs
+from experiments.experiment import Experiment
+from mtl_traffic import figures, reporting
 
 
-def main(argv: Sequence[str]) -> None:
-  del argv
-  config = _CONFIG.value
-  asked_for = [
+def _runs(config: ml_collections.ConfigDict) -> list[runs.Run]:
+  return [
     run for value in config.lambdas for run in runs.label_budgets(config, lambda_=value)
   ]
-  sweep = open_sweep(config, _WORKDIR.value, asked_for, swept=("lambda_",))
-  rows = sweep.finish()
-  table = reporting.accuracy_table(rows, ("method", "labels_per_class", "lambda"))
-  figure = sweep.workdir.path / "lambda_sweep.png"
-  reporting.sweep_figure(rows, "lambda", "λ", figure, logarithmic=True)
-  sweep.conclude(table)
 
+
+def _table(rows: list[dict], paper: Mapping) -> reporting.Table:
+  del paper  # It has a figure only.
+  return reporting.accuracy_table(rows, ("method", "labels_per_class", "lambda"))
+
+
+def _figure(rows: list[dict], paper: Mapping, path: pathlib.Path) -> None:
+  del paper
+  figures.sweep_figure(rows, "lambda", "λ", path, logarithmic=True)
+
+
+EXPERIMENT = Experiment(
+  name="lambda_sweep",
+  title="Accuracy against the weight λ of the class task (Figures 6 and 8)",
+  runs=_runs,
+  table=_table,
+  figure=_figure,
+  swept=("lambda_",),
+)
 
 if __name__ == "__main__":
-  cli.run(main)
+  EXPERIMENT.main()

@@ -4,31 +4,38 @@ The paper does not say with how many labels; `config.labels_per_class` does. One
 for each k in `config.packet_budgets`. Writes what `label_budget` writes.
 """
 
-from collections.abc import Sequence
+import pathlib
+from collections.abc import Mapping
 
-from absl import flags
+import ml_collections
 
-from experiments import cli, runs
-from experiments.sweep import open_sweep
-from mtl_traffic import reporting
-
-_CONFIG = cli.config_flag("simulated.py")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where results go.", required=True)
+from experiments import runs
+from experiments.experiment import Experiment
+from mtl_traffic import figures, reporting
 
 
-def main(argv: Sequence[str]) -> None:
-  del argv
-  config = _CONFIG.value
-  asked_for = [
-    run for k in config.packet_budgets for run in runs.label_budgets(config, k=k)
-  ]
-  sweep = open_sweep(config, _WORKDIR.value, asked_for, swept=("k",))
-  rows = sweep.finish()
-  table = reporting.accuracy_table(rows, ("method", "labels_per_class", "k"))
-  figure = sweep.workdir.path / "packet_budget.png"
-  reporting.sweep_figure(rows, "k", "packets", figure)
-  sweep.conclude(table)
+def _runs(config: ml_collections.ConfigDict) -> list[runs.Run]:
+  return [run for k in config.packet_budgets for run in runs.label_budgets(config, k=k)]
 
+
+def _table(rows: list[dict], paper: Mapping) -> reporting.Table:
+  del paper  # It has a figure only.
+  return reporting.accuracy_table(rows, ("method", "labels_per_class", "k"))
+
+
+def _figure(rows: list[dict], paper: Mapping, path: pathlib.Path) -> None:
+  del paper
+  figures.sweep_figure(rows, "k", "packets", path)
+
+
+EXPERIMENT = Experiment(
+  name="packet_budget",
+  title="Accuracy against the number of packets (Figures 5 and 7)",
+  runs=_runs,
+  table=_table,
+  figure=_figure,
+  swept=("k",),
+)
 
 if __name__ == "__main__":
-  cli.run(main)
+  EXPERIMENT.main()

@@ -136,4 +136,4 @@ def _invented(num_files: int = 20, num_packets: int = 6653):
 
 
 if __name__ == "__main__":
-  cli.run(main)
+  cli.run(main, reads_dataset=False)

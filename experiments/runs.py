@@ -9,6 +9,7 @@ import ml_collections
 from mtl_traffic import models
 from mtl_traffic.errors import InputError
 from mtl_traffic.methods import METHODS
+from mtl_traffic.study import MASKS
 from mtl_traffic.tasks import MAIN_TASKS, TASKS
 
 ALL = "all"  # As labels_per_class: every training flow.
@@ -26,12 +27,14 @@ class Run:
   tasks: tuple[str, ...] = MAIN_TASKS
   bandwidth_dividers: tuple[float, ...] = ()
   duration_dividers: tuple[float, ...] = ()
+  signed_lengths: bool = True
+  mask: str = "loss"
 
   @classmethod
   def of(cls, row: dict) -> "Run":
     """The run that a row belongs to; an InputError if it does not say."""
     try:
-      fields = {name: row[_IN_A_ROW.get(name, name)] for name in cls._names()}
+      fields = {name: row[_IN_A_ROW.get(name, name)] for name in FIELDS}
     except KeyError as error:
       raise InputError(
         f"a row of the work directory lacks the field {error}; give another --workdir"
@@ -40,18 +43,16 @@ class Run:
 
   def identity(self) -> dict:
     """The part of a row that says which run it belongs to."""
-    return {_IN_A_ROW.get(name, name): getattr(self, name) for name in self._names()}
+    return {_IN_A_ROW.get(name, name): getattr(self, name) for name in FIELDS}
 
   def program(self) -> tuple:
     """Runs of which this is the same can be one program."""
     num_dividers = (len(self.bandwidth_dividers), len(self.duration_dividers))
-    return self.method, self.k, self.tasks, num_dividers
-
-  @classmethod
-  def _names(cls) -> list[str]:
-    return [field.name for field in dataclasses.fields(cls)]
+    inputs = self.k, self.signed_lengths
+    return self.method, inputs, self.tasks, num_dividers, self.mask
 
 
+FIELDS = tuple(field.name for field in dataclasses.fields(Run))
 _IN_A_ROW = {"lambda_": "lambda"}
 
 
@@ -72,6 +73,8 @@ def label_budgets(config: ml_collections.ConfigDict, **settings) -> list[Run]:
     "tasks": tuple(config.tasks),
     "bandwidth_dividers": tuple(config.bandwidth_dividers),
     "duration_dividers": tuple(config.duration_dividers),
+    "signed_lengths": config.signed_lengths,
+    "mask": config.mask,
   }
   seeds = range(config.first_seed, config.first_seed + config.num_seeds)
   return [
@@ -120,6 +123,8 @@ def check_run(run: Run) -> None:
   for task in run.tasks:
     if task not in TASKS:
       raise InputError(f"tasks: {task!r} is unknown; there are {', '.join(TASKS)}")
+  if run.mask not in MASKS:
+    raise InputError(f"mask: {run.mask!r} is unknown; there are {', '.join(MASKS)}")
   if len(set(run.tasks)) != len(run.tasks):
     raise InputError(f"tasks: {run.tasks} must name each once")
   for name in ("bandwidth_dividers", "duration_dividers"):

@@ -23,7 +23,13 @@ _VERSIONED = ("jax", "flax", "optax", "numpy")
 class WorkDir:
   """A directory that one process at a time writes the rows of one experiment to."""
 
-  def __init__(self, path: str | os.PathLike, meaning: dict, extent: dict):
+  def __init__(
+    self,
+    path: str | os.PathLike,
+    meaning: dict,
+    extent: dict,
+    paper: dict | None = None,
+  ):
     """Opens or makes the directory.
 
     Args:
@@ -31,6 +37,7 @@ class WorkDir:
       meaning: the settings that a row's value depends on and that the row itself does
         not say; JSON.
       extent: the other settings, which may differ from an earlier call's; JSON.
+      paper: what the paper reports, to be shown beside the rows; JSON.
 
     Raises:
       InputError: the directory belongs to another configuration or is in use.
@@ -38,7 +45,7 @@ class WorkDir:
     self.path = pathlib.Path(path)
     # Through JSON, so that tuples compare equal to what was read back.
     meaning = json.loads(json.dumps(meaning))
-    earlier = self._read_config()
+    earlier = read_config(self.path)
     if earlier is not None:
       _check_same(earlier.get("meaning", {}), meaning, self.path)
     try:
@@ -54,49 +61,21 @@ class WorkDir:
       raise InputError(f"{self.path}: another process is using it") from None
     versions = {name: importlib.metadata.version(name) for name in _VERSIONED}
     versions["python"] = platform.python_version()
-    config = {"meaning": meaning, "extent": extent, "versions": versions}
+    config = {
+      "meaning": meaning,
+      "extent": extent,
+      "paper": paper or {},
+      "versions": versions,
+    }
     self.write_text("config.json", json.dumps(config, indent=2) + "\n")
 
   def close(self) -> None:
     """Lets others use the directory."""
     self._lock.close()
 
-  def _read_config(self) -> dict | None:
-    path = self.path / "config.json"
-    if not path.exists():
-      if (self.path / "results.jsonl").exists():
-        raise InputError(
-          f"{path} is missing beside results.jsonl; give another --workdir"
-        )
-      return None
-    try:
-      config = json.loads(path.read_text())
-      if isinstance(config, dict):
-        return config
-    except (OSError, ValueError):
-      pass
-    raise InputError(f"{path}: unreadable; give another --workdir")
-
   def rows(self) -> list[dict]:
     """The rows so far, without a last line that was cut short."""
-    path = self.path / "results.jsonl"
-    if not path.exists():
-      return []
-    lines = path.read_text().split("\n")
-    if lines.pop():
-      logging.warning("%s: its last line was cut short and is dropped", path)
-    rows = []
-    for number, line in enumerate(lines, start=1):
-      try:
-        row = json.loads(line)
-      except ValueError:
-        row = None
-      if not isinstance(row, dict):
-        raise InputError(
-          f"{path}, line {number}: not a row; remove the line to run it again"
-        )
-      rows.append(row)
-    return rows
+    return read_rows(self.path)
 
   def keep(self, rows: list[dict]) -> None:
     """Makes these the rows so far."""
@@ -114,6 +93,54 @@ class WorkDir:
     partial = self.path / (name + ".partial")
     partial.write_text(text)
     partial.replace(self.path / name)
+
+
+def read_config(path: pathlib.Path) -> dict | None:
+  """What the directory's rows mean; None if it has none yet.
+
+  Raises:
+    InputError: that cannot be told.
+  """
+  file = path / "config.json"
+  if not file.exists():
+    if (path / "results.jsonl").exists():
+      raise InputError(
+        f"{file} is missing beside results.jsonl; give another --workdir"
+      )
+    return None
+  try:
+    config = json.loads(file.read_text())
+    if isinstance(config, dict):
+      return config
+  except (OSError, ValueError):
+    pass
+  raise InputError(f"{file}: unreadable; give another --workdir")
+
+
+def read_rows(path: pathlib.Path) -> list[dict]:
+  """The rows of the directory, without a last line that was cut short.
+
+  Raises:
+    InputError: a line is no row.
+  """
+  file = path / "results.jsonl"
+  if not file.exists():
+    return []
+  lines = file.read_text().split("\n")
+  if lines.pop():
+    logging.warning("%s: its last line was cut short and is dropped", file)
+  rows = []
+  for number, line in enumerate(lines, start=1):
+    try:
+      row = json.loads(line)
+    except ValueError:
+      row = None
+    if not isinstance(row, dict):
+      raise InputError(
+        f"{file}, line {number}: not a row; remove the line to run it again"
+      )
+    rows.append(row)
+  return rows
 
 
 def _line(row: dict) -> str:

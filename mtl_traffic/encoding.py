@@ -1,8 +1,11 @@
 """What the model reads of a flow's first packets (section IV-C of the paper)."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
+from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Packets
 
 MAX_LENGTH = 1434.0  # bytes
@@ -30,19 +33,24 @@ def inter_arrival_times(packets: Packets) -> jax.Array:
 
 
 def encode(
-  packets: Packets, k: int, iat_range: tuple[float, float] = (0.0, 1.0)
+  packets: Packets,
+  k: int,
+  iat_range: tuple[float, float] = (0.0, 1.0),
+  signed_lengths: bool = True,
 ) -> jax.Array:
   """Encodes the first k packets as the two channels of the paper, section IV-C.
 
   Channel 0 is the inter-arrival time, clipped at 1 s and mapped from [0, 1] s to
   `iat_range`; channel 1 is direction × length / 1434 bytes, clipped to [−1, 1]. Places
-  without a packet are zero in both. Pure and jittable with `k` and `iat_range` static.
+  without a packet are zero in both. Pure and jittable with all but the packets static.
 
   Args:
     packets: the first packets of N flows, `[N, P]`; P may be smaller than k.
     k: packets to encode.
     iat_range: what 0 s and 1 s become; the paper only says "normalised", the authors'
       code uses (−1, 1).
+    signed_lengths: whether lengths carry the direction; in the authors' code they do
+      not, against the paper's text.
 
   Returns:
     `[N, k, 2]` float32.
@@ -51,8 +59,48 @@ def encode(
   low, high = iat_range
   clipped = jnp.clip(inter_arrival_times(packets) / MAX_INTER_ARRIVAL_TIME, 0, 1)
   iat = jnp.where(_there(packets), low + (high - low) * clipped, 0)
-  length = jnp.clip(packets.directions * packets.lengths / MAX_LENGTH, -1, 1)
+  signs = packets.directions if signed_lengths else 1
+  length = jnp.clip(signs * packets.lengths / MAX_LENGTH, -1, 1)
   return jnp.stack([iat, length], axis=-1).astype(jnp.float32)
+
+
+def cut(inputs: jax.Array, counts: jax.Array) -> jax.Array:
+  """Encoded flows as they were after some packets: zeros in the places after those.
+
+  Args:
+    inputs: `[N, k, C]`, encoded, a place for each packet.
+    counts: `[N]` int, how many of the first packets to leave.
+  """
+  there = jnp.arange(inputs.shape[1]) < counts[:, None]
+  return jnp.where(there[..., None], inputs, 0)
+
+
+# By the names that trained models remember. Called as `encode` is: the packets, k, and
+# settings of their own; a flow of fewer than k packets ends in zeros, as `cut` does it.
+ENCODINGS = {"iat_and_length": encode}
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoding:
+  """An encoding of `ENCODINGS` with its settings; hashable, so it can be static.
+
+  Attributes:
+    name: in `ENCODINGS`.
+    settings: pairs of name and value.
+  """
+
+  name: str = "iat_and_length"
+  settings: tuple[tuple[str, object], ...] = ()
+
+  def __post_init__(self):
+    if self.name not in ENCODINGS:
+      raise InputError(
+        f"encoding {self.name!r} is unknown; there are {', '.join(ENCODINGS)}"
+      )
+
+  def __call__(self, packets: Packets, k: int) -> jax.Array:
+    """`[N, k, C]` float32."""
+    return ENCODINGS[self.name](packets, k, **dict(self.settings))
 
 
 def _there(packets: Packets) -> jax.Array:

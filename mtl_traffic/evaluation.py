@@ -1,4 +1,4 @@
-"""Accuracies, and what can be said of them over seeds."""
+"""Accuracies, confusions, and what can be said of them over seeds."""
 
 from collections.abc import Hashable, Mapping
 from typing import NamedTuple
@@ -31,6 +31,45 @@ def accuracy(scores: np.ndarray, targets: np.ndarray) -> float | None:
   return float(np.mean(np.argmax(scores, axis=-1)[counted] == targets[counted]))
 
 
+def confusion(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+  """How often a class was taken for which, `[classes, classes]` counts.
+
+  Args:
+    scores: `[Q, classes]`.
+    targets: `[Q]` int; samples of −1 do not count.
+
+  Returns:
+    At `[i, j]` the samples of class i whose best-scored class is j.
+  """
+  counts = np.zeros((scores.shape[1],) * 2, int)
+  counted = targets >= 0
+  np.add.at(counts, (targets[counted], np.argmax(scores, axis=-1)[counted]), 1)
+  return counts
+
+
+class ClassScores(NamedTuple):
+  """Of each class; NaN where nothing was of the class, or taken for it."""
+
+  precision: np.ndarray
+  recall: np.ndarray
+  f1: np.ndarray
+
+
+def class_scores(counts: np.ndarray) -> ClassScores:
+  """Precision, recall and their harmonic mean of each class, from a confusion."""
+  right = np.diagonal(counts).astype(float)
+  taken_for, of_class = counts.sum(axis=0), counts.sum(axis=1)
+
+  def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+
+  return ClassScores(
+    ratio(right, taken_for),
+    ratio(right, of_class),
+    ratio(2 * right, taken_for + of_class),
+  )
+
+
 def mean_with_interval(values: np.ndarray, confidence: float = 0.95) -> Estimate:
   """Mean of `[S]` values, one a seed, with Student's t-interval around it."""
   values = np.asarray(values, np.float64)
@@ -54,3 +93,22 @@ def paired_difference(
   """
   draws = [draw for draw in values if draw in reference]
   return mean_with_interval(np.array([values[d] - reference[d] for d in draws]))
+
+
+def verdict(value: Estimate, low: float, high: float) -> str:
+  """Whether a claim that a quantity lies between two values can be upheld.
+
+  Args:
+    value: the quantity, measured.
+    low: the least that the claim allows.
+    high: the most.
+
+  Returns:
+    "holds" if the whole interval lies there, "does not hold" if none of it does, "not
+    decided" if some does or if there is no interval.
+  """
+  if value.mean - value.half_width > low and value.mean + value.half_width < high:
+    return "holds"
+  if value.mean + value.half_width <= low or value.mean - value.half_width >= high:
+    return "does not hold"
+  return "not decided"

@@ -23,6 +23,8 @@ _CONVOLUTIONS = (
   (6, (2,)),
 )
 
+FEWEST_PACKETS = _CONVOLUTIONS[-1][0]
+
 # As Keras, which the authors used, initialises its layers.
 keras_kernel_init = nn.initializers.glorot_uniform()
 
@@ -104,16 +106,28 @@ class MultitaskCNN(nn.Module):
     heads: the tasks and their numbers of classes, e.g. `(("bandwidth", 5),
       ("duration", 5), ("class", 5))`; see `heads_of`.
     dtype: what the layers compute in; parameters and logits are float32.
+    masked_logits: whether to answer as well, as "masked_class", what the class head
+      says of features that a mask has set to zero: its bias.
   """
 
   heads: tuple[tuple[str, int], ...]
   dtype: jnp.dtype = jnp.float32
+  masked_logits: bool = False
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
     """Logits of each task, `[B, classes]`, for inputs `[B, k, 2]`."""
     del train  # The network does the same in training.
-    return heads(self, Trunk(dtype=self.dtype, name="trunk")(x))
+    logits = heads(self, Trunk(dtype=self.dtype, name="trunk")(x))
+    if self.masked_logits:
+      bias = self.variables["params"]["class_head"]["bias"]
+      logits["masked_class"] = jnp.broadcast_to(bias, logits["class"].shape)
+    return logits
+
+
+# By the names that trained models remember: networks called on inputs `[B, k, C]` that
+# give logits per task, with `heads` among their attributes.
+MODELS = {"multitask_cnn": MultitaskCNN}
 
 
 def heads(network: nn.Module, features: jax.Array) -> dict[str, jax.Array]:

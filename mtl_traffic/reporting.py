@@ -1,14 +1,11 @@
-"""Rows of results as tables and figures that can be pasted into a paper."""
+"""Rows of results as tables that can be pasted into a paper."""
 
 import csv
 import dataclasses
 import io
-import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from matplotlib import ticker
-from matplotlib.figure import Figure
 
 from mtl_traffic.evaluation import Estimate, mean_with_interval, paired_difference
 
@@ -70,7 +67,8 @@ def accuracy_table(
   rows: Iterable[dict],
   fields: Sequence[str],
   paper: Mapping[tuple, Sequence[float]] | None = None,
-  reference: tuple[str, object] | None = None,
+  reference: Mapping[str, object] | None = None,
+  reference_name: str = "",
 ) -> Table:
   """Accuracies in %, mean over seeds ± half of the 95 % t-interval.
 
@@ -79,15 +77,16 @@ def accuracy_table(
     fields: what tells one line of the table from another, e.g. the method.
     paper: by values of `fields` the paper's bandwidth, duration and class accuracy, to
       stand beside those of the first partition, the one that was trained on.
-    reference: a field and its value; the lines show by how much their class accuracy
-      differs from the line of that value, run by run on the same draws.
+    reference: fields and their values; the lines show by how much their class accuracy
+      differs from the line of those values, run by run on the same draws.
+    reference_name: what to call that line.
   """
   rows = list(rows)
   several = len({row["partition"] for row in rows}) > 1
   header = ["tested on"] * several + [_TITLES.get(field, field) for field in fields]
   header += ["seeds", "class", "bandwidth", "duration"]
   if reference:
-    header.append(f"class − {_shown(_hashable(reference[1]))}")
+    header.append(f"class − {reference_name}")
   if paper:
     header += ["paper: class", "bandwidth", "duration"]
 
@@ -102,7 +101,7 @@ def accuracy_table(
     line.append(len({row["seed"] for row in members}))
     line += [percent(estimate(members, field)) for field in ACCURACIES]
     if reference:
-      line.append(_difference(rows, members, *reference))
+      line.append(_difference(rows, members, reference))
     if paper:
       known = paper.get(tuple(values)) if partition == trained_on else None
       bandwidth, duration, of_class = known or [None] * 3
@@ -112,32 +111,55 @@ def accuracy_table(
 
 
 def _difference(
-  rows: list[dict], members: list[dict], field: str, value: object
+  rows: list[dict], members: list[dict], reference: Mapping[str, object]
 ) -> str:
   """How the class accuracy of some rows differs from that of their counterparts."""
-  if _hashable(members[0][field]) == _hashable(value):
+  theirs = where(rows, **reference)
+  if members[0] in theirs:
     return ""
-  same = [name for name in _DRAW if name != field]
-  theirs = [row for row in rows if _hashable(row[field]) == _hashable(value)]
+  return percent(difference(members, theirs, "class_accuracy", *reference), "+.1f")
 
-  def by_draw(rows: list[dict]) -> dict[tuple, float]:
+
+def where(rows: Iterable[dict], **fields) -> list[dict]:
+  """The rows that have these values."""
+  wanted = {name: _hashable(value) for name, value in fields.items()}
+  return [row for row in rows if all(_hashable(row[n]) == v for n, v in wanted.items())]
+
+
+def difference(
+  rows: Iterable[dict], reference: Iterable[dict], field: str, *apart: str
+) -> Estimate:
+  """By how much rows exceed those of a reference, paired by what was drawn.
+
+  Args:
+    rows: of one line of a table.
+    reference: of another line.
+    field: what to compare; rows without it do not count.
+    *apart: fields in which the two lines may differ though they usually tell draws or
+      methods apart.
+  """
+  same = [name for name in _DRAW if name not in apart]
+
+  def by_draw(rows: Iterable[dict]) -> dict[tuple, float]:
     return {
-      draw: row["class_accuracy"]
+      draw: row[field]
       for draw, (row, *_) in group(rows, *same).items()
-      if row["class_accuracy"] is not None
+      if row[field] is not None
     }
 
-  return percent(paired_difference(by_draw(members), by_draw(theirs)), "+.1f")
+  return paired_difference(by_draw(rows), by_draw(reference))
 
 
-# Rows that agree in these were tested on the same flows and saw the same labels.
-_DRAW = ("partition", "labels_per_class", "seed", "k")
+# Rows of a method that agree in these saw the same labels and packets, and were tested
+# on the same flows.
+_DRAW = ("partition", "method", "labels_per_class", "seed", "k")
 _TITLES = {
   "labels_per_class": "labels/class",
   "lambda": "λ",
   "tasks": "learnt beside the class",
   "bandwidth_dividers": "bandwidth dividers (bytes/s; – = midpoints)",
   "duration_dividers": "duration dividers (s; – = midpoints)",
+  "signed_lengths": "signed lengths",
 }
 
 
@@ -154,118 +176,13 @@ def _shown(value: object) -> str:
   )
 
 
-def label_budget_figure(
-  rows: Iterable[dict],
-  paper: Mapping[tuple, Sequence[float]],
-  path: str | pathlib.Path,
-) -> None:
-  """Class accuracy against labels per class, a panel for each tested partition."""
-  partitions = group(rows, "partition")
-  figure = Figure(figsize=(3 + 4.5 * len(partitions), 3.8), layout="constrained")
-  panels = figure.subplots(1, len(partitions), sharey=True, squeeze=False)[0]
-  for panel, ((partition,), of_partition) in zip(
-    panels, partitions.items(), strict=True
-  ):
-    budgets = sorted({row["labels_per_class"] for row in of_partition}, key=_budget)
-    # Evenly spaced places, so that "all" has one too.
-    place = {labels: x for x, labels in enumerate(budgets)}
-    methods = group(of_partition, "method")
-    for number, ((method,), members) in enumerate(methods.items()):
-      of_budget = group(members, "labels_per_class")
-      known = [labels for labels in budgets if (labels,) in of_budget]
-      estimates = [estimate(of_budget[labels,], "class_accuracy") for labels in known]
-      # Side by side, so that no interval hides another.
-      beside = 0.03 * (number - (len(methods) - 1) / 2)
-      panel.errorbar(
-        [place[labels] + beside for labels in known],
-        [100 * value.mean for value in estimates],
-        yerr=[100 * np.nan_to_num(value.half_width) for value in estimates],
-        color=f"C{number}",
-        marker="o",
-        markersize=4,
-        capsize=3,
-        label=method,
-      )
-      of_paper = [labels for labels in known if (method, labels) in paper]
-      if of_paper:
-        panel.plot(
-          [place[labels] + beside for labels in of_paper],
-          [paper[method, labels][2] for labels in of_paper],
-          color=f"C{number}",
-          marker="x",
-          linestyle=":",
-          label=f"{method} (paper)",
-        )
-    panel.set_xticks(list(place.values()), [str(labels) for labels in budgets])
-    panel.set_xlabel("labels per class")
-    panel.set_title(f"tested on {partition}")
-    panel.grid(alpha=0.3)
-    panel.yaxis.set_major_locator(ticker.MaxNLocator(integer=True))
-  panels[0].set_ylabel("class accuracy (%)")
-  figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
-  figure.savefig(path, dpi=150)
-
-
-def sweep_figure(
-  rows: Iterable[dict],
-  field: str,
-  title: str,
-  path: str | pathlib.Path,
-  logarithmic: bool = False,
-) -> None:
-  """Accuracy of the three tasks against a field, a panel for each tested partition.
-
-  Args:
-    rows: of `results.jsonl`.
-    field: the horizontal axis.
-    title: what to call it.
-    path: where to write the figure.
-    logarithmic: whether the axis is.
-  """
-  partitions = group(rows, "partition")
-  figure = Figure(figsize=(3 + 4.5 * len(partitions), 3.8), layout="constrained")
-  panels = figure.subplots(1, len(partitions), sharey=True, squeeze=False)[0]
-  for panel, ((partition,), of_partition) in zip(
-    panels, partitions.items(), strict=True
-  ):
-    lines = group(of_partition, "method", "labels_per_class")
-    for (method, labels), members in lines.items():
-      places = sorted(group(members, field).items())
-      for number, accuracy in enumerate(ACCURACIES):
-        estimates = [estimate(of_place, accuracy) for _, of_place in places]
-        if np.isnan([value.mean for value in estimates]).all():
-          continue
-        task = accuracy.removesuffix("_accuracy")
-        panel.errorbar(
-          [place for (place,), _ in places],
-          [100 * value.mean for value in estimates],
-          yerr=[100 * np.nan_to_num(value.half_width) for value in estimates],
-          color=f"C{number}",
-          linestyle=_LINE_STYLES[list(lines).index((method, labels)) % 4],
-          marker="o",
-          markersize=4,
-          capsize=3,
-          label=task if len(lines) == 1 else f"{task}: {method}, {labels} labels",
-        )
-    if logarithmic:
-      panel.set_xscale("log")
-    panel.set_xlabel(title)
-    panel.set_title(f"tested on {partition}")
-    panel.grid(alpha=0.3)
-  panels[0].set_ylabel("accuracy (%)")
-  figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
-  figure.savefig(path, dpi=150)
-
-
-_LINE_STYLES = ("-", "--", "-.", ":")
-
-
 def _rank(value: object, column: list) -> float:
   """Numbers by size, "all" after them, anything else in order of appearance."""
-  if any(isinstance(other, int | float) for other in column):
-    return _budget(value)
+  if any(type(other) in (int, float) for other in column):
+    return budget_order(value)
   return column.index(value)
 
 
-def _budget(labels: int | str) -> float:
+def budget_order(labels: int | str) -> float:
+  """What to sort label budgets by: "all" comes last."""
   return np.inf if isinstance(labels, str) else labels

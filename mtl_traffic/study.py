@@ -22,6 +22,8 @@ class Study:
     num_classes: per task, "class" among them, its number of classes.
     schedule: of every network that is trained.
     tasks: what `multitask` learns beside the class.
+    mask: what keeps unlabelled flows out of `multitask`'s class task: "loss" leaves
+      their loss out, "features" is the authors' mask on what enters the class head.
     dtype: what networks compute in.
   """
 
@@ -30,12 +32,15 @@ class Study:
   num_classes: dict[str, int]
   schedule: Schedule
   tasks: tuple[str, ...] = MAIN_TASKS
+  mask: str = "loss"
   dtype: jnp.dtype = jnp.float32
 
   @property
   def k(self) -> int:
     return self.inputs.shape[1]
 
+
+MASKS = ("loss", "features")
 
 # A method trains on R draws and answers for the flows that it is asked about:
 #   method(study, draws, lambdas [R], queries [R, Q], on_epoch) → per task [R, Q, C].

@@ -111,6 +111,7 @@ def fit(
   together: int | None = None,
   mesh: Mesh | None = None,
   start: Mapping | None = None,
+  score: Callable[[Mapping], jax.Array] | None = None,
   on_epoch: Callable[[], None] = lambda: None,
 ) -> Mapping:
   """Trains R runs.
@@ -127,6 +128,8 @@ def fit(
     mesh: the devices that the runs are laid over, see `runs_mesh`; by default all.
     start: parts of the network that start from these parameters, R as leading axis,
       instead of from random ones: `{"trunk": ...}`, say.
+    score: gives the runs' variables marks `[R]` after each epoch, on validation flows
+      say; each run then ends with those of its best epoch instead of its last.
     on_epoch: called whenever all runs have finished an epoch.
 
   Returns:
@@ -144,6 +147,7 @@ def fit(
     maps = {"together": together, "mesh": mesh}
     states = _init(assignments.key, input_shape=inputs.shape[1:], **static, **maps)
     states = states.replace(params={**states.params, **jax.tree.map(jnp.copy, start)})
+    best = None
     for number in range(1, schedule.epochs + 1):
       states = _train_epochs(
         # On one device JAX tells "laid out" from "on all", and would compile for each.
@@ -156,10 +160,15 @@ def fit(
         **maps,
       )
       jax.block_until_ready(states)
+      if score is not None:
+        # The next epoch takes the states' memory, so what is kept is a copy.
+        variables = jax.tree.map(jnp.copy, _first(states.variables, num_runs))
+        now = score(variables), variables
+        best = now if best is None else _better(best, now)
       if number > finished:
         finished = number
         on_epoch()
-    return states.variables
+    return _first(states.variables, num_runs) if best is None else best[1]
 
   if not together:
     together = runs_together(
@@ -169,8 +178,7 @@ def fit(
         assignments, inputs, mesh, steps_per_epoch=steps_per_epoch, **static
       ),
     )
-  variables = _with_room(attempt, together)
-  return jax.tree.map(lambda leaf: leaf[:num_runs], variables)
+  return _with_room(attempt, together)
 
 
 def predict(
@@ -205,7 +213,7 @@ def predict(
     ),
     together or runs_together(math.ceil(num_runs / mesh.size)),
   )
-  return jax.tree.map(lambda leaf: leaf[:num_runs], logits)
+  return _first(logits, num_runs)
 
 
 def _lay_out(tree: Any, mesh: Mesh) -> Any:
@@ -218,6 +226,11 @@ def _lay_out(tree: Any, mesh: Mesh) -> Any:
     return _put(leaf, NamedSharding(mesh, _LAID_OUT))
 
   return jax.tree.map(lay_out, tree)
+
+
+def _first(tree: Any, num_runs: int) -> Any:
+  """Without the copies that `_lay_out` added."""
+  return jax.tree.map(lambda leaf: leaf[:num_runs], tree)
 
 
 def _put(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
@@ -272,6 +285,14 @@ def _memory_of_run(assignments, inputs, mesh, **static) -> int:
   ).compile()
   memory = program.memory_analysis()
   return memory.argument_size_in_bytes + memory.temp_size_in_bytes - inputs.nbytes
+
+
+@jax.jit
+def _better(best, now):
+  is_better = now[0] > best[0]
+  return jax.tree.map(
+    lambda a, b: jnp.where(is_better.reshape(-1, *[1] * (a.ndim - 1)), a, b), now, best
+  )
 
 
 @functools.partial(

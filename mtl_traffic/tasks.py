@@ -60,6 +60,15 @@ TASKS: dict[str, Callable[[Flows], np.ndarray]] = {
   "bursts": bursts,
 }
 
+# What the dividers of a task are counted in; a task without is a mere number.
+UNITS = {
+  "bandwidth": "bytes/s",
+  "duration": "s",
+  "mean_length": "bytes",
+  "mean_inter_arrival_time": "s",
+  "inter_arrival_time_deviation": "s",
+}
+
 
 def _gaps(flows: Flows) -> tuple[np.ndarray, np.ndarray]:
   packets = flows.packets

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from mtl_traffic import losses
+from mtl_traffic import encoding, losses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Schedule:
     learning_rate: Adam's.
     clip_norm: the largest norm of a step's gradient over all parameters.
     frozen: the parts of the network ("trunk", say) that keep their parameters.
+    shortest_prefix: if given, every time a flow is shown it is cut after a random
+      number of packets from this to k, so that the model can answer before the k-th.
   """
 
   epochs: int = 20
@@ -31,6 +33,7 @@ class Schedule:
   learning_rate: float = 1e-3
   clip_norm: float = 1.0
   frozen: tuple[str, ...] = ()
+  shortest_prefix: int | None = None
 
   def optimizer(self) -> optax.GradientTransformation:
     adam = optax.chain(
@@ -198,21 +201,34 @@ def train_epochs(
     The new state, and per task `[E]` the mean loss of each epoch.
   """
 
-  def step(state: TrainState, batch: jax.Array):
-    targets = {task: assignment.targets[task][batch] for task in assignment.weights}
+  def step(state: TrainState, batch: tuple[jax.Array, jax.Array | None]):
+    flows, prefixes = batch
+    targets = {task: assignment.targets[task][flows] for task in assignment.weights}
+    shown = inputs[flows]
+    if prefixes is not None:
+      shown = encoding.cut(shown, prefixes)
     return train_step(
-      state, inputs[batch], targets, assignment.weights, model=model, schedule=schedule
+      state, shown, targets, assignment.weights, model=model, schedule=schedule
     )
 
   def epoch(state: TrainState, number: jax.Array):
+    key = jax.random.fold_in(assignment.key, number)
     walk = shuffled_walk(
-      jax.random.fold_in(assignment.key, number),
+      key,
       assignment.members,
       assignment.num_members,
       steps_per_epoch * schedule.batch_size,
     )
     batches = walk.reshape(steps_per_epoch, schedule.batch_size)
-    state, parts = jax.lax.scan(step, state, batches)
+    prefixes = None
+    if schedule.shortest_prefix is not None:
+      prefixes = jax.random.randint(
+        jax.random.fold_in(key, 0),
+        batches.shape,
+        schedule.shortest_prefix,
+        inputs.shape[1] + 1,
+      )
+    state, parts = jax.lax.scan(step, state, (batches, prefixes))
     return state, jax.tree.map(jnp.mean, parts)
 
   return jax.lax.scan(epoch, state, epochs)

@@ -49,3 +49,8 @@ def test_encoding_is_bounded_and_finite(flows, k):
   assert inputs.shape == (90, k, 2)
   assert np.isfinite(inputs).all()
   assert np.abs(inputs).max() <= 1
+
+
+def test_lengths_without_direction():
+  inputs = encoding.encode(PACKETS, k=4, signed_lengths=False)
+  np.testing.assert_allclose(inputs[0, :, 1], [0.5, 1, 1, 0], rtol=1e-6)

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from scipy import stats
 
 from mtl_traffic import evaluation
@@ -36,3 +37,30 @@ def test_paired_difference_is_of_the_draws_in_both():
   np.testing.assert_allclose(difference.mean, 0.2)
   np.testing.assert_allclose(difference.mean - difference.half_width, low)
   np.testing.assert_allclose(difference.mean + difference.half_width, high)
+
+
+def test_confusion_and_the_scores_of_each_class():
+  scores = np.eye(3)[[0, 0, 1, 1, 1, 0]]
+  counts = evaluation.confusion(scores, np.array([0, 0, 0, 1, -1, 2]))
+  np.testing.assert_array_equal(counts, [[2, 1, 0], [0, 1, 0], [1, 0, 0]])
+  of_class = evaluation.class_scores(counts)
+  np.testing.assert_allclose(of_class.precision, [2 / 3, 1 / 2, np.nan])
+  np.testing.assert_allclose(of_class.recall, [2 / 3, 1, 0])
+  np.testing.assert_allclose(of_class.f1, [2 / 3, 2 / 3, 0])
+
+
+@pytest.mark.parametrize(
+  ("mean", "half_width", "verdict"),
+  [
+    (3.0, 1.0, "holds"),
+    (3.0, 2.5, "not decided"),
+    (0.0, 0.5, "does not hold"),
+    (9.0, 0.5, "does not hold"),
+    (7.9, 0.5, "not decided"),
+    (3.0, np.nan, "not decided"),
+    (np.nan, np.nan, "not decided"),
+  ],
+)
+def test_a_claim_holds_where_the_whole_interval_lies_within(mean, half_width, verdict):
+  estimate = evaluation.Estimate(mean, half_width, 5)
+  assert evaluation.verdict(estimate, 1.0, 8.0) == verdict

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mtl_traffic import models
+from mtl_traffic import losses, models
 from mtl_traffic.errors import InputError
 
 HEADS = (("bandwidth", 5), ("duration", 4), ("class", 3))
@@ -93,3 +93,36 @@ def test_mapping_over_weights_makes_no_grouped_convolution():
   text = jax.jit(mapped).lower(params, jnp.zeros((3, 60, 2))).as_text()
   assert "stablehlo.convolution" not in text
   assert "stablehlo.dot_general" in text
+
+
+def test_a_mask_on_the_features_is_a_loss_of_the_masked_logits():
+  # The authors' way, by hand: the class head reads features times the mask, and every
+  # flow has a class loss.
+  heads = (("bandwidth", 4), ("class", 3))
+  model = models.MultitaskCNN(heads, masked_logits=True)
+  keys = jax.random.split(jax.random.key(3), 3)
+  inputs = jax.random.normal(keys[0], (6, 16, 2))
+  classes = jnp.array([0, 1, 2, 2, 1, 2])
+  labelled = jnp.array([True, False, True, False, False, False])
+  variables = model.init(keys[1], inputs)
+  variables["params"]["class_head"]["bias"] = jax.random.normal(keys[2], (3,))
+
+  def theirs(variables):
+    features = models.Trunk().apply({"params": variables["params"]["trunk"]}, inputs)
+    head = variables["params"]["class_head"]
+    logits = (features * labelled[:, None]) @ head["kernel"] + head["bias"]
+    return losses.multitask_loss({"c": logits}, {"c": classes}, {"c": 2.0})[0]
+
+  def ours(variables):
+    targets = {
+      "class": jnp.where(labelled, classes, -1),
+      "masked_class": jnp.where(labelled, -1, classes),
+    }
+    weights = {"class": 2.0, "masked_class": 2.0}
+    return losses.multitask_loss(model.apply(variables, inputs), targets, weights)[0]
+
+  values, gradients = zip(
+    *(jax.value_and_grad(loss)(variables) for loss in (ours, theirs)), strict=True
+  )
+  np.testing.assert_allclose(*values, rtol=1e-6)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *gradients)

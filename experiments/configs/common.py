@@ -30,17 +30,23 @@ def get_config() -> ml_collections.ConfigDict:
       "k": 60,
       # What inter-arrival times of 0 and 1 s become; the authors' code has (-1, 1).
       "iat_range": (0.0, 1.0),
+      # False: lengths without direction, as in the authors' code.
+      "signed_lengths": True,
       # bytes/s and s; none = midpoints between the labelled flows' class averages.
       "bandwidth_dividers": (),
       "duration_dividers": (),
       "lambda_": 1.0,
       # What multitask learns beside the class; names in mtl_traffic/tasks.py.
       "tasks": ("bandwidth", "duration"),
+      # "features": the authors' mask, on what enters the class head.
+      "mask": "loss",
       "epochs": 20,
       "batch_size": 64,
       "learning_rate": 1e-3,
       "clip_norm": 1.0,
       "dtype": "float32",
+      # The model of any_k answers from this packet on.
+      "shortest_prefix": 5,
       # What packet_budget, lambda_sweep and auxiliary_tasks go through.
       "packet_budgets": (10, 20, 30, 45, 60, 90, 120),
       "lambdas": (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0),
@@ -67,7 +73,9 @@ def get_config() -> ml_collections.ConfigDict:
       # Rows of (method, labels_per_class, bandwidth, duration, class accuracy) that the
       # paper reports, in %, to be shown beside ours.
       "paper": (),
-      # The same for rows of (bandwidth dividers, duration dividers, accuracies).
+      # Which of the paper's datasets this is, if it is one: "QUIC" or "ISCX".
+      "paper_dataset": "",
+      # As config.paper, rows of (bandwidth dividers, duration dividers, accuracies).
       "paper_dividers": (),
     }
   )

@@ -17,6 +17,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.dataset = "iscx_vpn2016"
   config.train_partition = "all"
   config.min_packets = 10
+  config.paper_dataset = "ISCX"
   # Table V.
   config.paper = (
     ("multitask", 10, 88.67, 90.00, 60.00),

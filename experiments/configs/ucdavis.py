@@ -16,6 +16,7 @@ def get_config() -> ml_collections.ConfigDict:
   config = common.get_config()
   config.dataset = "ucdavis_icdm19"
   config.train_partition = "pretraining"
+  config.paper_dataset = "QUIC"
   # Table III.
   config.paper = (
     ("multitask", 10, 89.33, 91.00, 93.33),

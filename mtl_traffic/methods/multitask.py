@@ -1,7 +1,9 @@
 """The paper's method: one trunk trained on bandwidth, duration and class at once."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -11,6 +13,59 @@ from mtl_traffic.study import Study
 from mtl_traffic.training import Assignment
 
 
+def train(
+  study: Study,
+  draws: Draw,
+  lambdas: jax.Array,
+  on_epoch: Callable[[], None] = lambda: None,
+  score: Callable[[nn.Module, Mapping], jax.Array] | None = None,
+) -> tuple[nn.Module, Mapping]:
+  """Trains R multi-task networks on all training flows (section IV-D).
+
+  Bandwidth and duration (or the study's other tasks) are learnt from every training
+  flow, the class from the labelled ones, weighted by λ.
+
+  Args:
+    study: what the runs share.
+    draws: R draws.
+    lambdas: `[R]` weight of the class task.
+    on_epoch: called whenever all runs have finished an epoch.
+    score: marks `[R]` of a model's variables, by which each run's best epoch is
+      chosen; see `sweeps.fit`.
+
+  Returns:
+    The network, and its trained variables, R as leading axis.
+  """
+  num_runs, num_train = draws.train.shape
+  masks_features = study.mask == "features"
+  targets = draws.targets
+  weights = {task: jnp.ones(num_runs) for task in study.tasks} | {"class": lambdas}
+  if masks_features:
+    # A masked flow keeps its class loss, of the head's bias against its true class.
+    masked = jnp.where(targets["class"] < 0, jnp.asarray(study.flows.classes), -1)
+    targets = targets | {"masked_class": masked}
+    weights = weights | {"masked_class": lambdas}
+  heads = {task: study.num_classes[task] for task in (*study.tasks, "class")}
+  model = models.MultitaskCNN(models.heads_of(heads), study.dtype, masks_features)
+  variables = sweeps.fit(
+    Assignment(
+      key=draws.key,
+      members=draws.train,
+      num_members=jnp.full(num_runs, num_train),
+      targets=targets,
+      weights=weights,
+    ),
+    study.inputs,
+    model=model,
+    schedule=study.schedule,
+    steps_per_epoch=study.schedule.steps_per_epoch(num_train),
+    score=score and functools.partial(score, model),
+    on_epoch=on_epoch,
+  )
+  # What a mask leaves of the class is of no use once it is trained.
+  return model.clone(masked_logits=False), variables
+
+
 def multitask(
   study: Study,
   draws: Draw,
@@ -18,10 +73,7 @@ def multitask(
   queries: jax.Array,
   on_epoch: Callable[[], None] = lambda: None,
 ) -> dict[str, jax.Array]:
-  """Trains R multi-task networks on all training flows (section IV-D).
-
-  Bandwidth and duration (or the study's other tasks) are learnt from every training
-  flow, the class from the labelled ones, weighted by λ.
+  """Trains R networks as `train` does, and answers.
 
   Args:
     study: what the runs share.
@@ -33,21 +85,5 @@ def multitask(
   Returns:
     Logits of each task and of "class", `[R, Q, classes]`.
   """
-  num_runs, num_train = draws.train.shape
-  heads = {task: study.num_classes[task] for task in (*study.tasks, "class")}
-  model = models.MultitaskCNN(models.heads_of(heads), study.dtype)
-  variables = sweeps.fit(
-    Assignment(
-      key=draws.key,
-      members=draws.train,
-      num_members=jnp.full(num_runs, num_train),
-      targets=draws.targets,
-      weights={task: jnp.ones(num_runs) for task in study.tasks} | {"class": lambdas},
-    ),
-    study.inputs,
-    model=model,
-    schedule=study.schedule,
-    steps_per_epoch=study.schedule.steps_per_epoch(num_train),
-    on_epoch=on_epoch,
-  )
+  model, variables = train(study, draws, lambdas, on_epoch)
   return sweeps.predict(variables, study.inputs, queries, model=model)

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from experiments import extract_flows
+from experiments import capture_flags, extract_flows
 from mtl_traffic.data import captures, parquet
 from mtl_traffic.data.captures.labels import Labels, read_labels
 from mtl_traffic.errors import InputError
@@ -32,7 +32,7 @@ def folder(tmp_path):
 
 
 def paths_in(folder):
-  return extract_flows.find_captures([str(folder / "*.pcap")])
+  return capture_flags.find_captures([str(folder / "*.pcap")])
 
 
 def test_flows_of_all_captures_in_the_curated_layout(folder):
@@ -112,7 +112,7 @@ def test_captures_of_one_name_raise(folder):
   (folder / "other").mkdir()
   (folder / "other" / "a.pcap").write_bytes(files.pcap([]))
   with pytest.raises(InputError, match="same name"):
-    extract_flows.find_captures([str(folder / "a.pcap"), str(folder / "*" / "a.pcap")])
+    capture_flags.find_captures([str(folder / "a.pcap"), str(folder / "*" / "a.pcap")])
 
 
 def test_labels_by_five_tuple_in_either_direction(folder):

@@ -66,6 +66,48 @@ def test_rows_and_table_of_each_value(tmp_path, name, setting, field, values):
   assert len(figures) == (name in ("packet_budget", "lambda_sweep"))
 
 
+def test_the_authors_variants(tmp_path):
+  done = _run("authors_variants", tmp_path, "--config.k=12", "--config.num_seeds=1")
+  assert done.returncode == 0, done.stderr
+  lines = (tmp_path / "results.jsonl").read_text().splitlines()
+  rows = [json.loads(line) for line in lines]
+  assert [(row["mask"], row["signed_lengths"]) for row in rows].count(
+    ("loss", True)
+  ) == 2
+  assert {len(row["duration_dividers"]) for row in rows} == {0, 3}
+  assert len(rows) == 5
+
+
+def test_the_whole_evaluation_can_be_continued_and_ends_with_a_report(tmp_path):
+  settings = (
+    *("--config.k=16", "--config.num_seeds=1", "--methods=multitask,nearest_neighbor"),
+    *("--config.packet_budgets=(16,)", "--config.lambdas=(1.0,)"),
+    "--config.task_sets=(('bandwidth','duration'),)",
+  )
+  first = _run("paper", tmp_path, *settings)
+  assert first.returncode == 0, first.stderr
+  text = (tmp_path / "report.md").read_text()
+  for title in (
+    "Tables III and V",
+    "Table IV",
+    "section VI",
+    "Figures 5 and 7",
+    "Figures 6 and 8",
+    "What the authors' code does otherwise",
+    "Duration (s)",
+  ):
+    assert title in text
+  assert "| nearest_neighbor | 5 " in text
+  assert "| multitask        | all " in text
+  results = {path: path.read_text() for path in tmp_path.rglob("results.jsonl")}
+  assert len(results) == 6
+  (tmp_path / "report.html").unlink()
+  again = _run("paper", tmp_path, *settings)
+  assert again.returncode == 0, again.stderr
+  assert (tmp_path / "report.html").exists()
+  assert results == {path: path.read_text() for path in results}  # Nothing ran twice.
+
+
 @pytest.mark.parametrize(
   ("name", "setting", "message"),
   [
@@ -76,6 +118,8 @@ def test_rows_and_table_of_each_value(tmp_path, name, setting, field, values):
       "bandwidth_dividers: (5.0, 1.0) must be",
     ),
     ("packet_budget", "--config.packet_budgets=(60,3)", "k = 3 packets are too few"),
+    ("lambda_sweep", "--config.mask=magic", "mask: 'magic' is unknown; there are loss"),
+    ("paper", "--methods=magic", "config.methods: 'magic' is unknown"),
   ],
 )
 def test_values_that_cannot_be_are_named(tmp_path, name, setting, message):
@@ -83,3 +127,21 @@ def test_values_that_cannot_be_are_named(tmp_path, name, setting, message):
   assert done.returncode == 1
   assert message in done.stderr.splitlines()[-1]
   assert not (tmp_path / "w").exists()
+
+
+def test_help_lists_the_options_wherever_they_are_defined():
+  help_of = {
+    name: subprocess.run(
+      [sys.executable, "-m", f"experiments.{name}", "--helpshort"],
+      cwd=ROOT,
+      capture_output=True,
+      text=True,
+      timeout=60,
+    ).stdout
+    for name in ("lambda_sweep", "report")
+  }
+  assert all(
+    f"--{flag}:" in help_of["lambda_sweep"] for flag in ("config", "dataset", "workdir")
+  )
+  assert "--workdir:" in help_of["report"]
+  assert "--dataset:" not in help_of["report"]

@@ -63,3 +63,21 @@ def test_what_learns_from_labels_alone_sees_no_other_flows(study, flows, draw, n
     METHODS[name](study, *arguments),
     METHODS[name](spoilt, *arguments),
   )
+
+
+def test_a_mask_on_the_features_lets_unlabelled_flows_teach_the_class_bias(study, draw):
+  # No flow has a label. All else being equal, as without clipping it is, what the class
+  # head says differs by its bias alone.
+  unclipped = dataclasses.replace(study.schedule, clip_norm=1e9)
+  drawn = draw(4)
+  drawn.targets["class"] = jnp.full_like(drawn.targets["class"], -1)
+  all_of_class_0 = study.flows.replace(classes=np.zeros_like(study.flows.classes))
+  masks_loss = dataclasses.replace(study, schedule=unclipped, flows=all_of_class_0)
+  masks_features = dataclasses.replace(masks_loss, mask="features")
+  ours, theirs = (
+    METHODS["multitask"](one, drawn, jnp.ones(1), drawn.test)["class"][0]
+    for one in (masks_loss, masks_features)
+  )
+  bias = theirs - ours
+  np.testing.assert_allclose(bias, np.tile(bias[0], (len(bias), 1)), atol=1e-3)
+  assert bias[0, 0] > 0.1 > -0.1 > bias[0, 1]

@@ -153,6 +153,22 @@ class FlowAssembler:
     slots, before, after = self._grown
     yield from self._hand_out(slots[(before < num_packets) & (after >= num_packets)])
 
+  def forget_packets(self, num_packets: int) -> None:
+    """Drops the packets of open flows that have as many; their totals go on.
+
+    For those who have seen enough of a flow when it reaches as many: memory and time
+    then depend on the flows that have not.
+    """
+    _, before, after = self._grown
+    if ((before < num_packets) & (after >= num_packets)).any():
+      kept = self._all_kept()
+      self._kept = [kept[self._flows["num_packets"][kept["slot"]] < num_packets]]
+
+  def advance(self, now: int) -> None:
+    """Moves the clock on to `now`, ns, where no packet does: flows end by silence."""
+    self._grown = (np.zeros(0, np.int64),) * 3
+    self._expire(now)
+
   def _add(self, packets: Packets) -> None:
     order, is_first = _by_five_tuple(packets.keys)
     batch = _Sorted(

@@ -1,0 +1,280 @@
+"""Trains a model that `experiments.predict` and `mtl_traffic.inference` answer with.
+
+    python -m experiments.train --dataset=flows.parquet --workdir=models/own \
+        --config=experiments/configs/own_captures.py --config.labels_per_class=20
+
+Trains as `label_budget` does, on the draw of `config.first_seed`. The epoch is chosen,
+and probabilities are calibrated, on the validation flows; what the report says is
+measured on the test flows, and on other partitions. Writes the model, `report.md` and
+`calibration.png` to the work directory.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from absl import flags
+from tqdm import tqdm
+
+from experiments import cli, runs
+from experiments.studies import Studies
+from mtl_traffic import (
+  calibration,
+  checkpoints,
+  encoding,
+  evaluation,
+  figures,
+  losses,
+  reporting,
+  sweeps,
+)
+from mtl_traffic.checkpoints import Description
+from mtl_traffic.draws import Draw
+from mtl_traffic.errors import InputError
+from mtl_traffic.flows import Flows
+from mtl_traffic.inference import Answers, Predictor
+from mtl_traffic.methods import multitask
+from mtl_traffic.study import Study
+
+# Called as `multitask.train` is.
+TRAINERS = {"multitask": multitask.train}
+THRESHOLDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
+
+_CONFIG = cli.config_flag("simulated.py")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where the model goes.", required=True)
+_METHOD = flags.DEFINE_enum("method", "multitask", TRAINERS, "How to train.")
+_ENSEMBLE = flags.DEFINE_integer(
+  "ensemble", 1, "Networks whose probabilities are averaged.", lower_bound=1
+)
+_SHORTEST_PREFIX = flags.DEFINE_integer(
+  "shortest_prefix",
+  None,
+  "Train on random prefixes, for answers from this packet on; at the k-th by default.",
+  lower_bound=1,
+)
+
+
+def main(argv: Sequence[str]) -> None:
+  del argv
+  config = _CONFIG.value
+  run = _run(config)
+  checkpoints.check_absent(_WORKDIR.value)
+  dataset, flows = cli.load_flows(config.dataset, run.k)
+  studies = Studies(config, flows, [run])
+  if len(studies.flows.class_names) < 2:
+    raise InputError(f"{dataset}: the flows carry no labels of two or more classes")
+  with tqdm(total=config.epochs, unit=" epochs") as progress:
+    description, variables, draw = train(
+      config, studies, run, _ENSEMBLE.value, _SHORTEST_PREFIX.value, progress.update
+    )
+  workdir = pathlib.Path(_WORKDIR.value)
+  report = write_report(studies, description, variables, draw, workdir)
+  checkpoints.save(workdir, description, variables)
+  print(f"{report}\nThe model is in {workdir}/")
+
+
+def train(
+  config: ml_collections.ConfigDict,
+  studies: Studies,
+  run: runs.Run,
+  num_networks: int = 1,
+  shortest_prefix: int | None = None,
+  on_epoch=lambda: None,
+) -> tuple[Description, Mapping, Draw]:
+  """Trains networks on one draw, chooses their epochs, and calibrates.
+
+  Args:
+    config: see `experiments/configs/common.py`.
+    studies: the flows.
+    run: what to train; its seed's draw is that of all networks.
+    num_networks: each starts from, and is shuffled by, the key of a seed of its own.
+    shortest_prefix: see `training.Schedule`.
+    on_epoch: called whenever all networks have finished an epoch.
+
+  Returns:
+    The model, its variables with the networks as leading axis, and the draw.
+  """
+  study = studies.study(run)
+  study = dataclasses.replace(
+    study, schedule=dataclasses.replace(study.schedule, shortest_prefix=shortest_prefix)
+  )
+  seeds = range(run.seed, run.seed + num_networks)
+  draws = studies.draw([dataclasses.replace(run, seed=seed) for seed in seeds])
+  # One split for all networks, or a flow that tests one would train another.
+  one = jax.tree.map(lambda leaf: leaf[0], draws)
+  shared = jax.tree.map(
+    lambda leaf: jnp.broadcast_to(leaf, (num_networks, *leaf.shape)), one
+  )
+  model, variables = TRAINERS[run.method](
+    study,
+    shared.replace(key=draws.key),
+    jnp.full(num_networks, run.lambda_, jnp.float32),
+    on_epoch,
+    _validation_score(study, one, shortest_prefix),
+  )
+  description = Description(
+    method=run.method,
+    k=run.k,
+    shortest_prefix=shortest_prefix,
+    min_packets=config.min_packets,
+    encoding=studies.encoding(run),
+    **checkpoints.describe_network(model),
+    class_names=study.flows.class_names,
+    dividers=_dividers(one, study.tasks),
+    temperatures=dict.fromkeys((*study.tasks, "class"), 1.0),
+  )
+  temperatures = _temperatures(
+    Predictor(description, variables), study.flows, one, shortest_prefix
+  )
+  description = dataclasses.replace(description, temperatures=temperatures)
+  return description, jax.tree.map(np.asarray, variables), one
+
+
+def write_report(
+  studies: Studies,
+  description: Description,
+  variables: Mapping,
+  draw: Draw,
+  workdir: pathlib.Path,
+) -> str:
+  """Accuracy and calibration on flows that had no part in training, as text.
+
+  Writes it to `report.md`, and accuracy against coverage to `calibration.png`.
+  """
+  flows = studies.flows
+  parts = {"test": np.asarray(draw.test), **studies.others}
+  calibrated = Predictor(description, variables)
+  raw = Predictor(
+    dataclasses.replace(
+      description, temperatures=dict.fromkeys(description.temperatures, 1.0)
+    ),
+    variables,
+  )
+  quality, coverages, curves = [], [], {}
+  for part, members in parts.items():
+    answers, uncalibrated = calibrated(flows[members]), raw(flows[members])
+    for task in calibrated.tasks:
+      known = _targets(flows, draw, task)[members]
+      probabilities = answers.probabilities[task]
+      before, after = (
+        calibration.expected_calibration_error(answer.probabilities[task], known)
+        for answer in (uncalibrated, answers)
+      )
+      curve = calibration.coverage(probabilities, known)
+      curves[part, task] = curve
+      accuracy = evaluation.accuracy(probabilities, known)
+      quality.append(
+        [part, task, int((known >= 0).sum())]
+        + [_percent(value) for value in (accuracy, before, after)]
+        + [f"{description.temperatures[task]:.2f}"]
+      )
+      coverages.append(
+        [part, task]
+        + ["{} of {}".format(*map(_percent, curve.at(t)[::-1])) for t in THRESHOLDS]
+      )
+  header = ["tested on", "task", "flows", "accuracy", "ECE, T = 1", "ECE", "T"]
+  text = (
+    "Accuracy and expected calibration error (ECE) in %, without and with the "
+    "temperature T that validation flows gave.\n\n"
+    f"{reporting.markdown_table(header, quality)}\n"
+    "Accuracy of the answers that are at least so probable, of how many flows (%).\n\n"
+    + reporting.markdown_table(["tested on", "task", *THRESHOLDS], coverages)
+  )
+  (workdir / "report.md").write_text(text)
+  figures.coverage_figure(curves, workdir / "calibration.png")
+  return text
+
+
+def _run(config: ml_collections.ConfigDict) -> runs.Run:
+  """The one run that the settings describe."""
+  config = config.copy_and_resolve_references()
+  config.methods = (_METHOD.value,)
+  if len(config.labels_per_class) != 1:
+    raise InputError(
+      f"config.labels_per_class: {config.labels_per_class} are several; give one, as "
+      "in --config.labels_per_class=20, or \"('all',)\""
+    )
+  if config.validation_per_class < 1:
+    raise InputError("config.validation_per_class: must be at least 1 to train a model")
+  run = runs.label_budgets(config)[0]
+  runs.check_run(run)
+  shortest = _SHORTEST_PREFIX.value
+  if shortest is not None and shortest > run.k:
+    raise InputError(f"--shortest_prefix: {shortest} is more than k = {run.k}")
+  return run
+
+
+def _validation_score(study: Study, draw: Draw, shortest_prefix: int | None):
+  """Marks networks by the likelihood of the validation flows' targets, all tasks."""
+  flows = np.asarray(draw.validation)
+  known = {
+    task: jnp.asarray(_targets(study.flows, draw, task)[flows])
+    for task in (*study.tasks, "class")
+  }
+  inputs = study.inputs[flows]
+  if shortest_prefix is not None:
+    # Every flow at another number of packets, from the fewest to all.
+    prefixes = jnp.linspace(shortest_prefix, study.k, len(flows)).round()
+    order = jax.random.permutation(jax.random.key(0), len(flows))
+    inputs = encoding.cut(inputs, prefixes[order])
+
+  def score(model: nn.Module, variables: Mapping) -> jax.Array:
+    num_networks = len(jax.tree.leaves(variables)[0])
+    queries = jnp.tile(jnp.arange(len(flows)), (num_networks, 1))
+    logits = sweeps.predict(variables, inputs, queries, model=model)
+    one = jnp.float32(1)
+
+    def loss(logits):
+      return losses.multitask_loss(logits, known, dict.fromkeys(known, one))[0]
+
+    return -jax.vmap(loss)(logits)
+
+  return score
+
+
+def _temperatures(
+  predictor: Predictor, flows: Flows, draw: Draw, shortest_prefix: int | None
+) -> dict[str, float]:
+  """The temperature of each task, for a predictor of temperature 1."""
+  validation = np.asarray(draw.validation)
+  asked = flows[validation]
+  shown = sorted(
+    {int(n) for n in np.geomspace(shortest_prefix or predictor.k, predictor.k, 5)}
+  )
+  answers: list[Answers] = [predictor(asked, n) for n in shown]
+
+  def fit(task: str) -> float:
+    probabilities = np.concatenate([a.probabilities[task] for a in answers])
+    known = np.tile(_targets(flows, draw, task)[validation], len(answers))
+    return calibration.fit_temperature(np.log(np.maximum(probabilities, 1e-30)), known)
+
+  return {task: fit(task) for task in predictor.tasks}
+
+
+def _targets(flows: Flows, draw: Draw, task: str) -> np.ndarray:
+  """`[N]`; unlike in the draw, with the classes that a run may not see in training."""
+  return flows.classes if task == "class" else np.asarray(draw.targets[task])
+
+
+def _dividers(draw: Draw, tasks: Sequence[str]) -> dict[str, tuple[float, ...]]:
+  dividers = {task: np.asarray(draw.dividers[task]) for task in tasks}
+  for task, values in dividers.items():
+    if not np.isfinite(values).all():
+      raise InputError(
+        f"a class has no labelled flow with a {task}, so its dividers are not known; "
+        f"label more flows, or give --config.{task}_dividers"
+      )
+  return {task: tuple(values.tolist()) for task, values in dividers.items()}
+
+
+def _percent(fraction: float | None) -> str:
+  return "–" if fraction is None or np.isnan(fraction) else f"{100 * fraction:.1f}"
+
+
+if __name__ == "__main__":
+  cli.run(main)
