@@ -1,16 +1,32 @@
-"""What all experiment binaries share: the dataset flags and the exit status."""
+"""What all experiment binaries share: flags, how JAX is set up, the exit status."""
 
 import logging
+import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
 
+import jax
 from absl import app, flags
 from ml_collections import config_flags
 
 from mtl_traffic import data
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows
+
+_COMPILATION_CACHE = flags.DEFINE_string(
+  "compilation_cache",
+  None,
+  "Where compiled programs are kept for the next time; empty = nowhere. By default "
+  "JAX_COMPILATION_CACHE_DIR, or else mtl_traffic/xla in the user's cache directory.",
+)
+_CPU_DEVICES = flags.DEFINE_integer(
+  "cpu_devices",
+  None,
+  "Devices that a CPU counts as; the runs of a program are laid over them. By default "
+  "one for each core that this process may use.",
+  lower_bound=1,
+)
 
 
 def config_flag(default: str) -> flags.FlagHolder:
@@ -65,6 +81,7 @@ def run(main: Callable[[Sequence[str]], None], reads_dataset: bool = True) -> No
     try:
       if len(argv) > 1:
         raise InputError(f"unexpected argument {argv[1]!r}; options start with --")
+      _set_up_jax()
       main(argv)
     except InputError as error:
       sys.exit(f"error: {error}")
@@ -80,6 +97,21 @@ def run(main: Callable[[Sequence[str]], None], reads_dataset: bool = True) -> No
   # JAX reports every backend that it does not find.
   logging.getLogger("jax").setLevel(logging.WARNING)
   app.run(guarded, flags_parser=_parse_flags)
+
+
+def _set_up_jax() -> None:
+  """Before JAX looks for devices: a device for each core, and the compiler's cache."""
+  if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    cores = len(os.sched_getaffinity(0))
+    jax.config.update("jax_num_cpu_devices", _CPU_DEVICES.value or cores)
+  cache = _COMPILATION_CACHE.value
+  if cache is None:
+    home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    cache = jax.config.jax_compilation_cache_dir or f"{home}/mtl_traffic/xla"
+  jax.config.update("jax_compilation_cache_dir", cache or None)
+  # Small programs too: a table takes over a hundred of them.
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+  jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def _parse_flags(argv: Sequence[str]) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 import collections
 import hashlib
+import itertools
 import math
 import sys
 import time
@@ -11,12 +12,14 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from absl import logging
 from tqdm import tqdm
 
 from experiments.runs import Run, check_run
 from experiments.studies import Studies
 from experiments.workdir import WorkDir
-from mtl_traffic import draws, evaluation
+from mtl_traffic import draws, evaluation, sweeps
+from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows
 from mtl_traffic.methods import METHODS
 
@@ -83,10 +86,21 @@ class Sweep:
       # In a log, a line now and then is enough.
       mininterval=0.2 if sys.stderr.isatty() else 15,
     ) as progress:
-      for chunk, size in _chunks(left, self.config.runs_at_once):
+      chunks = collections.deque(_chunks(left, self.config.runs_at_once))
+      while chunks:
+        chunk, size = chunks.popleft()
         progress.set_description(chunk[0].method, refresh=False)
         before = progress.n
-        self.workdir.append(self._train_and_test(chunk, size, progress))
+        try:
+          rows = list(self._train_and_test(chunk, size, progress))
+        except Exception as error:
+          if not sweeps.out_of_memory(error):
+            raise
+          left = [*chunk, *itertools.chain(*(later for later, _ in chunks))]
+          chunks = collections.deque(_chunks(left, _fewer(size, chunk[0])))
+          progress.n = before
+          continue
+        self.workdir.append(rows)
         # Not every method tells its epochs, and their fractions do not sum to one.
         progress.n = round(before + len(chunk))
         progress.refresh()
@@ -176,12 +190,26 @@ class Sweep:
         yield row | {"seconds": seconds}
 
 
+def _fewer(size: int, run: Run) -> int:
+  """How many runs to try in a program after the memory did not suffice for `size`."""
+  if size == 1:
+    raise InputError(
+      f"out of memory with a single run of {run.method}; give a smaller "
+      "config.batch_size or fewer flows"
+    )
+  logging.warning("out of memory with %d runs in a program; trying half", size)
+  return math.ceil(size / 2)
+
+
 def _chunks(runs: Sequence[Run], at_once: int) -> Iterator[tuple[list[Run], int]]:
   """Runs that make one program, and the number of runs that program has.
 
   The chunks of a program are as equal as can be, so that little is filled up.
   """
-  at_once = at_once or (8 if jax.default_backend() == "cpu" else 128)
+  # Rows are saved this often; how many runs go together is for `fit` to see.
+  devices = jax.device_count()
+  of_device = math.ceil(8 / devices) if jax.default_backend() == "cpu" else 128
+  at_once = at_once or of_device * devices
   programs: dict[tuple, list[Run]] = {}
   for run in runs:
     programs.setdefault(run.program(), []).append(run)

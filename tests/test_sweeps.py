@@ -126,3 +126,58 @@ def test_runs_end_with_the_epoch_of_their_best_mark(assign, inputs):
   )
   _assert_close(_run(chosen, 0), _run(first, 0), atol=1e-6)
   _assert_close(_run(chosen, 1), _run(_fit(assignments, inputs), 1), atol=1e-6)
+
+
+def _out_of_memory(*args, **kwargs):
+  raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating")
+
+
+def test_runs_that_a_device_cannot_hold_together_are_trained_by_halves(
+  assign, inputs, monkeypatch
+):
+  assignments = assign([0, 1, 2, 3], [2, 2, 2, 2], [1.0, 1.0, 1.0, 1.0])
+  expected = _fit(assignments, inputs, together=1)
+  train, tried, told = sweeps._train_epochs, [], []
+
+  def train_few(*args, together, **static):
+    tried.append(together)
+    # The third call is in the midst of a training.
+    if together > 1 or len(tried) == 3:
+      _out_of_memory()
+    return train(*args, together=together, **static)
+
+  monkeypatch.setattr(sweeps, "_train_epochs", train_few)
+  with pytest.raises(jax.errors.JaxRuntimeError):
+    _fit(assignments, inputs, together=4)
+  assert tried == [4, 2, 1]
+  variables = _fit(assignments, inputs, together=4, on_epoch=lambda: told.append(1))
+  assert tried[3:5] == [4, 2]
+  assert len(told) == SCHEDULE.epochs
+  _assert_close(variables, expected, atol=0)
+
+
+def test_an_accelerator_takes_as_many_runs_as_its_memory_holds(monkeypatch):
+  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+  assert sweeps.runs_together(10) == 10
+  assert sweeps.runs_together(10, 1000, lambda: 100) == 8
+  assert sweeps.runs_together(3, 1000, lambda: 100) == 3
+  assert sweeps.runs_together(10, 1000, lambda: 5000) == 1
+
+
+def test_a_runs_memory_is_that_of_its_state_and_batches(assign, inputs):
+  assignments, mesh = assign([0, 1], [2, 2], [1.0, 1.0]), sweeps.runs_mesh()
+
+  def needed(batch_size):
+    return sweeps._memory_of_run(
+      assignments,
+      inputs,
+      mesh,
+      model=MODEL,
+      schedule=Schedule(batch_size=batch_size),
+      steps_per_epoch=STEPS,
+    )
+
+  params = MODEL.init(jax.random.key(0), inputs[:1])["params"]
+  # Parameters and Adam's two moments.
+  state = 3 * sum(leaf.nbytes for leaf in jax.tree.leaves(params))
+  assert state < needed(16) < needed(512) - 400 * inputs[0].nbytes

@@ -6,7 +6,6 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from mtl_traffic import sweeps
 from mtl_traffic.draws import Draw
 from mtl_traffic.study import Study
 
@@ -41,7 +40,8 @@ def nearest_neighbor(
 
 @functools.partial(jax.jit, static_argnames="num_classes")
 def _scores(lengths, draws, queries, num_classes):
-  def one_run(draw: Draw, queries: jax.Array) -> jax.Array:
+  def one_run(run: tuple[Draw, jax.Array]) -> jax.Array:
+    draw, queries = run
     train = lengths[draw.train]
     label = draw.targets["class"][draw.train]
 
@@ -52,4 +52,4 @@ def _scores(lengths, draws, queries, num_classes):
 
     return jax.lax.map(one_flow, queries)
 
-  return sweeps.over_runs(one_run, together=1)(draws, queries)
+  return jax.lax.map(one_run, (draws, queries))

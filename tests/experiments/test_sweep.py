@@ -195,3 +195,27 @@ def test_runs_of_other_settings_share_a_directory_only_when_they_are_swept(
   ]
   with pytest.raises(InputError, match="was made with bandwidth_dividers = None"):
     run(("tasks",))
+
+
+def test_a_chunk_out_of_memory_is_halved_and_lost_runs_are_none(
+  config, flows, tmp_path, monkeypatch
+):
+  config.methods = ("nearest_neighbor",)
+  config.num_seeds = 3
+  config.runs_at_once = 6
+  whole = _rows(config, flows, tmp_path / "whole")
+  method, sizes = sweep.METHODS["nearest_neighbor"], []
+
+  def of_three(study, drawn, *args):
+    sizes.append(len(drawn.num_labelled))
+    if sizes[-1] > most:
+      raise MemoryError
+    return method(study, drawn, *args)
+
+  monkeypatch.setitem(sweep.METHODS, "nearest_neighbor", of_three)
+  most = 2
+  assert _by_run(_rows(config, flows, tmp_path / "halved")) == _by_run(whole)
+  assert sizes == [6, 3, 2, 2, 2]
+  most = 0
+  with pytest.raises(InputError, match="out of memory with a single run of nearest"):
+    _rows(config, flows, tmp_path / "none")
