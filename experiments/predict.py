@@ -181,7 +181,9 @@ def _follow(
   """Reads live traffic, of which nobody knows the size."""
   # In a log, a line now and then is enough.
   often = 0.2 if sys.stderr.isatty() else 15
-  with tqdm.tqdm(unit=" packets", unit_scale=True, desc=name, mininterval=often) as bar:
+  with tqdm.tqdm(
+    unit=" packets", unit_scale=True, desc=name, mininterval=often, delay=1
+  ) as bar:
     for num_packets in session.read(
       packets, name, accounts, rules, capture_flags.PAYLOAD_LENGTHS.value, live=True
     ):
