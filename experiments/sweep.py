@@ -20,7 +20,7 @@ from experiments.workdir import WorkDir
 from mtl_traffic import draws, encoding, evaluation, splits
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows
-from mtl_traffic.methods import METHODS
+from mtl_traffic.methods import ABLATIONS, METHODS
 from mtl_traffic.study import Study
 from mtl_traffic.tasks import MAIN_TASKS
 from mtl_traffic.training import Schedule
@@ -169,7 +169,7 @@ class Sweep:
     drawn = self._draw(padded)
     parts = [drawn.validation, drawn.test]
     parts += [np.tile(other, (size, 1)) for other in self.others.values()]
-    scores = METHODS[runs[0].method](
+    scores = (METHODS | ABLATIONS)[runs[0].method](
       study,
       drawn,
       jnp.array([run.lambda_ for run in padded], jnp.float32),
