@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import ml_collections
 from absl import flags
 
-from experiments import cli, flow_statistics, report, runs
+from experiments import ablation, cli, flow_statistics, report, runs
 from experiments.experiment import Experiment
 from mtl_traffic.methods import METHODS
 
@@ -38,6 +38,8 @@ def plan(
   """
   planned = []
   for name, experiment in report.EXPERIMENTS.items():
+    if experiment is ablation.EXPERIMENT and ablation.WHOLE not in methods:
+      continue
     mine = copy.deepcopy(config)
     if name == "label_budget":
       mine.methods = tuple(methods)

@@ -17,6 +17,7 @@ import numpy as np
 from absl import flags
 
 from experiments import (
+  ablation,
   authors_variants,
   auxiliary_tasks,
   claims,
@@ -41,6 +42,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     divider_sweep,
     auxiliary_tasks,
     authors_variants,
+    ablation,
   )
 }
 
