@@ -19,7 +19,7 @@ from experiments import cli, flow_statistics, report, runs
 from experiments.experiment import Experiment
 from mtl_traffic.methods import METHODS
 
-_BEYOND_THE_PAPER = ("any_k",)
+_BEYOND_THE_PAPER = ("any_k", "ablation")
 _SWEEP_SEEDS = 5
 # Of the sweeps, the number of labels that the paper gives, or what shows most.
 _LABELS = {"auxiliary_tasks": (10,)}

@@ -17,6 +17,7 @@ import numpy as np
 from absl import flags
 
 from experiments import (
+  ablation,
   any_k,
   authors_variants,
   auxiliary_tasks,
@@ -43,6 +44,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     auxiliary_tasks,
     authors_variants,
     any_k,
+    ablation,
   )
 }
 
