@@ -111,6 +111,7 @@ def write_capture(
   packets_per_flow: int,
   snap_length: int,
   seed: int,
+  arrival_s: float = _ARRIVAL_S,
 ) -> int:
   """Writes simulated flows as UDP over Ethernet; returns the number of packets."""
   flows = simulated.simulate(
@@ -119,7 +120,7 @@ def write_capture(
   packets = flows.packets
   rng = np.random.default_rng(seed)
   there = np.arange(packets_per_flow) < packets.counts[:, None]
-  times = (packets.times + rng.uniform(0, _ARRIVAL_S, (len(flows), 1)))[there]
+  times = (packets.times + rng.uniform(0, arrival_s, (len(flows), 1)))[there]
   lengths = np.maximum(packets.lengths[there], _IP_AND_UDP)
   client = 0x0A000000 + np.nonzero(there)[0]
   forward = packets.directions[there] > 0

@@ -69,7 +69,8 @@ def main(argv: Sequence[str]) -> None:
   tally, accounts = answering.Tally(), captures.Accounts()
   schema = answering.schema(predictor.tasks, _EVALUATE.value)
   interrupted = None
-  signal.signal(signal.SIGTERM, _interrupt)
+  for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, _interrupt)
   try:
     with answer_files.open_answers(_OUT.value, schema) as file:
       for source, live in sources:
@@ -180,7 +181,9 @@ def _follow(
   """Reads live traffic, of which nobody knows the size."""
   # In a log, a line now and then is enough.
   often = 0.2 if sys.stderr.isatty() else 15
-  with tqdm.tqdm(unit=" packets", unit_scale=True, desc=name, mininterval=often) as bar:
+  with tqdm.tqdm(
+    unit=" packets", unit_scale=True, desc=name, mininterval=often, delay=1
+  ) as bar:
     for num_packets in session.read(
       packets, name, accounts, rules, capture_flags.PAYLOAD_LENGTHS.value, live=True
     ):

@@ -221,7 +221,9 @@ def answers_figure(
   over_time.set_ylabel("flows a minute")
   over_time.set_ylim(bottom=0)
   over_time.grid(alpha=0.3)
-  over_time.legend(fontsize="small")
+  over_time.legend(
+    fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False
+  )
   table = np.array([[by_tasks.get((b, d), 0) for d in durations] for b in bandwidths])
   crossed.imshow(table, cmap="Blues", aspect="auto")
   for (row, column), count in np.ndenumerate(table):

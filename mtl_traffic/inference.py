@@ -137,6 +137,9 @@ class Predictor:
           names = json.loads(file.read("model.json"))["names"]
 
     JAX promises to read it for six months of its releases.
+
+    Raises:
+      InputError: `mtl_traffic[export]` is not installed, or the file cannot be written.
     """
     (num_flows,) = jax.export.symbolic_shape("N")
     arguments = [
@@ -146,11 +149,15 @@ class Predictor:
     exported = jax.export.export(
       jax.jit(self.function()), platforms=("cpu", "cuda", "rocm", "tpu")
     )(*arguments)
+    try:
+      serialized = bytes(exported.serialize())
+    except ImportError as error:
+      raise InputError(f"{error}; mtl_traffic[export] brings it") from None
     names = {"k": self.k, "names": self.names}
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
       file.writestr("model.json", json.dumps(names, indent=2) + "\n")
-      file.writestr("predict.jax", bytes(exported.serialize()))
+      file.writestr("predict.jax", serialized)
     path = pathlib.Path(path)
     partial = path.with_name(path.name + ".partial")
     try:

@@ -135,8 +135,8 @@ def fit(
   Returns:
     The trained variables, R as leading axis.
   """
-  mesh = mesh or runs_mesh()
   num_runs = len(assignments.num_members)
+  mesh = mesh or _mesh_for(num_runs)
   assignments, start = _lay_out((assignments, start or {}), mesh)
   inputs = _put(inputs, NamedSharding(mesh, _ON_ALL))
   static = {"model": model, "schedule": schedule}
@@ -203,8 +203,8 @@ def predict(
   Returns:
     On every device, per task `[R, Q, classes]`.
   """
-  mesh = mesh or runs_mesh()
   num_runs = len(queries)
+  mesh = mesh or _mesh_for(num_runs)
   variables, queries = _lay_out((variables, queries), mesh)
   inputs = _put(inputs, NamedSharding(mesh, _ON_ALL))
   logits = _with_room(
@@ -214,6 +214,15 @@ def predict(
     together or runs_together(math.ceil(num_runs / mesh.size)),
   )
   return _first(logits, num_runs)
+
+
+def _mesh_for(num_runs: int) -> Mesh:
+  """All devices, or as many as there are runs: others would only repeat one.
+
+  Devices of several hosts are all taken, as each host has to be in the program.
+  """
+  devices = jax.devices()
+  return runs_mesh(devices if jax.process_count() > 1 else devices[:num_runs])
 
 
 def _lay_out(tree: Any, mesh: Mesh) -> Any:

@@ -7,7 +7,8 @@ README = pathlib.Path(__file__).parents[1] / "README.md"
 
 
 def test_the_library_example_runs():
-  (example,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+  text = README.read_text().partition("## The library")[2]
+  (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
   scope = {}
   exec(compile(example, str(README), "exec"), scope)
   assert set(scope["losses"]) == {"bandwidth", "duration", "class"}

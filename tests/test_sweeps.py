@@ -113,6 +113,21 @@ def test_predictions_are_the_models_for_the_flows_asked_about(assign, inputs, to
     _assert_close(_run(logits, index), expected, atol=1e-5)
 
 
+def test_runs_end_with_the_epoch_of_their_best_mark(assign, inputs):
+  assignments = assign([0, 1], [3, 3], [1.0, 1.0])
+  marks = iter([jnp.array([2.0, 1.0]), jnp.array([1.0, 2.0])])
+  chosen = _fit(assignments, inputs, score=lambda variables: next(marks))
+  first = sweeps.fit(
+    assignments,
+    inputs,
+    model=MODEL,
+    schedule=Schedule(epochs=1, batch_size=16),
+    steps_per_epoch=STEPS,
+  )
+  _assert_close(_run(chosen, 0), _run(first, 0), atol=1e-6)
+  _assert_close(_run(chosen, 1), _run(_fit(assignments, inputs), 1), atol=1e-6)
+
+
 def _out_of_memory(*args, **kwargs):
   raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating")
 

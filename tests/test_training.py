@@ -134,3 +134,28 @@ def test_walk_may_end_within_a_round():
 def test_steps_of_an_epoch_cover_all_flows():
   assert Schedule(batch_size=64).steps_per_epoch(64) == 1
   assert Schedule(batch_size=64).steps_per_epoch(65) == 2
+
+
+def test_random_prefixes_hide_the_last_packets(state):
+  schedule = Schedule(batch_size=16, shortest_prefix=K)
+  static = {"model": MODEL, "schedule": schedule, "steps_per_epoch": 3}
+  whole, _ = training.train_epochs(
+    state, jnp.arange(1, 3), _assignment(), INPUTS, **static
+  )
+  plain, _ = training.train_epochs(
+    state, jnp.arange(1, 3), _assignment(), INPUTS, steps_per_epoch=3, **STATIC
+  )
+  _assert_equal(whole.params, plain.params, atol=1e-6)  # All prefixes are whole.
+  schedule = Schedule(batch_size=16, shortest_prefix=2)
+  other = INPUTS.at[:, 2:].set(0)
+  short = {**static, "schedule": schedule}
+  shown, _ = training.train_epochs(
+    state, jnp.array([1]), _assignment(), INPUTS, **short
+  )
+  hidden, _ = training.train_epochs(
+    state, jnp.array([1]), _assignment(), other, **short
+  )
+  with pytest.raises(AssertionError):
+    _assert_equal(shown.params, hidden.params, atol=1e-6)
+  with pytest.raises(AssertionError):
+    _assert_equal(shown.params, plain.params, atol=1e-6)

@@ -361,3 +361,30 @@ def test_equals_the_plain_loop_however_packets_are_batched(
     begin = ordered[0][0]
     assert got["times"] == [(t - begin) / files.SECOND for t, _ in ordered]
     assert got["directions"] == [1 if s == flow.client else -1 for _, s in ordered]
+
+
+def test_packets_that_were_seen_are_forgotten_but_counted():
+  packets = [(t, there()) for t in range(5)] + [(5, files.ip_packet("10.0.0.7"))]
+  content = files.pcap([(t * files.SECOND, p) for t, p in packets])
+  accounts = Accounts()
+  assembler, decoder = FlowAssembler("capture", accounts), Decoder(accounts)
+  for raw in read_packets(io.BytesIO(content), "capture", accounts, chunk_bytes=44):
+    assembler.add(decoder.decode(raw))
+    assembler.forget_packets(3)
+  flows = [flow for captured in assembler.finish() for flow in files.as_dicts(captured)]
+  assert [flow["num_packets"] for flow in flows] == [5, 1]
+  assert [flow["duration"] for flow in flows] == [4, 0]
+  assert [len(flow["times"]) for flow in flows] == [2, 1]  # Those after the third.
+
+
+def test_time_without_packets_ends_flows():
+  content = files.pcap([(0, there())])
+  accounts = Accounts()
+  assembler, decoder = FlowAssembler("capture", accounts), Decoder(accounts)
+  for raw in read_packets(io.BytesIO(content), "capture", accounts):
+    assembler.add(decoder.decode(raw))
+  assembler.advance(15 * files.SECOND)
+  assert not list(assembler.ended(wait=False))
+  assembler.advance(15 * files.SECOND + 1)
+  ((flow,),) = map(files.as_dicts, assembler.ended(wait=False))
+  assert flow["reason"] == "IDLE"

@@ -13,7 +13,7 @@ from mtl_traffic.data.captures.reading import RawPackets
 from mtl_traffic.errors import InputError
 
 _ALL_PROTOCOLS = 3  # ETH_P_ALL
-_PACKET_STATISTICS = 6
+_SOL_PACKET, _PACKET_STATISTICS = 263, 6
 _RECEIVE_BUFFER = 1 << 23
 _CAPTURED = 256  # Bytes kept of a packet: all headers that are read.
 _PACKETS_AT_ONCE = 1 << 12
@@ -55,9 +55,9 @@ def read_interface(
       f"{name}: {error.strerror}, after packet {accounts.num_packets}"
     )
   finally:
-    lost = struct.unpack(
-      "II", listener.getsockopt(socket.SOL_PACKET, _PACKET_STATISTICS, 8)
-    )[1]
+    lost = struct.unpack("II", listener.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))[
+      1
+    ]
     listener.close()
     if lost:
       accounts.warnings.append(

@@ -1,0 +1,222 @@
+"""How fast a model answers: flows, packets from a capture, and delay on a pipe.
+
+    python -m experiments.predict_benchmark --workdir=runs/predict
+
+Measures an untrained network of the paper's shape (k = 60), which is as fast as a
+trained one, on simulated flows: flows encoded and predicted a second; packets a second
+from a capture file to a file of answers, and the memory that takes as the capture gets
+longer; and, on a pipe with `--rate` packets a second, the delay from writing a flow's
+k-th packet to reading its answer.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+
+from experiments import answer_files, answering, capture_benchmark, cli
+from mtl_traffic import checkpoints, inference, models
+from mtl_traffic.checkpoints import Description
+from mtl_traffic.data import captures, simulated
+from mtl_traffic.data.captures.decoding import Decoder
+from mtl_traffic.data.captures.reading import read_packets
+from mtl_traffic.encoding import Encoding
+
+_RATE = flags.DEFINE_integer("rate", 20_000, "Packets a second on the pipe.")
+_SECONDS = flags.DEFINE_integer("seconds", 20, "How long packets come on the pipe.")
+
+_K, _SNAP_LENGTH = 60, 96
+_LONGER = 4
+_CLASSES = ("a", "b", "c", "d", "e")
+_PIECE_S = 1e-3  # Packets are written to the pipe so often.
+
+
+def main(argv: Sequence[str]) -> None:
+  del argv
+  workdir = pathlib.Path(flags.FLAGS.workdir)
+  workdir.mkdir(parents=True, exist_ok=True)
+  model = workdir / "model"
+  save_untrained(model)
+  predictor = inference.load(model)
+  predictor.warm_up()
+  measured = {"flows_per_second": _flows_per_second(predictor)}
+  num_flows = flags.FLAGS.num_flows
+  short, long = workdir / "short.pcap", workdir / "long.pcap"
+  for path, times in ((short, 1), (long, _LONGER)):
+    capture_benchmark.write_capture(
+      path, num_flows * times, 256, _SNAP_LENGTH, 0, arrival_s=600.0 * times
+    )
+  measured["packets_per_second"] = _packets_per_second(predictor, short, workdir)
+  for name, path in (("short", short), ("long", long)):
+    measured[f"peak_resident_mb_{name}"] = _peak_resident_mb(model, path, workdir)
+  delays = _delays(model, long, workdir)
+  measured["delays"] = len(delays)
+  for percentile in (50, 99, 100):
+    measured[f"delay_ms_p{percentile}"] = float(np.percentile(delays, percentile) * 1e3)
+  print(json.dumps(measured, indent=2))
+
+
+def save_untrained(path: pathlib.Path) -> None:
+  """A model with initial parameters."""
+  model = models.MultitaskCNN(
+    (("bandwidth", 5), ("duration", 5), ("class", len(_CLASSES)))
+  )
+  variables = model.init(jax.random.key(0), jnp.zeros((1, _K, 2)))
+  description = Description(
+    method="multitask",
+    k=_K,
+    shortest_prefix=None,
+    min_packets=1,
+    encoding=Encoding(),
+    **checkpoints.describe_network(model),
+    class_names=_CLASSES,
+    dividers={"bandwidth": (2e4, 2e5, 6e5, 3e6), "duration": (6.0, 20.0, 45.0, 90.0)},
+    temperatures={"bandwidth": 1.0, "duration": 1.0, "class": 1.0},
+  )
+  checkpoints.save(path, description, jax.tree.map(lambda leaf: leaf[None], variables))
+
+
+def _flows_per_second(predictor: inference.Predictor) -> float:
+  flows = simulated.simulate(num_flows=20_000, max_packets=_K)
+  return _median(lambda: predictor(flows), len(flows))
+
+
+def _packets_per_second(
+  predictor: inference.Predictor, path: pathlib.Path, workdir: pathlib.Path
+) -> float:
+  schema = answering.schema(predictor.tasks, evaluate=False)
+  accounts = captures.Accounts()
+
+  def answer() -> None:
+    accounts.num_packets = 0
+    with answer_files.open_answers(workdir / "answers.jsonl", schema) as out:
+      session = answering.Answering(predictor, out, answering.Tally(), points=[_K])
+      with path.open("rb") as file:
+        packets = read_packets(file, path.name, accounts)
+        for _ in session.read(packets, path.name, accounts, captures.DEFAULT_RULES):
+          pass
+
+  answer()
+  return _median(answer, accounts.num_packets)
+
+
+def _median(function, count: int) -> float:
+  """How many of `count` are done a second, the median of a few calls."""
+  speeds = []
+  for _ in range(flags.FLAGS.repeats):
+    begun = time.perf_counter()
+    function()
+    speeds.append(count / (time.perf_counter() - begun))
+  return float(np.median(speeds))
+
+
+def _command(model: pathlib.Path, source: str, out: pathlib.Path) -> list[str]:
+  return [
+    *(sys.executable, "-m", "experiments.predict", f"--model={model}"),
+    *(f"--captures={source}", f"--out={out}"),
+  ]
+
+
+def _peak_resident_mb(
+  model: pathlib.Path, path: pathlib.Path, workdir: pathlib.Path
+) -> float:
+  process = subprocess.Popen(
+    _command(model, str(path), workdir / "answers.jsonl"),
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.DEVNULL,
+  )
+  _, _, usage = os.wait4(process.pid, 0)
+  return usage.ru_maxrss / 1e3
+
+
+def _delays(
+  model: pathlib.Path, path: pathlib.Path, workdir: pathlib.Path
+) -> np.ndarray:
+  """Seconds from writing the k-th packet of each flow to reading its answer."""
+  ends, answered_at = _records(path)
+  answers = workdir / "pipe.jsonl"
+  answers.unlink(missing_ok=True)
+  os.mkfifo(answers)
+  process = subprocess.Popen(
+    _command(model, "-", answers),
+    stdin=subprocess.PIPE,
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.DEVNULL,
+  )
+  arrivals: dict[int, float] = {}
+
+  def listen() -> None:
+    with answers.open() as lines:
+      for line in lines:
+        now, answer = time.perf_counter(), json.loads(line)
+        if answer["packets"] == _K:  # And not one that ended early.
+          arrivals[int(answer["flow"].rpartition("#")[2])] = now
+
+  listener = threading.Thread(target=listen)
+  listener.start()
+  content = path.read_bytes()
+  # The first packets wait until the model is compiled; they do not count.
+  written = _write_at_rate(process.stdin, content, ends)
+  process.stdin.close()
+  process.wait()
+  listener.join()
+  counted = [
+    arrivals[first] - written[last - 1]
+    for first, last in answered_at.items()
+    if first in arrivals and _RATE.value < last <= len(written)
+  ]
+  return np.array(counted)
+
+
+def _records(path: pathlib.Path) -> tuple[np.ndarray, dict[int, int]]:
+  """Where each packet's record ends, and by each flow's first packet its k-th."""
+  accounts, ends, keys = captures.Accounts(), [], []
+  decoder = Decoder(accounts)
+  with path.open("rb") as file:
+    for raw in read_packets(file, path.name, accounts):
+      ends.append(raw.captured + 16)
+      keys.append(decoder.decode(raw).keys)
+  ends = 24 + np.cumsum(np.concatenate(ends))
+  _, flow = np.unique(np.concatenate(keys), axis=0, return_inverse=True)
+  order = np.argsort(flow.ravel(), kind="stable")
+  starts = np.searchsorted(flow.ravel()[order], np.arange(flow.max() + 1))
+  sizes = np.diff(np.append(starts, len(order)))
+  starts = starts[sizes >= _K]
+  firsts, kths = order[starts] + 1, order[starts + _K - 1] + 1
+  return ends, dict(zip(firsts.tolist(), kths.tolist(), strict=True))
+
+
+def _write_at_rate(pipe, content: bytes, ends: np.ndarray) -> np.ndarray:
+  """Writes packets as they are due; returns when each was written."""
+  pipe.write(content[:24])
+  pipe.flush()
+  # So long may imports and compilation take.
+  time.sleep(30)
+  num_packets = min(_RATE.value * (_SECONDS.value + 1), len(ends))
+  written = np.zeros(num_packets)
+  sent, position, begun = 0, 24, time.perf_counter()
+  while sent < num_packets:
+    due = int((time.perf_counter() - begun) * _RATE.value)
+    due = min(max(due, sent), num_packets)
+    if due > sent:
+      end = int(ends[due - 1])
+      # Before the write, as waiting for the reader is part of the delay.
+      written[sent:due] = time.perf_counter()
+      pipe.write(content[position:end])
+      pipe.flush()
+      sent, position = due, end
+    time.sleep(_PIECE_S)
+  return written
+
+
+if __name__ == "__main__":
+  cli.run(main, reads_dataset=False)

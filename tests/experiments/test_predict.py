@@ -1,0 +1,191 @@
+"""Tests of `experiments.predict`, on a pipe and on files."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from mtl_traffic import checkpoints, inference
+from mtl_traffic.data import captures
+from tests.data import capture_files as files
+from tests.model_maker import make_model
+
+ROOT = pathlib.Path(__file__).parents[2]
+K = 8
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+  path = tmp_path_factory.mktemp("model")
+  checkpoints.save(path, *make_model(k=K))
+  return path
+
+
+def packets(port, count, start=0.0):
+  """Packets of a UDP flow, (ns, bytes)."""
+  rng = np.random.default_rng(port)
+  gaps = rng.integers(1, files.SECOND, count)
+  times = round(start * files.SECOND) + np.cumsum(gaps) - gaps[0]
+  return [
+    (int(t), files.ip_packet(source_port=port, payload=int(n)))
+    for t, n in zip(times, rng.integers(0, 1200, count), strict=True)
+  ]
+
+
+def capture(*flows):
+  return files.pcap(sorted(p for flow in flows for p in flow), nano=True)
+
+
+def command(model, out, *options):
+  return [
+    *(sys.executable, "-m", "experiments.predict"),
+    *(f"--model={model}", f"--out={out}", *options),
+  ]
+
+
+def run(*arguments):
+  return subprocess.run(
+    command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=300
+  )
+
+
+def lines(path):
+  text = path.read_text()
+  assert not text or text.endswith("\n")
+  return [json.loads(line) for line in text.splitlines()]
+
+
+def await_lines(path, count):
+  """Waits until a file has so many lines."""
+  for _ in range(3000):
+    if path.exists() and len(lines(path)) >= count:
+      return
+    time.sleep(0.05)
+  raise AssertionError(f"{path} has no {count} lines after 150 s")
+
+
+def test_answers_of_a_capture_are_those_for_the_same_flows_in_memory(model, tmp_path):
+  path, out = tmp_path / "a.pcap", tmp_path / "answers.jsonl"
+  path.write_bytes(capture(packets(1, 30), packets(2, K, 3), packets(3, 4, 5)))
+  done = run(model, out, f"--captures={path}", "--evaluate")
+  assert done.returncode == 0, done.stderr
+  rows = lines(out)
+  answers = {row["flow"]: row for row in rows if row["event"] == "answer"}
+  ends = {row["flow"]: row for row in rows if row["event"] == "end"}
+  (captured,) = captures.read_flows(path, captures.Accounts())
+  expected = inference.load(model)(captured.flows)
+  predictor = inference.load(model)
+  assert list(ends) and answers.keys() == ends.keys() == set(captured.flows.ids)
+  for i, flow in enumerate(captured.flows.ids):
+    seen = min(int(captured.flows.num_packets[i]), K)
+    assert answers[flow]["packets"] == seen
+    after = (captured.flows.packets.times[i, seen - 1] * 1e9).round().astype(int)
+    answered = np.datetime64(answers[flow]["time"].rstrip("Z"), "ns").astype(int)
+    assert answered == captured.start_times[i] + after
+    assert answers[flow]["client_port"] == captured.client_ports[i]
+    for task in predictor.tasks:
+      label = predictor.names[task][expected.labels(task)[i]]
+      assert answers[flow][task] == ends[flow][task] == label
+      assert answers[flow][f"{task}_probability"] == pytest.approx(
+        expected.confidences(task)[i], abs=2e-6
+      )
+    # The dividers of the model are 300 and 20,000 bytes/s, and 2.5 s.
+    rate = captured.flows.num_bytes[i] / captured.flows.durations[i]
+    true = predictor.names["bandwidth"][int(rate >= 300) + int(rate >= 2e4)]
+    assert ends[flow]["true_bandwidth"] == true
+    assert ends[flow]["flow_packets"] == captured.flows.num_packets[i]
+  assert "% right of" in done.stdout and "packets: 42" in done.stdout
+
+
+def test_on_a_pipe_answers_come_before_the_capture_ends(model, tmp_path):
+  out = tmp_path / "answers.jsonl"
+  content = capture(packets(1, 20))
+  record = 16 + 28  # At least: the length of a packet's record.
+  with subprocess.Popen(
+    command(model, out, "--captures=-"), cwd=ROOT, stdin=subprocess.PIPE
+  ) as process:
+    process.stdin.write(content[:-record])
+    process.stdin.flush()
+    await_lines(out, 1)
+    assert process.poll() is None
+    process.stdin.write(content[-record:])
+    process.stdin.close()
+    assert process.wait(60) == 0
+  (row,) = lines(out)
+  assert row["packets"] == K and row["flow"] == "stdin#1"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_keeps_what_was_answered(model, tmp_path, number):
+  out = tmp_path / "answers.jsonl"
+  with subprocess.Popen(
+    command(model, out, "--captures=-"),
+    cwd=ROOT,
+    stdin=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=False,
+  ) as process:
+    process.stdin.write(capture(packets(1, 20)))
+    process.stdin.flush()
+    await_lines(out, 1)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+  assert process.returncode == 130
+  assert b"error: interrupted" in errors and b"Traceback" not in errors
+  assert len(lines(out)) == 1
+
+
+def test_a_capture_that_breaks_off_is_answered_and_told(model, tmp_path):
+  path, out = tmp_path / "a.pcap", tmp_path / "answers.parquet"
+  path.write_bytes(capture(packets(1, 20))[:-3])
+  done = run(model, out, f"--captures={path}")
+  assert done.returncode == 1
+  assert "cut short inside a packet" in done.stderr.splitlines()[-1]
+  assert pq.read_table(out)["packets"].to_pylist() == [K]
+
+
+def test_what_is_not_probable_enough_is_unknown(model, tmp_path):
+  path, out = tmp_path / "a.pcap", tmp_path / "answers.csv"
+  path.write_bytes(capture(packets(1, 20)))
+  done = run(model, out, f"--captures={path}", "--threshold=0.999999")
+  assert done.returncode == 0, done.stderr
+  header, row = out.read_text().splitlines()
+  assert dict(zip(header.split(","), row.split(","), strict=True))["class"] == "unknown"
+
+
+def test_a_model_of_prefixes_answers_again_and_again(tmp_path):
+  model, out = tmp_path / "model", tmp_path / "answers.jsonl"
+  checkpoints.save(model, *make_model(k=K, shortest_prefix=3))
+  path = tmp_path / "a.pcap"
+  path.write_bytes(capture(packets(1, 20), packets(2, 6, 1), packets(3, 5, 2)))
+  done = run(model, out, f"--captures={path}", "--packets=3,5,8")
+  assert done.returncode == 0, done.stderr
+  seen = {}
+  for row in lines(out):
+    seen.setdefault(row["client_port"], []).append(row["packets"])
+  assert seen == {1: [3, 5, 8], 2: [3, 5, 6], 3: [3, 5]}
+
+
+@pytest.mark.parametrize(
+  ("options", "message"),
+  [
+    (["--captures=-", "--packets=5"], "the model answers after 8 packets, not 5"),
+    (["--captures=-", "--packets=x"], "--packets=x: must be numbers"),
+    (["--captures=-", "--out=answers.txt"], "must end in .csv, .jsonl, .parquet"),
+    (["--captures=/nowhere.pcap"], "--captures=/nowhere.pcap: no such file"),
+    ([], "give either --captures"),
+    (["--interface=none0"], "none0: "),
+    (["--captures=-", "--model=/nowhere"], "/nowhere: holds no trained model"),
+  ],
+)
+def test_what_cannot_be_gets_one_line(model, tmp_path, options, message):
+  done = run(model, tmp_path / "answers.csv", *options)
+  assert done.returncode == 1
+  assert message in done.stderr and done.stderr.startswith("error: ")
+  assert len(done.stderr.splitlines()) == 1
