@@ -20,6 +20,7 @@ which they see the first packets alone.
 
 import functools
 import operator
+import warnings
 from collections.abc import Callable, Sequence
 
 import jax
@@ -120,7 +121,8 @@ def _one_run(study, draw, asked, inputs, totals, parts):
   ranks = np.nan_to_num(ranks, nan=0.5)
   forest = ExtraTreesRegressor(
     min_samples_leaf=_LEAF_SIZE, max_features=0.2, **settings
-  ).fit(inputs[train], ranks)
+  )
+  _calmly(forest.fit, inputs[train], ranks)
   leaves = _leaves(forest, inputs[train])
   asked_leaves = _leaves(forest, inputs[asked])
   scores = {}
@@ -138,9 +140,10 @@ def _one_run(study, draw, asked, inputs, totals, parts):
     ("whole_flows", ranks, 0.5),
   ):
     if part in parts:
-      teacher = ExtraTreesClassifier(**settings).fit(columns[:num_labelled], labels)
+      teacher = ExtraTreesClassifier(**settings)
+      _calmly(teacher.fit, columns[:num_labelled], labels)
       guess = np.zeros_like(opinion)
-      guess[:, teacher.classes_] = teacher.predict_proba(columns)
+      guess[:, teacher.classes_] = _calmly(teacher.predict_proba, columns)
       opinion *= (guess + _DOUBT) ** weight
   opinion[:num_labelled] = labelled
   opinion /= np.sum(opinion, axis=1, keepdims=True)
@@ -152,11 +155,10 @@ def _one_run(study, draw, asked, inputs, totals, parts):
   clarity = ((np.max(opinion, axis=1) - 1 / num_classes) / (1 - 1 / num_classes)) ** 2
   # Classes weigh the same, however many flows they have.
   weights = clarity / np.bincount(taught, clarity, num_classes)[taught]
-  last = ExtraTreesClassifier(**settings).fit(
-    inputs[train], taught, sample_weight=weights
-  )
+  last = ExtraTreesClassifier(**settings)
+  _calmly(last.fit, inputs[train], taught, sample_weight=weights)
   scores["class"] = np.zeros((len(asked), num_classes))
-  scores["class"][:, last.classes_] = last.predict_proba(inputs[asked])
+  scores["class"][:, last.classes_] = _calmly(last.predict_proba, inputs[asked])
   return scores
 
 
@@ -181,6 +183,16 @@ def walk(leaves: sparse.csr_matrix, labels: np.ndarray) -> np.ndarray:
   return shares / np.sum(shares, axis=1, keepdims=True)
 
 
+def _calmly(method: Callable, *args, **kwargs):
+  """Calls a forest's method, and puts back the filters of Python's warnings.
+
+  The forest's threads each set them for a while, and may leave them empty between them;
+  scikit-learn then warns of that at every tree to come.
+  """
+  with warnings.catch_warnings():
+    return method(*args, **kwargs)
+
+
 def _vote(asked: sparse.csr_matrix, known: sparse.csr_matrix, values: np.ndarray):
   """For each flow asked about, the mean over trees of its leaf's mean value."""
   sizes = np.maximum(known.sum(axis=0), 1)
@@ -191,7 +203,7 @@ def _vote(asked: sparse.csr_matrix, known: sparse.csr_matrix, values: np.ndarray
 def _leaves(forest: ExtraTreesRegressor, inputs: np.ndarray) -> sparse.csr_matrix:
   """Which leaves each flow is in, `[N, nodes of all trees]`; one of each tree."""
   sizes = [tree.tree_.node_count for tree in forest.estimators_]
-  nodes = forest.apply(inputs) + np.cumsum([0, *sizes[:-1]])
+  nodes = _calmly(forest.apply, inputs) + np.cumsum([0, *sizes[:-1]])
   num_flows, num_trees = nodes.shape
   starts = np.arange(num_flows + 1) * num_trees
   return sparse.csr_matrix(
