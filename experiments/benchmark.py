@@ -1,100 +1,358 @@
-"""Training throughput: steps a second, summed over the runs of one program.
+"""Throughput: against Keras and PyTorch, and by runs, flows and packets.
 
-Measures the paper's network (k = 60, batches of 64) on random flows for several numbers
-of runs, in turn and several times, and compares each with a single run. `vmapped` are
-all runs in one batched step, `as fit` is what `mtl_traffic.fit` does by default here.
+    python -m experiments.benchmark --workdir=runs/benchmark
+
+Measures the paper's network (k = 60, batches of 64) on random flows, in steps a second
+summed over the runs of a program: what `mtl_traffic.fit` does by default, runs vmapped,
+bfloat16, one run on one device, and the same network in Keras 3 and in
+PyTorch where the `peers` extra is installed. All of them and a large float32 matrix
+product are measured in turn, several times; ratios are medians over the rounds. Then
+runs, flows and packets are scaled up one at a time.
 """
 
+import contextlib
+import functools
 import json
+import math
 import pathlib
+import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
+from flax.traverse_util import flatten_dict
+from jax.sharding import Mesh
+from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from experiments import cli
-from mtl_traffic import models, reporting, sweeps
+from experiments import cli, peers
+from mtl_traffic import encoding, models, reporting, sweeps
+from mtl_traffic.data import simulated
 from mtl_traffic.training import Assignment, Schedule
 
-_RUNS = flags.DEFINE_multi_integer("runs", [1, 2, 4, 10], "Runs in one program.")
+_RUNS = flags.DEFINE_multi_integer(
+  "runs", [1, 2, 4, 8, 16, 32], "Runs in one program, until the memory ends."
+)
+_FLOWS = flags.DEFINE_multi_integer(
+  "flows", [1_000, 10_000, 100_000, 1_000_000], "Flows to encode, learn and predict."
+)
+_PACKETS = flags.DEFINE_multi_integer(
+  "packets", [15, 30, 60, 120, 240], "Packets a flow, k."
+)
 _STEPS = flags.DEFINE_integer("steps", 400, "Steps of each measurement, all runs.")
 _REPEATS = flags.DEFINE_integer("repeats", 5, "Measurements of each, in turn.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where to write benchmark.json.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where to write what was measured.")
 
-_K, _NUM_FLOWS = 60, 6_000
+_K, _BATCH, _NUM_FLOWS = 60, 64, 6_400
 _HEADS = (("bandwidth", 5), ("duration", 5), ("class", 5))
-
-
-def _throughput(num_runs: int, together: int | None, num_steps: int) -> float:
-  """Steps a second, without the compilation, which an earlier call pays for."""
-  keys = jax.random.split(jax.random.key(0), num_runs)
-  targets = jax.random.randint(keys[0], (num_runs, _NUM_FLOWS), 0, 5)
-  assignments = Assignment(
-    key=keys,
-    members=jnp.tile(jnp.arange(_NUM_FLOWS), (num_runs, 1)),
-    num_members=jnp.full(num_runs, _NUM_FLOWS),
-    targets={task: targets for task, _ in _HEADS},
-    weights={task: jnp.ones(num_runs) for task, _ in _HEADS},
-  )
-  inputs = jax.random.normal(keys[0], (_NUM_FLOWS, _K, 2))
-  times = []
-  sweeps.fit(
-    assignments,
-    inputs,
-    model=models.MultitaskCNN(_HEADS),
-    schedule=Schedule(epochs=2),
-    steps_per_epoch=max(1, num_steps // num_runs),
-    together=together,
-    on_epoch=lambda: times.append(time.perf_counter()),
-  )
-  return max(1, num_steps // num_runs) * num_runs / (times[1] - times[0])
+_PEAK_SIZE = 2048  # Of the matrices whose product is the machine's peak.
+_OURS, _PEAK = "mtl_traffic", "matrix product"
 
 
 def main(argv: Sequence[str]) -> None:
   del argv
-  cases = [(1, "as fit", None)]
-  for num_runs in _RUNS.value:
-    if num_runs > 1:
-      cases += [(num_runs, "as fit", None), (num_runs, "vmapped", num_runs)]
-  measured = {case: [] for case in cases}
-  for _ in tqdm(range(_REPEATS.value), unit="round"):
-    for case in cases:
-      num_runs, _, together = case
-      measured[case].append(_throughput(num_runs, together, _STEPS.value))
-  single = np.array(measured[cases[0]])
-  results = [
+  with _sides() as sides:
+    rounds = _in_turn(sides, _REPEATS.value)
+  result = {
+    "device": f"{jax.device_count()} × {jax.devices()[0].device_kind}",
+    "backend": jax.default_backend(),
+    "step_gflop": product_flops(_K) / 1e9,
+    "compile_seconds": _compile_seconds(),
+    "throughput": _compare(rounds),
+    "runs": _by_runs(),
+    "flows": [_of_flows(n) for n in tqdm(_FLOWS.value, desc="flows")],
+    "packets": [_of_packets(k) for k in tqdm(_PACKETS.value, desc="packets")],
+  }
+  text = _tables(result)
+  print(text)
+  if _WORKDIR.value:
+    workdir = pathlib.Path(_WORKDIR.value)
+    workdir.mkdir(parents=True, exist_ok=True)
+    (workdir / "benchmark.json").write_text(json.dumps(result, indent=2) + "\n")
+    (workdir / "benchmark.md").write_text(text)
+    _figure(result).savefig(workdir / "benchmark.png", dpi=150)
+    print(f"Results are in {workdir}/")
+
+
+def product_flops(k: int) -> int:
+  """Floating-point operations of a training step's matrix products."""
+  model = models.MultitaskCNN(_HEADS)
+  logits, variables = jax.eval_shape(
+    lambda: model.init_with_output(
+      jax.random.key(0), jnp.zeros((_BATCH, k, 2)), capture_intermediates=True
+    )
+  )
+  del logits
+  outputs = flatten_dict(variables["intermediates"])
+  forward = {
+    path: 2 * outputs[*path[:-1], "__call__"][0].size * math.prod(kernel.shape[:-1])
+    for path, kernel in flatten_dict(variables["params"]).items()
+    if path[-1] == "kernel"
+  }
+  # As many again for the gradient of the weights, and of what comes in, which nobody
+  # asks of the first layer.
+  return 3 * sum(forward.values()) - forward["trunk", "Convolution_0", "kernel"]
+
+
+def _train(
+  num_runs: int = 1,
+  k: int = _K,
+  num_flows: int = _NUM_FLOWS,
+  num_steps: int | None = None,
+  dtype: jnp.dtype = jnp.float32,
+  together: int | None = None,
+  mesh: Mesh | None = None,
+) -> float:
+  """Seconds of an epoch of so many runs, after one in which programs are compiled."""
+  keys = jax.random.split(jax.random.key(0), num_runs)
+  targets = jax.random.randint(keys[0], (num_runs, num_flows), 0, 5)
+  assignments = Assignment(
+    key=keys,
+    members=jnp.tile(jnp.arange(num_flows), (num_runs, 1)),
+    num_members=jnp.full(num_runs, num_flows),
+    targets={task: targets for task, _ in _HEADS},
+    weights={task: jnp.ones(num_runs) for task, _ in _HEADS},
+  )
+  times = []
+  schedule = Schedule(epochs=2, batch_size=_BATCH)
+  sweeps.fit(
+    assignments,
+    jax.random.normal(keys[0], (num_flows, k, 2)),
+    model=models.MultitaskCNN(_HEADS, dtype),
+    schedule=schedule,
+    steps_per_epoch=num_steps or schedule.steps_per_epoch(num_flows),
+    together=together,
+    mesh=mesh,
+    on_epoch=lambda: times.append(time.perf_counter()),
+  )
+  return times[1] - times[0]
+
+
+def _throughput(num_runs: int = 1, **arguments) -> float:
+  """Steps a second, summed over the runs."""
+  steps = max(1, _STEPS.value // num_runs)
+  return steps * num_runs / _train(num_runs, num_steps=steps, **arguments)
+
+
+def _peak() -> float:
+  """Floating-point operations a second of a large float32 matrix product."""
+  square = jnp.ones((_PEAK_SIZE, _PEAK_SIZE))
+  product = jax.jit(jnp.matmul)
+  product(square, square).block_until_ready()
+  seconds = []
+  for _ in range(5):
+    begun = time.perf_counter()
+    product(square, square).block_until_ready()
+    seconds.append(time.perf_counter() - begun)
+  return 2 * _PEAK_SIZE**3 / min(seconds)
+
+
+@contextlib.contextmanager
+def _sides() -> Iterator[dict[str, Callable[[], float]]]:
+  """What is measured in turn: steps a second of each side, and the machine's peak."""
+  devices = jax.device_count()
+  num_runs = 4 * devices
+  rng = np.random.default_rng(0)
+  targets = {
+    task: rng.integers(0, classes, _NUM_FLOWS).astype(np.int32)
+    for task, classes in _HEADS
+  }
+  targets["class"][_NUM_FLOWS // 10 :] = -1
+  inputs = rng.standard_normal((_NUM_FLOWS, _K, 2), np.float32)
+  one = sweeps.runs_mesh(jax.devices()[:1])
+  sides = {
+    f"{_OURS}, {num_runs} runs": lambda: _throughput(num_runs),
+    f"{_OURS}, {num_runs} runs vmapped": lambda: _throughput(num_runs, together=4),
+    f"{_OURS}, {num_runs} runs, bfloat16": lambda: _throughput(
+      num_runs, dtype=jnp.bfloat16
+    ),
+    f"{_OURS}, one run": lambda: _throughput(mesh=one),
+    _PEAK: _peak,
+  }
+  with contextlib.ExitStack() as stack:
+    for name in peers.PEERS:
+      epoch = stack.enter_context(peers.epochs_of(name, inputs, targets, _BATCH))
+      if epoch:
+        sides[name] = lambda epoch=epoch: _NUM_FLOWS / _BATCH / epoch()
+    yield sides
+
+
+def _in_turn(
+  sides: dict[str, Callable[[], float]], repeats: int
+) -> dict[str, list[float]]:
+  """Measures every side once a round, so that a busy machine slows all."""
+  for measure in sides.values():  # Compiles.
+    measure()
+  rounds = {side: [] for side in sides}
+  for _ in tqdm(range(repeats), desc="in turn", unit="round"):
+    for side, measure in sides.items():
+      rounds[side].append(measure())
+  return rounds
+
+
+def _compare(rounds: dict[str, list[float]]) -> list[dict]:
+  """Each side's median, and the medians of our first side's ratios to it."""
+  peak = rounds.pop(_PEAK)
+  ours = next(iter(rounds.values()))
+  flops = product_flops(_K)
+  return [
     {
-      "runs": num_runs,
-      "mode": mode,
-      "steps_per_second": float(np.median(values)),
-      # Paired within a round, so that a busy machine slows both sides.
-      "ratio_to_single": float(np.median(np.array(values) / single)),
+      "side": side,
+      "steps_per_second": statistics.median(values),
+      "ours_to_it": _median_ratio(ours, values),
+      "of_peak": flops * _median_ratio(values, peak),
+      "rounds": values,
     }
-    for (num_runs, mode, _), values in measured.items()
-  ]
-  device = f"{jax.default_backend()}, {jax.devices()[0].device_kind}"
-  table = reporting.markdown_table(
-    ["runs", "mode", "steps/s, all runs", "ratio to one run"],
+    for side, values in rounds.items()
+  ] + [{"side": _PEAK, "gflops": statistics.median(peak) / 1e9, "rounds": peak}]
+
+
+def _median_ratio(left: Sequence[float], right: Sequence[float]) -> float:
+  return statistics.median(a / b for a, b in zip(left, right, strict=True))
+
+
+def _compile_seconds() -> float:
+  """What the training of a shape that is not in the cache costs once."""
+  kept = jax.config.jax_enable_compilation_cache
+  jax.config.update("jax_enable_compilation_cache", False)
+  begun = time.perf_counter()
+  _train(num_flows=_BATCH * 3, num_steps=1)
+  jax.config.update("jax_enable_compilation_cache", kept)
+  return time.perf_counter() - begun
+
+
+def _by_runs() -> list[dict]:
+  rows = []
+  for num_runs in tqdm(_RUNS.value, desc="runs"):
+    try:
+      rows.append({"runs": num_runs, "steps_per_second": _throughput(num_runs)})
+    except Exception as error:
+      if not sweeps.out_of_memory(error):
+        raise
+      print(f"{num_runs} runs are more than the memory holds")
+      break
+  return rows
+
+
+def _of_packets(k: int) -> dict:
+  steps_per_second = _throughput(jax.device_count(), k=k)
+  return {
+    "k": k,
+    "steps_per_second": steps_per_second,
+    "gflops": steps_per_second * product_flops(k) / 1e9,
+  }
+
+
+def _of_flows(num_flows: int) -> dict:
+  """Seconds to encode N flows, to learn from each of them once, and to predict them."""
+  drawn = simulated.simulate(
+    num_flows=min(num_flows, 10_000), max_packets=_K, seed=0
+  ).packets
+  copies = math.ceil(num_flows / len(drawn.counts))
+  packets = jax.tree.map(
+    lambda leaf: np.concatenate([leaf] * copies)[:num_flows], drawn
+  )
+  encode = jax.jit(encoding.encode, static_argnames="k")
+  encode(packets, k=_K).block_until_ready()
+  begun = time.perf_counter()
+  inputs = encode(packets, k=_K).block_until_ready()
+  encoded = time.perf_counter() - begun
+
+  model = models.MultitaskCNN(_HEADS)
+  variables = jax.vmap(lambda key: model.init(key, inputs[:1]))(
+    jax.random.split(jax.random.key(0), 1)
+  )
+  queries = jnp.arange(num_flows)[None]
+  predict = functools.partial(sweeps.predict, variables, inputs, queries, model=model)
+  jax.block_until_ready(predict())
+  begun = time.perf_counter()
+  jax.block_until_ready(predict())
+  predicted = time.perf_counter() - begun
+  return {
+    "flows": num_flows,
+    "encode_seconds": encoded,
+    "epoch_seconds": _train(num_flows=num_flows),
+    "predict_seconds": predicted,
+  }
+
+
+def _tables(result: dict) -> str:
+  *sides, peak = result["throughput"]
+  compared = reporting.markdown_table(
+    ["k = 60, batches of 64", "steps/s, all runs", "ours is faster by", "of the peak"],
     [
       [
-        r["runs"],
-        r["mode"],
-        round(r["steps_per_second"]),
-        f"{r['ratio_to_single']:.2f}",
+        row["side"],
+        round(row["steps_per_second"]),
+        f"{row['ours_to_it']:.2f} ×",
+        f"{row['of_peak']:.0%}",
       ]
-      for r in results
+      for row in sides
     ],
   )
-  print(f"Training steps a second (k = {_K}, batch 64) on {device}:\n\n{table}")
-  if _WORKDIR.value:
-    path = pathlib.Path(_WORKDIR.value) / "benchmark.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"device": device, "results": results}, indent=2) + "\n")
-    print(f"Results are in {path}")
+  runs = reporting.markdown_table(
+    ["runs", "steps/s, all runs"],
+    [[row["runs"], round(row["steps_per_second"])] for row in result["runs"]],
+  )
+  flows = reporting.markdown_table(
+    ["flows", "encode (s)", "learn, one epoch (s)", "predict (s)"],
+    [
+      [f"{row['flows']:,}"]
+      + [
+        f"{row[name]:.3g}"
+        for name in ("encode_seconds", "epoch_seconds", "predict_seconds")
+      ]
+      for row in result["flows"]
+    ],
+  )
+  packets = reporting.markdown_table(
+    ["k", "steps/s, all runs", "GFLOP/s"],
+    [
+      [row["k"], round(row["steps_per_second"]), round(row["gflops"])]
+      for row in result["packets"]
+    ],
+  )
+  return (
+    f"On {result['device']} ({result['backend']}): a step is "
+    f"{result['step_gflop']:.2f} GFLOP of matrix products, the peak of a "
+    f"{_PEAK_SIZE} × {_PEAK_SIZE} product {peak['gflops']:.0f} GFLOP/s; compiling a "
+    f"program takes {result['compile_seconds']:.0f} s, once.\n\n"
+    + "\n".join([compared, runs, flows, packets])
+  )
+
+
+def _figure(result: dict) -> Figure:
+  """Throughput by runs and by packets, and seconds by flows."""
+  figure = Figure(figsize=(12, 3.6), layout="constrained")
+  runs, flows, packets = figure.subplots(1, 3)
+  runs.plot(*_columns(result["runs"], "runs", "steps_per_second"), marker="o")
+  runs.set(xlabel="runs in a program", ylabel="steps/s, all runs", xscale="log")
+  runs.set_xticks([row["runs"] for row in result["runs"]])
+  runs.set_xticklabels([row["runs"] for row in result["runs"]])
+  runs.minorticks_off()
+  for name, label in (
+    ("encode_seconds", "encode"),
+    ("epoch_seconds", "learn, one epoch"),
+    ("predict_seconds", "predict"),
+  ):
+    flows.loglog(*_columns(result["flows"], "flows", name), marker="o", label=label)
+  flows.set(xlabel="flows", ylabel="seconds")
+  flows.legend()
+  packets.plot(*_columns(result["packets"], "k", "gflops"), marker="o")
+  packets.axhline(result["throughput"][-1]["gflops"], color="grey", linestyle="--")
+  packets.set(xlabel="packets, k", ylabel="GFLOP/s (dashed: peak)")
+  for axes in (runs, packets):
+    axes.set_ylim(bottom=0)
+  for axes in (runs, flows, packets):
+    axes.grid(alpha=0.3)
+  return figure
+
+
+def _columns(rows: list[dict], *names: str) -> list[list[float]]:
+  return [[row[name] for row in rows] for name in names]
 
 
 if __name__ == "__main__":

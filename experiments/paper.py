@@ -19,13 +19,13 @@ from experiments import cli, flow_statistics, report, runs
 from experiments.experiment import Experiment
 from mtl_traffic.methods import METHODS
 
-_BEYOND_THE_PAPER = ("any_k",)
+_BEYOND_THE_PAPER = ("any_k", "ablation")
 _SWEEP_SEEDS = 5
 # Of the sweeps, the number of labels that the paper gives, or what shows most.
 _LABELS = {"auxiliary_tasks": (10,)}
 _OTHER_LABELS = (20,)
 # The paper has single-task learning with all labels.
-_WITH_ALL_LABELS = ("multitask", "single_task")
+_WITH_ALL_LABELS = ("multitask", "single_task", "forest_propagation")
 
 
 def plan(

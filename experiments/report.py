@@ -17,6 +17,7 @@ import numpy as np
 from absl import flags
 
 from experiments import (
+  ablation,
   any_k,
   authors_variants,
   auxiliary_tasks,
@@ -43,6 +44,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     auxiliary_tasks,
     authors_variants,
     any_k,
+    ablation,
   )
 }
 
@@ -99,9 +101,11 @@ def write(workdir: pathlib.Path) -> pathlib.Path:
 def _dataset(done: Sequence[Done], workdir: pathlib.Path, number: str) -> str:
   """The part of the report on runs that can be compared."""
   meaning, paper = done[0].config["meaning"], done[0].config["paper"]
-  pooled = list(
-    {runs.Run.of(row): row for one in done for row in _trained_on(one)}.values()
-  )
+  pooled: dict[runs.Run, dict] = {}
+  for one in done:
+    for row in _trained_on(one):
+      # What several experiments ran counts as in the first of them.
+      pooled.setdefault(runs.Run.of(row), row)
   parts = [
     f"## {meaning['dataset']}, trained on {meaning['train_partition']}",
     _what_was_run(done),
@@ -110,7 +114,7 @@ def _dataset(done: Sequence[Done], workdir: pathlib.Path, number: str) -> str:
     "same split and labels. It holds if the whole 95 % interval of the difference lies "
     "in the claimed range, does not hold if none of it does, and is not decided "
     "otherwise.",
-    _claims(pooled, paper),
+    _claims(list(pooled.values()), paper),
   ]
   for one in done:
     parts += [f"## {one.experiment.title}", INTRODUCTION]
@@ -132,11 +136,12 @@ def _claims(rows: Sequence[dict], paper: dict) -> str:
   if not table.rows:
     return "No claim is about what was run."
   verdicts = [line[-1] for line in table.rows]
-  counts = [
-    f"{verdicts.count(verdict)} {verdict}"
-    for verdict in ("holds", "does not hold", "not decided")
-  ]
-  return f"Of {len(verdicts)} claims: {', '.join(counts)}.\n\n{table.markdown()}"
+  holds, fails = (verdicts.count(verdict) for verdict in ("holds", "does not hold"))
+  undecided = len(verdicts) - holds - fails
+  return (
+    f"Of {len(verdicts)} claims {holds} hold, {fails} do not, and {undecided} are not "
+    f"decided.\n\n{table.markdown()}"
+  )
 
 
 def _what_was_run(done: Sequence[Done]) -> str:

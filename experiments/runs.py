@@ -8,7 +8,7 @@ import ml_collections
 
 from mtl_traffic import models
 from mtl_traffic.errors import InputError
-from mtl_traffic.methods import METHODS
+from mtl_traffic.methods import ABLATIONS, METHODS
 from mtl_traffic.study import MASKS
 from mtl_traffic.tasks import MAIN_TASKS, TASKS
 
@@ -88,7 +88,7 @@ def label_budgets(config: ml_collections.ConfigDict, **settings) -> list[Run]:
 def check(config: ml_collections.ConfigDict) -> None:
   """Raises an InputError if a setting cannot be, naming it."""
   for method in config.methods:
-    if method not in METHODS:
+    if method not in METHODS | ABLATIONS:
       raise InputError(
         f"config.methods: {method!r} is unknown; there are {', '.join(METHODS)}"
       )

@@ -21,7 +21,7 @@ from experiments.workdir import WorkDir
 from mtl_traffic import draws, evaluation, sweeps
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows
-from mtl_traffic.methods import METHODS
+from mtl_traffic.methods import ABLATIONS, METHODS
 
 # Settings that say how much to run or how fast, or that a row tells and tables show.
 _EXTENT = ("methods", "labels_per_class", "num_seeds", "first_seed", "runs_at_once")
@@ -126,7 +126,7 @@ class Sweep:
     study = self.studies.study(runs[0])
     padded = [*runs, *[runs[0]] * (size - len(runs))]
     drawn = self.studies.draw(padded)
-    scores = METHODS[runs[0].method](
+    scores = (METHODS | ABLATIONS)[runs[0].method](
       study,
       drawn,
       jnp.array([run.lambda_ for run in padded], jnp.float32),

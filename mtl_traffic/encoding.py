@@ -10,6 +10,8 @@ from mtl_traffic.flows import Packets
 
 MAX_LENGTH = 1434.0  # bytes
 MAX_INTER_ARRIVAL_TIME = 1.0  # s
+_LEAST_INTER_ARRIVAL_TIME = 1e-6  # s
+_COUNTED_LENGTH = 1500  # bytes
 
 
 def first_packets(packets: Packets, k: int) -> Packets:
@@ -30,6 +32,38 @@ def inter_arrival_times(packets: Packets) -> jax.Array:
   """Seconds since the packet before, `[N, P]`; 0 for the first one and padding."""
   gaps = jnp.diff(packets.times, axis=1, prepend=packets.times[:, :1])
   return jnp.where(_there(packets), gaps, 0)
+
+
+def log_inter_arrival_times(packets: Packets) -> jax.Array:
+  """Decimal logarithm of seconds since the packet before, at least a µs, `[N, P]`.
+
+  −7, below any packet's, where there is none.
+  """
+  gaps = jnp.maximum(inter_arrival_times(packets), _LEAST_INTER_ARRIVAL_TIME)
+  return jnp.where(_there(packets), jnp.log10(gaps), -7)
+
+
+def length_counts(packets: Packets, width: int = 50) -> jax.Array:
+  """How many packets of which length each flow has, `[N, 2 · (1500 / width + 1)]`.
+
+  For each direction, to the server first: the packets of every interval of `width`
+  bytes, those beyond 1500 bytes in the last, then their bytes together.
+
+  Args:
+    packets: `[N, P]`.
+    width: of an interval, in bytes; static.
+  """
+  num_flows = len(packets.counts)
+  num_intervals = -(-_COUNTED_LENGTH // width)
+  lengths = jnp.asarray(packets.lengths)
+  interval = jnp.minimum(lengths // width, num_intervals - 1).astype(jnp.int32)
+  columns = []
+  for direction in (1, -1):
+    sent = _there(packets) & (packets.directions == direction)
+    counts = jnp.zeros((num_flows, num_intervals), jnp.int32)
+    counts = counts.at[jnp.arange(num_flows)[:, None], interval].add(sent)
+    columns += [counts, jnp.sum(sent * lengths, axis=1, keepdims=True)]
+  return jnp.concatenate(columns, axis=1)
 
 
 def encode(

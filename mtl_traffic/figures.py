@@ -60,6 +60,7 @@ def label_budget_figure(
     panel.set_title(f"tested on {partition}")
     panel.grid(alpha=0.3)
     panel.yaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+  panels[0].set_ylim(top=min(panels[0].get_ylim()[1], 100.5))
   panels[0].set_ylabel("class accuracy (%)")
   figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
   figure.savefig(path, dpi=150)

@@ -66,3 +66,18 @@ def test_cut_is_the_encoding_of_fewer_packets():
   np.testing.assert_array_equal(
     encoding.cut(inputs, np.array([2, 2])), encoding.encode(first, k=5)
   )
+
+
+def test_logarithmic_inter_arrival_times_by_hand():
+  logarithms = encoding.log_inter_arrival_times(PACKETS)
+  np.testing.assert_allclose(
+    logarithms, [[-6, np.log10(0.25), np.log10(2.75), -7], [-6, -7, -7, -7]], rtol=1e-5
+  )
+
+
+def test_length_counts_by_hand():
+  counts = np.asarray(encoding.length_counts(PACKETS, width=500))
+  # Of each direction: below 500, 1000 and 1500 bytes, where 1500 counts too; bytes.
+  np.testing.assert_array_equal(
+    counts, [[0, 1, 0, 717, 0, 0, 2, 2934], [1, 0, 0, 100, 0, 0, 0, 0]]
+  )

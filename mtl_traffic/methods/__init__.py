@@ -6,6 +6,7 @@ per task the scores `[R, Q, classes]` of the flows asked about; see `study.Metho
 
 from mtl_traffic.methods import (
   cnn_rnn,
+  forest_propagation,
   multitask,
   nearest_neighbor,
   random_forest,
@@ -23,4 +24,11 @@ METHODS: dict[str, Method] = {
   "random_forest": random_forest.random_forest,
   "random_forest_online": random_forest.random_forest_online,
   "nearest_neighbor": nearest_neighbor.nearest_neighbor,
+  "forest_propagation": forest_propagation.forest_propagation,
+}
+
+# A method of ours without one of its parts, to see what each contributes.
+ABLATIONS: dict[str, Method] = {
+  f"forest_propagation_without_{part}": forest_propagation.without(part)
+  for part in forest_propagation.PARTS
 }

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from mtl_traffic.methods import ABLATIONS
+
 ROOT = pathlib.Path(__file__).parents[2]
 SMOKE = (
   "--config.methods=('multitask',)",
@@ -76,6 +78,16 @@ def test_the_authors_variants(tmp_path):
   ) == 2
   assert {len(row["duration_dividers"]) for row in rows} == {0, 3}
   assert len(rows) == 5
+
+
+def test_ablation_compares_the_whole_with_what_lacks_a_part(tmp_path):
+  done = _run("ablation", tmp_path, "--config.k=12", "--config.num_seeds=1")
+  assert done.returncode == 0, done.stderr
+  header, _, whole, *others = (tmp_path / "table.md").read_text().splitlines()[2:]
+  assert "class − the whole" in header
+  assert "| forest_propagation " in whole
+  assert len(others) == len(ABLATIONS)
+  assert all(line.split("|")[-2].strip()[0] in "+-" for line in others)
 
 
 def test_the_whole_evaluation_can_be_continued_and_ends_with_a_report(tmp_path):

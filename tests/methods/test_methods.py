@@ -38,7 +38,7 @@ def test_tasks_of_each_method(study, draw):
   )
   for name, method in METHODS.items():
     tasks = set(method(short, drawn, jnp.ones(1), drawn.test))
-    if name in ("multitask", "cnn_rnn"):
+    if name in ("multitask", "cnn_rnn", "forest_propagation"):
       assert tasks == {"bandwidth", "duration", "class"}
     else:
       assert tasks == {"class"}
