@@ -42,11 +42,12 @@ def convolutions_per_block(k: int) -> tuple[int, ...]:
 
 
 class Convolution(nn.Module):
-  """A 1-d convolution without padding, `[B, L, C]` → `[B, L − size + 1, features]`.
+  """A 1-d convolution without padding, `[C, L, B]` → `[features, L − size + 1, B]`.
 
-  The same as `flax.linen.Conv` with padding "VALID", written as one matrix product of
-  unfolded windows: mapped over weights it becomes a batched matrix product, where a
-  convolution would become a grouped one, which XLA runs many times slower.
+  The same as `flax.linen.Conv` with padding "VALID", but for the order of axes, written
+  as one matrix product of unfolded windows: mapped over weights it becomes a batched
+  matrix product, where a convolution would become a grouped one, which XLA runs many
+  times slower.
   """
 
   features: int
@@ -55,22 +56,46 @@ class Convolution(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    batch, length, channels = x.shape
+    channels, length, batch = x.shape
     shape = (self.kernel_size, channels, self.features)
     kernel = self.param("kernel", keras_kernel_init, shape)
     bias = self.param("bias", nn.initializers.zeros, (self.features,))
-    x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
     windows = length - self.kernel_size + 1
-    unfolded = jnp.concatenate(
-      [x[:, i : i + windows] for i in range(self.kernel_size)], axis=-1
-    )
-    flat = unfolded.reshape(batch * windows, self.kernel_size * channels)
-    product = flat @ kernel.reshape(-1, self.features) + bias
-    return product.reshape(batch, windows, self.features)
+    unfolded = jnp.concatenate([x[:, i : i + windows] for i in range(self.kernel_size)])
+    columns = unfolded.reshape(-1, windows * batch)
+    kernel = kernel.reshape(-1, self.features)
+    product = _linear(columns, kernel, bias, self.dtype)
+    return product.reshape(self.features, windows, batch)
+
+
+class Dense(nn.Module):
+  """A linear layer, `[C, B]` → `[features, B]`; `flax.linen.Dense`, transposed."""
+
+  features: int
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    kernel = self.param("kernel", keras_kernel_init, (len(x), self.features))
+    bias = self.param("bias", nn.initializers.zeros, (self.features,))
+    return _linear(x, kernel, bias, self.dtype)
+
+
+def _linear(
+  x: jax.Array, kernel: jax.Array, bias: jax.Array, dtype: jnp.dtype
+) -> jax.Array:
+  """Inputs `[C, M]`, kernel `[C, F]` and bias `[F]` → `[F, M]`.
+
+  Features first, because then the gradient of the kernel, a product over the M columns,
+  has its second matrix transposed. In the other order it would be the first, which
+  takes XLA up to twice as long on a CPU.
+  """
+  x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=dtype)
+  return kernel.T @ x + bias[:, None]
 
 
 def max_pool(x: jax.Array, size: int = 2) -> jax.Array:
-  """Maximum over windows of `size` places, two places apart, `[B, L, C]`.
+  """Maximum over windows of `size` places, two places apart, of `[C, L, B]`.
 
   A last place that fills no window is dropped. The maximum of strided views is faster
   than a reduction, in values and in gradients.
@@ -87,16 +112,16 @@ class Trunk(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    for filters, convolutions in zip(
-      FILTERS, convolutions_per_block(x.shape[1]), strict=False
-    ):
+    blocks = convolutions_per_block(x.shape[1])
+    x = x.T  # [C, L, B]
+    for filters, convolutions in zip(FILTERS, blocks, strict=False):
       for _ in range(convolutions):
         x = nn.relu(Convolution(filters, dtype=self.dtype)(x))
       x = max_pool(x)
-    x = x.reshape(x.shape[0], -1)
+    x = x.swapaxes(0, 1).reshape(-1, x.shape[2])
     for neurons in _NEURONS:
-      x = nn.relu(nn.Dense(neurons, dtype=self.dtype, kernel_init=keras_kernel_init)(x))
-    return x
+      x = nn.relu(Dense(neurons, dtype=self.dtype)(x))
+    return x.T
 
 
 class MultitaskCNN(nn.Module):

@@ -15,21 +15,37 @@ def _params(k: int):
   return model.init(jax.random.key(0), jnp.zeros((1, k, 2)))["params"]
 
 
-def test_convolution_equals_flax_in_values_and_gradients():
-  x = jax.random.normal(jax.random.key(0), (4, 11, 3))
-  ours, theirs = models.Convolution(8), nn.Conv(8, (3,), padding="VALID")
+def _assert_equal_in_values_and_gradients(ours, theirs, x):
+  """Ours has the features first, and its input as well."""
   params = theirs.init(jax.random.key(1), x)
   params = jax.tree.map(lambda p: p + 0.1, params)  # A bias other than zero.
   np.testing.assert_allclose(
-    ours.apply(params, x), theirs.apply(params, x), rtol=1e-5, atol=1e-5
+    ours.apply(params, x.T).T, theirs.apply(params, x), rtol=1e-5, atol=1e-5
   )
 
-  def loss(module):
-    return lambda params, x: jnp.sum(jnp.sin(module.apply(params, x)))
+  def loss(params, x):
+    return jnp.sum(jnp.sin(theirs.apply(params, x)))
 
-  gradients = [jax.grad(loss(module), (0, 1))(params, x) for module in (ours, theirs)]
+  def our_loss(params, x):
+    return jnp.sum(jnp.sin(ours.apply(params, x.T)))
+
+  gradients = [jax.grad(function, (0, 1))(params, x) for function in (our_loss, loss)]
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), *gradients
+  )
+
+
+def test_convolution_equals_flax():
+  _assert_equal_in_values_and_gradients(
+    models.Convolution(8),
+    nn.Conv(8, (3,), padding="VALID"),
+    jax.random.normal(jax.random.key(0), (4, 11, 3)),
+  )
+
+
+def test_dense_equals_flax():
+  _assert_equal_in_values_and_gradients(
+    models.Dense(8), nn.Dense(8), jax.random.normal(jax.random.key(0), (4, 11))
   )
 
 
@@ -38,7 +54,7 @@ def test_convolution_equals_flax_in_values_and_gradients():
 def test_max_pool_equals_flax(length, size):
   x = jax.random.normal(jax.random.key(0), (2, length, 3))
   np.testing.assert_array_equal(
-    models.max_pool(x, size), nn.max_pool(x, (size,), strides=(2,))
+    models.max_pool(x.T, size).T, nn.max_pool(x, (size,), strides=(2,))
   )
 
 

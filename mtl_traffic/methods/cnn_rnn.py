@@ -10,6 +10,7 @@ lie two places apart, so that the LSTM reads 12 places of 60 packets, as it read
 20.
 """
 
+import functools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -76,13 +77,14 @@ class CNNRNN(nn.Module):
     """Logits of each task, `[B, classes]`, for inputs `[B, k, 2]`."""
     if x.shape[1] < _LEAST_K:
       raise InputError(f"k = {x.shape[1]} packets are too few for cnn_rnn: {_LEAST_K}")
+    normalise = functools.partial(
+      nn.BatchNorm, not train, axis=0, momentum=0.99, dtype=self.dtype
+    )
+    x = x.T  # [C, L, B]
     for filters in _FILTERS:
       x = nn.relu(models.Convolution(filters, _KERNEL_SIZE, self.dtype)(x))
-      x = models.max_pool(x, _POOL_SIZE)
-      x = nn.BatchNorm(use_running_average=not train, momentum=0.99, dtype=self.dtype)(
-        x
-      )
-    x = LSTM(_UNITS, self.dtype)(x)
+      x = normalise()(models.max_pool(x, _POOL_SIZE))
+    x = LSTM(_UNITS, self.dtype)(x.T)
     x = nn.relu(
       nn.Dense(_UNITS, dtype=self.dtype, kernel_init=models.keras_kernel_init)(x)
     )
