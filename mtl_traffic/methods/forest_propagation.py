@@ -1,21 +1,16 @@
-"""Labels that spread over the leaves of a forest that learnt bandwidth and duration.
+"""Labels that reach unlabelled flows by their bandwidth and duration, over forests.
 
 The paper's idea, that bandwidth and duration of unlabelled flows teach what bears on
 the class, with trees: applications send packets of exact sizes, which a threshold on a
 length finds and a convolution blurs.
 
-1. A forest learns bandwidth and duration from the first packets of all training flows.
-   Flows that share its leaves look alike in what bears on the two.
-2. The few labels walk from flow to flow over shared leaves (D. Zhou et al., *Learning
-   with Local and Global Consistency*, NIPS 2003).
-3. Where they arrive is one opinion on an unlabelled training flow. Two forests that are
-   trained on the labelled flows have others: one sees the first packets, one the
-   bandwidth and duration of the whole flow, which are known of every training flow.
-4. A last forest learns the class from the first packets of all training flows, as the
-   three agree on it, and weighted by how clearly.
-
-The last forest, and the first one for bandwidth and duration, answer for new flows, of
-which they see the first packets alone.
+1. A forest learns the class from the bandwidth and duration of the labelled flows. As
+   these two are known of every training flow, each gets an opinion on its class.
+2. A forest learns bandwidth and duration from the first packets of all training flows.
+   A new flow is in the same leaves as training flows of about its bandwidth and
+   duration; their opinions, averaged, are one on its class.
+3. A forest learns the class from the first packets of the labelled flows: a second
+   opinion. The two are multiplied.
 """
 
 import functools
@@ -35,11 +30,9 @@ from mtl_traffic.study import Method, Study
 from mtl_traffic.tasks import MAIN_TASKS, TASKS
 
 # What can be left out, to see what it contributes.
-PARTS = ("length_counts", "walk", "labelled_packets", "whole_flows", "last_forest")
-_NUM_TREES = 100
-_LEAF_SIZE = 2  # Training flows: a leaf of one would lead nowhere.
-_STEPS = 20
-_RESTART = 0.1  # How much of the labels is put back where they were, each step.
+PARTS = ("length_counts", "unlabelled_flows", "labelled_packets")
+_NUM_TREES = 200
+_LEAF_SIZE = 2  # Training flows: a leaf of one would repeat the training set.
 _DOUBT = 0.02  # Of an opinion: none excludes a class.
 
 
@@ -75,7 +68,7 @@ def forest_propagation(
   on_epoch: Callable[[], None] = lambda: None,
   parts: Sequence[str] = PARTS,
 ) -> dict[str, np.ndarray]:
-  """Grows four forests a run, as the module says.
+  """Grows three forests a run, as the module says.
 
   Args:
     study: what the runs share.
@@ -108,13 +101,19 @@ def without(part: str) -> Method:
 def _one_run(study, draw, asked, inputs, totals, parts):
   train = np.asarray(draw.train)
   labels = np.asarray(draw.targets["class"])[train[: draw.num_labelled]]
-  num_labelled = len(labels)
-  num_classes = study.num_classes["class"]
   settings = {
     "n_estimators": _NUM_TREES,
     "n_jobs": -1,
     "random_state": int(jax.random.bits(draw.key) >> 1),
   }
+
+  def opinion(columns: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """What the labelled flows' columns say of others, `[W, C]`."""
+    forest = ExtraTreesClassifier(**settings)
+    _calmly(forest.fit, columns, labels)
+    probabilities = np.zeros((len(wanted), study.num_classes["class"]))
+    probabilities[:, forest.classes_] = _calmly(forest.predict_proba, wanted)
+    return _shares(probabilities + _DOUBT)
 
   # Ranks, as neither is spread evenly; a flow of 0 s has no bandwidth.
   ranks = stats.rankdata(totals[train], axis=0, nan_policy="omit") / len(train)
@@ -123,64 +122,44 @@ def _one_run(study, draw, asked, inputs, totals, parts):
     min_samples_leaf=_LEAF_SIZE, max_features=0.2, **settings
   )
   _calmly(forest.fit, inputs[train], ranks)
-  leaves = _leaves(forest, inputs[train])
-  asked_leaves = _leaves(forest, inputs[asked])
+  leaves, asked_leaves = _leaves(forest, inputs[train]), _leaves(forest, inputs[asked])
   scores = {}
   for task in MAIN_TASKS:
-    one_hot = np.eye(study.num_classes[task])
     target = np.asarray(draw.targets[task])[train]
-    scores[task] = _vote(asked_leaves, leaves, one_hot[target] * (target >= 0)[:, None])
+    known = np.eye(study.num_classes[task])[target] * (target >= 0)[:, None]
+    scores[task] = vote(asked_leaves, leaves, known)
 
-  labelled = np.eye(num_classes)[labels]
-  opinion = np.ones((len(train), num_classes))
-  if "walk" in parts:
-    opinion *= walk(leaves, labelled)
-  for part, columns, weight in (
-    ("labelled_packets", inputs[train], 1.0),
-    ("whole_flows", ranks, 0.5),
-  ):
-    if part in parts:
-      teacher = ExtraTreesClassifier(**settings)
-      _calmly(teacher.fit, columns[:num_labelled], labels)
-      guess = np.zeros_like(opinion)
-      guess[:, teacher.classes_] = _calmly(teacher.predict_proba, columns)
-      opinion *= (guess + _DOUBT) ** weight
-  opinion[:num_labelled] = labelled
-  opinion /= np.sum(opinion, axis=1, keepdims=True)
-
-  if "last_forest" not in parts:
-    scores["class"] = _vote(asked_leaves, leaves, opinion / np.sum(opinion, axis=0))
-    return scores
-  taught = np.argmax(opinion, axis=1)
-  clarity = ((np.max(opinion, axis=1) - 1 / num_classes) / (1 - 1 / num_classes)) ** 2
-  # Classes weigh the same, however many flows they have.
-  weights = clarity / np.bincount(taught, clarity, num_classes)[taught]
-  last = ExtraTreesClassifier(**settings)
-  _calmly(last.fit, inputs[train], taught, sample_weight=weights)
-  scores["class"] = np.zeros((len(asked), num_classes))
-  scores["class"][:, last.classes_] = _calmly(last.predict_proba, inputs[asked])
+  product = np.ones((len(asked), study.num_classes["class"]))
+  if "unlabelled_flows" in parts:
+    opinions = opinion(ranks[: len(labels)], ranks)
+    opinions[: len(labels)] = np.eye(study.num_classes["class"])[labels]
+    # Classes weigh the same, however many flows they have.
+    votes = vote(asked_leaves, leaves, opinions / np.sum(opinions, axis=0))
+    product *= _shares(votes) + _DOUBT
+  if "labelled_packets" in parts:
+    product *= opinion(inputs[train[: len(labels)]], inputs[asked])
+  scores["class"] = _shares(product)
   return scores
 
 
-def walk(leaves: sparse.csr_matrix, labels: np.ndarray) -> np.ndarray:
-  """Where labels arrive that walk from flow to flow, `[T, C]`; rows sum to 1.
-
-  A step goes to a tree at random, and there to any flow of the same leaf. Classes are
-  given equal mass, as X. Zhu et al. (*Semi-Supervised Learning Using Gaussian Fields
-  and Harmonic Functions*, ICML 2003) normalise it, so that a class of which more flows
-  are alike does not swallow the others.
+def vote(
+  asked: sparse.csr_matrix, known: sparse.csr_matrix, values: np.ndarray
+) -> np.ndarray:
+  """What flows in the same leaves have, `[A, V]`: the mean over trees of leaf means.
 
   Args:
-    leaves: `[T, leaves]`, which of them each flow is in, one of each tree.
-    labels: `[L, C]` one-hot, of the first L flows; every class has one.
+    asked: `[A, leaves]`, which of them each flow asked about is in, one of each tree.
+    known: `[T, leaves]`, those of the training flows; a leaf of none counts as 0.
+    values: `[T, V]`, what the training flows have.
   """
-  start = np.zeros((leaves.shape[0], labels.shape[1]))
-  start[: len(labels)] = labels / np.sum(labels, axis=0)
-  arrived = start
-  for _ in range(_STEPS):
-    arrived = (1 - _RESTART) * _vote(leaves, leaves, arrived) + _RESTART * start
-  shares = arrived / np.sum(arrived, axis=0) + np.finfo(float).tiny
-  return shares / np.sum(shares, axis=1, keepdims=True)
+  sizes = np.maximum(known.sum(axis=0), 1)
+  in_leaves = np.asarray(known.T @ values) / np.asarray(sizes).T
+  return np.asarray((asked @ in_leaves) / asked.sum(axis=1))
+
+
+def _shares(values: np.ndarray) -> np.ndarray:
+  """Rows that sum to 1."""
+  return values / np.sum(values, axis=1, keepdims=True)
 
 
 def _calmly(method: Callable, *args, **kwargs):
@@ -191,13 +170,6 @@ def _calmly(method: Callable, *args, **kwargs):
   """
   with warnings.catch_warnings():
     return method(*args, **kwargs)
-
-
-def _vote(asked: sparse.csr_matrix, known: sparse.csr_matrix, values: np.ndarray):
-  """For each flow asked about, the mean over trees of its leaf's mean value."""
-  sizes = np.maximum(known.sum(axis=0), 1)
-  in_leaves = np.asarray(known.T @ values) / np.asarray(sizes).T
-  return asked @ in_leaves / _NUM_TREES
 
 
 def _leaves(forest: ExtraTreesRegressor, inputs: np.ndarray) -> sparse.csr_matrix:
