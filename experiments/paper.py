@@ -45,9 +45,7 @@ def plan(
     if name == "label_budget":
       mine.methods = tuple(methods)
       with_all = copy.deepcopy(mine)
-      with_all.update(
-        methods=("multitask", "single_task"), labels_per_class=(runs.ALL,)
-      )
+      with_all.update(methods=_WITH_ALL_LABELS, labels_per_class=(runs.ALL,))
       asked_for = experiment.runs(mine) + experiment.runs(with_all)
     else:
       mine.update(
