@@ -163,9 +163,7 @@ def _answer_for(
     size = source.stat().st_size
     with tqdm.tqdm(total=size, unit="B", unit_scale=True, desc=name) as bar:
       packets = read_packets(file, str(source), accounts)
-      for _ in session.read(
-        packets, name, accounts, rules, capture_flags.PAYLOAD_LENGTHS.value
-      ):
+      for _ in session.read(packets, name, accounts, rules):
         bar.update(file.tell() - bar.n)
         bar.set_postfix(answers=tally.num_answers, refresh=False)
 
@@ -184,9 +182,7 @@ def _follow(
   with tqdm.tqdm(
     unit=" packets", unit_scale=True, desc=name, mininterval=often, delay=1
   ) as bar:
-    for num_packets in session.read(
-      packets, name, accounts, rules, capture_flags.PAYLOAD_LENGTHS.value, live=True
-    ):
+    for num_packets in session.read(packets, name, accounts, rules, live=True):
       bar.set_postfix(answers=tally.num_answers, refresh=False)
       bar.update(num_packets - bar.n)
 

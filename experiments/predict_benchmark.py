@@ -76,6 +76,7 @@ def save_untrained(path: pathlib.Path) -> None:
     k=_K,
     shortest_prefix=None,
     min_packets=1,
+    payload_lengths=False,
     encoding=Encoding(),
     **checkpoints.describe_network(model),
     class_names=_CLASSES,

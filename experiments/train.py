@@ -122,6 +122,7 @@ def train(
     k=run.k,
     shortest_prefix=shortest_prefix,
     min_packets=config.min_packets,
+    payload_lengths=config.payload_lengths,
     encoding=studies.encoding(run),
     **checkpoints.describe_network(model),
     class_names=study.flows.class_names,

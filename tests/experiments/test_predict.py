@@ -103,6 +103,19 @@ def test_answers_of_a_capture_are_those_for_the_same_flows_in_memory(model, tmp_
   assert "% right of" in done.stdout and "packets: 42" in done.stdout
 
 
+def test_lengths_are_those_that_the_model_was_trained_on(tmp_path):
+  model, out, path = (tmp_path / name for name in ("model", "answers.jsonl", "a.pcap"))
+  checkpoints.save(model, *make_model(k=K, payload_lengths=True))
+  path.write_bytes(capture(packets(1, 20)))
+  done = run(model, out, f"--captures={path}", "--evaluate")
+  assert done.returncode == 0, done.stderr
+  (captured,) = captures.read_flows(path, captures.Accounts(), payload_lengths=True)
+  answer, end = lines(out)
+  assert end["flow_bytes"] == captured.flows.num_bytes[0]
+  (confidence,) = inference.load(model)(captured.flows).confidences("class")
+  assert answer["class_probability"] == pytest.approx(confidence, abs=2e-6)
+
+
 def test_on_a_pipe_answers_come_before_the_capture_ends(model, tmp_path):
   out = tmp_path / "answers.jsonl"
   content = capture(packets(1, 20))
