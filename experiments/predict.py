@@ -11,6 +11,7 @@ every answer so far in the file, in complete lines, and an exit status other tha
 """
 
 import fcntl
+import gc
 import os
 import pathlib
 import signal
@@ -66,6 +67,9 @@ def main(argv: Sequence[str]) -> None:
   is_live = any(live for _, live in sources)
   if is_live:
     predictor.warm_up()
+    # What is there by now stays. Looking through it for garbage again would keep
+    # answers waiting for a tenth of a second.
+    gc.freeze()
   tally, accounts = answering.Tally(), captures.Accounts()
   schema = answering.schema(predictor.tasks, _EVALUATE.value)
   interrupted = None
