@@ -6,7 +6,8 @@
 Trains as `label_budget` does, on the draw of `config.first_seed`. The epoch is chosen,
 and probabilities are calibrated, on the validation flows; what the report says is
 measured on the test flows, and on other partitions. Writes the model, `report.md` and
-`calibration.png` to the work directory.
+`calibration.png` to the work directory. One draw says little; `--draws=10` trains on
+as many, for a report with intervals.
 """
 
 import dataclasses
@@ -51,6 +52,12 @@ _METHOD = flags.DEFINE_enum("method", "multitask", TRAINERS, "How to train.")
 _ENSEMBLE = flags.DEFINE_integer(
   "ensemble", 1, "Networks whose probabilities are averaged.", lower_bound=1
 )
+_DRAWS = flags.DEFINE_integer(
+  "draws",
+  1,
+  "Draws of split and labels to train on, for the report; the first gives the model.",
+  lower_bound=1,
+)
 _SHORTEST_PREFIX = flags.DEFINE_integer(
   "shortest_prefix",
   None,
@@ -68,12 +75,23 @@ def main(argv: Sequence[str]) -> None:
   studies = Studies(config, flows, [run])
   if len(studies.flows.class_names) < 2:
     raise InputError(f"{dataset}: the flows carry no labels of two or more classes")
-  with tqdm(total=config.epochs, unit=" epochs") as progress:
-    description, variables, draw = train(
-      config, studies, run, _ENSEMBLE.value, _SHORTEST_PREFIX.value, progress.update
-    )
+  drawn = []
+  with tqdm(total=config.epochs * _DRAWS.value, unit=" epochs") as progress:
+    for number in range(_DRAWS.value):
+      one = dataclasses.replace(run, seed=run.seed + number * _ENSEMBLE.value)
+      drawn.append(
+        train(
+          config,
+          studies,
+          one,
+          _ENSEMBLE.value,
+          _SHORTEST_PREFIX.value,
+          progress.update,
+        )
+      )
   workdir = pathlib.Path(_WORKDIR.value)
-  report = write_report(studies, description, variables, draw, workdir)
+  report = write_report(studies, drawn, workdir)
+  description, variables, _ = drawn[0]
   checkpoints.save(workdir, description, variables)
   print(f"{report}\nThe model is in {workdir}/")
 
@@ -138,17 +156,58 @@ def train(
 
 def write_report(
   studies: Studies,
-  description: Description,
-  variables: Mapping,
-  draw: Draw,
+  drawn: Sequence[tuple[Description, Mapping, Draw]],
   workdir: pathlib.Path,
 ) -> str:
   """Accuracy and calibration on flows that had no part in training, as text.
 
   Writes it to `report.md`, and accuracy against coverage to `calibration.png`.
+
+  Args:
+    studies: the flows.
+    drawn: what `train` returned, for each draw.
+    workdir: where to write.
+  """
+  rows = [_quality(studies, *one) for one in drawn]
+  header = ["tested on", "task", "flows", "accuracy", "ECE, T = 1", "ECE", "T"]
+  quality, coverages, curves = [], [], {}
+  for row in rows[0]:
+    part, task, curve = row["part"], row["task"], row["curve"]
+    curves[part, task] = curve
+    measured = [_percent(row[name]) for name in ("accuracy", "ece_raw", "ece")]
+    quality.append([part, task, row["flows"], *measured, f"{row['temperature']:.2f}"])
+    coverages.append(
+      [part, task]
+      + ["{} of {}".format(*map(_percent, curve.at(t)[::-1])) for t in THRESHOLDS]
+    )
+  text = (
+    "Accuracy and expected calibration error (ECE) in %, without and with the "
+    "temperature T that validation flows gave.\n\n"
+    f"{reporting.markdown_table(header, quality)}\n"
+    "Accuracy of the answers that are at least so probable, of how many flows (%).\n\n"
+    + reporting.markdown_table(["tested on", "task", *THRESHOLDS], coverages)
+  )
+  if len(drawn) > 1:
+    text += (
+      f"\nThe same over {len(drawn)} draws of split and labels, the first of which is "
+      "the above: mean ± half of the 95 % t-interval.\n\n" + _over_draws(rows)
+    )
+  (workdir / "report.md").write_text(text)
+  figures.coverage_figure(curves, workdir / "calibration.png")
+  return text
+
+
+def _quality(
+  studies: Studies, description: Description, variables: Mapping, draw: Draw
+) -> list[dict]:
+  """How good a model is, for each part of the flows and each task.
+
+  Returns:
+    `part`, `task`, how many `flows` have a target, and of those `accuracy`, and the
+    expected calibration error without and with the `temperature`, `ece_raw` and `ece`:
+    fractions, None without flows. And accuracy against coverage, `curve`.
   """
   flows = studies.flows
-  parts = {"test": np.asarray(draw.test), **studies.others}
   calibrated = Predictor(description, variables)
   raw = Predictor(
     dataclasses.replace(
@@ -156,8 +215,8 @@ def write_report(
     ),
     variables,
   )
-  quality, coverages, curves = [], [], {}
-  for part, members in parts.items():
+  rows = []
+  for part, members in {"test": np.asarray(draw.test), **studies.others}.items():
     answers, uncalibrated = calibrated(flows[members]), raw(flows[members])
     for task in calibrated.tasks:
       known = _targets(flows, draw, task)[members]
@@ -166,29 +225,49 @@ def write_report(
         calibration.expected_calibration_error(answer.probabilities[task], known)
         for answer in (uncalibrated, answers)
       )
-      curve = calibration.coverage(probabilities, known)
-      curves[part, task] = curve
-      accuracy = evaluation.accuracy(probabilities, known)
-      quality.append(
-        [part, task, int((known >= 0).sum())]
-        + [_percent(value) for value in (accuracy, before, after)]
-        + [f"{description.temperatures[task]:.2f}"]
+      rows.append(
+        {
+          "part": part,
+          "task": task,
+          "flows": int((known >= 0).sum()),
+          "accuracy": evaluation.accuracy(probabilities, known),
+          "ece_raw": before,
+          "ece": after,
+          "temperature": description.temperatures[task],
+          "curve": calibration.coverage(probabilities, known),
+        }
       )
-      coverages.append(
-        [part, task]
-        + ["{} of {}".format(*map(_percent, curve.at(t)[::-1])) for t in THRESHOLDS]
-      )
-  header = ["tested on", "task", "flows", "accuracy", "ECE, T = 1", "ECE", "T"]
-  text = (
-    "Accuracy and expected calibration error (ECE) in %, without and with the "
-    "temperature T that validation flows gave.\n\n"
-    f"{reporting.markdown_table(header, quality)}\n"
-    "Accuracy of the answers that are at least so probable, of how many flows (%).\n\n"
-    + reporting.markdown_table(["tested on", "task", *THRESHOLDS], coverages)
-  )
-  (workdir / "report.md").write_text(text)
-  figures.coverage_figure(curves, workdir / "calibration.png")
-  return text
+  return rows
+
+
+def _over_draws(drawn: Sequence[Sequence[Mapping]]) -> str:
+  """A table of what `_quality` says of each draw: means over draws, with intervals."""
+  fields = ("accuracy", "ece_raw", "ece", "temperature")
+  lines = []
+  for part in dict.fromkeys(row["part"] for row in drawn[0]):
+    tasks = [row["task"] for row in drawn[0] if row["part"] == part]
+    values = np.array(
+      [
+        [[row[field] for field in fields] for row in rows if row["part"] == part]
+        for rows in drawn
+      ],
+      np.float64,  # None becomes NaN.
+    )
+    values = np.concatenate([values, values.mean(axis=1, keepdims=True)], axis=1)
+    for i, task in enumerate((*tasks, "mean")):
+      accuracy, before, after, temperatures = values[:, i].T
+      shown = [
+        reporting.percent(evaluation.mean_with_interval(measured), form)
+        for measured, form in (
+          (accuracy, ".1f"),
+          (before, ".1f"),
+          (after, ".1f"),
+          (after - before, "+.1f"),
+        )
+      ]
+      lines.append([part, task, *shown, f"{np.mean(temperatures):.2f}"])
+  header = ["tested on", "task", "accuracy", "ECE, T = 1", "ECE", "difference", "T"]
+  return reporting.markdown_table(header, lines)
 
 
 def _run(config: ml_collections.ConfigDict) -> runs.Run:
@@ -211,7 +290,12 @@ def _run(config: ml_collections.ConfigDict) -> runs.Run:
 
 
 def _validation_score(study: Study, draw: Draw, shortest_prefix: int | None):
-  """Marks networks by the likelihood of the validation flows' targets, all tasks."""
+  """Marks networks by how many validation flows' targets, of all tasks, they tell.
+
+  Of as many, the greater likelihood is better. Likelihood alone would end earlier, as
+  soon as networks become too sure, and with less accurate ones; the temperature makes
+  up for that.
+  """
   flows = np.asarray(draw.validation)
   known = {
     task: jnp.asarray(_targets(study.flows, draw, task)[flows])
@@ -224,16 +308,19 @@ def _validation_score(study: Study, draw: Draw, shortest_prefix: int | None):
     order = jax.random.permutation(jax.random.key(0), len(flows))
     inputs = encoding.cut(inputs, prefixes[order])
 
+  def mark(logits: Mapping[str, jax.Array]) -> jax.Array:
+    one = jnp.float32(1)
+    loss, _ = losses.multitask_loss(logits, known, dict.fromkeys(known, one))
+    right = sum(
+      jnp.sum(jnp.argmax(logits[task], axis=-1) == known[task]) for task in known
+    )
+    return right + jnp.exp(-loss)  # The latter is below 1.
+
   def score(model: nn.Module, variables: Mapping) -> jax.Array:
     num_networks = len(jax.tree.leaves(variables)[0])
     queries = jnp.tile(jnp.arange(len(flows)), (num_networks, 1))
     logits = sweeps.predict(variables, inputs, queries, model=model)
-    one = jnp.float32(1)
-
-    def loss(logits):
-      return losses.multitask_loss(logits, known, dict.fromkeys(known, one))[0]
-
-    return -jax.vmap(loss)(logits)
+    return jax.vmap(mark)(logits)
 
   return score
 

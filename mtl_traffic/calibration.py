@@ -10,10 +10,16 @@ import numpy as np
 from scipy import optimize, special
 
 _LARGEST_LOG_TEMPERATURE = 4.0
+# Of log T, before any flow is seen. 150 flows leave log T uncertain by 0.1 to 0.2, and
+# without this made probabilities worse as often as better.
+_PRIOR_DEVIATION = 0.1
 
 
 def fit_temperature(scores: np.ndarray, targets: np.ndarray) -> float:
-  """The T for which `softmax(scores / T)` gives the targets the best likelihood.
+  """The most probable T, if `softmax(scores / T)` are the probabilities of the targets.
+
+  Before any target is seen, log T is normally distributed around 0. So few flows move T
+  little away from 1, and of many flows T is that of the best likelihood.
 
   Args:
     scores: `[N, C]` logits or log probabilities of validation flows.
@@ -28,7 +34,8 @@ def fit_temperature(scores: np.ndarray, targets: np.ndarray) -> float:
 
   def loss(log_temperature: float) -> float:
     scaled = special.log_softmax(scores / np.exp(log_temperature), axis=-1)
-    return -float(np.mean(scaled[np.arange(len(targets)), targets]))
+    prior = (log_temperature / _PRIOR_DEVIATION) ** 2 / 2
+    return prior - float(np.sum(scaled[np.arange(len(targets)), targets]))
 
   bounds = (-_LARGEST_LOG_TEMPERATURE, _LARGEST_LOG_TEMPERATURE)
   return float(np.exp(optimize.minimize_scalar(loss, bounds=bounds).x))

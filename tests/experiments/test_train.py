@@ -34,6 +34,7 @@ def test_an_ensemble_of_prefixes_with_dividers_of_ones_own(tmp_path):
     tmp_path,
     *SMOKE,
     "--ensemble=2",
+    "--draws=2",
     "--shortest_prefix=5",
     "--config.bandwidth_dividers=(1e5,)",
     "--config.duration_dividers=(10.0,60.0)",
@@ -42,6 +43,7 @@ def test_an_ensemble_of_prefixes_with_dividers_of_ones_own(tmp_path):
   assert done.returncode == 0, done.stderr
   report = (tmp_path / "report.md").read_text()
   assert report in done.stdout and "ECE, T = 1" in report
+  assert "over 2 draws" in report and "| test      | mean      | " in report
   assert (tmp_path / "calibration.png").exists()
   predictor = inference.load(tmp_path)
   assert predictor.names["bandwidth"] == ("under 100 kB/s", "from 100 kB/s")
