@@ -8,11 +8,15 @@ and probabilities are calibrated, on the validation flows; what the report says 
 measured on the test flows, and on other partitions. Writes the model, `report.md` and
 `calibration.png` to the work directory. One draw says little; `--draws=10` trains on
 as many, for a report with intervals.
+
+Bandwidth and duration need no label. So some of the training flows without one are held
+back, and validate those two as well.
 """
 
 import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -44,6 +48,8 @@ from mtl_traffic.study import Study
 
 # Called as `multitask.train` is.
 TRAINERS = {"multitask": multitask.train}
+# One in so many training flows without label is held back.
+_HELD_BACK = 8
 THRESHOLDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 _CONFIG = cli.config_flag("simulated.py")
@@ -124,7 +130,8 @@ def train(
   seeds = range(run.seed, run.seed + num_networks)
   draws = studies.draw([dataclasses.replace(run, seed=seed) for seed in seeds])
   # One split for all networks, or a flow that tests one would train another.
-  one = jax.tree.map(lambda leaf: leaf[0], draws)
+  one, held_back = _hold_back(jax.tree.map(lambda leaf: leaf[0], draws))
+  validation = _validation(study.flows, one, held_back)
   shared = jax.tree.map(
     lambda leaf: jnp.broadcast_to(leaf, (num_networks, *leaf.shape)), one
   )
@@ -133,7 +140,7 @@ def train(
     shared.replace(key=draws.key),
     jnp.full(num_networks, run.lambda_, jnp.float32),
     on_epoch,
-    _validation_score(study, one, shortest_prefix),
+    _validation_score(study, validation, shortest_prefix),
   )
   description = Description(
     method=run.method,
@@ -148,7 +155,7 @@ def train(
     temperatures=dict.fromkeys((*study.tasks, "class"), 1.0),
   )
   temperatures = _temperatures(
-    Predictor(description, variables), study.flows, one, shortest_prefix
+    Predictor(description, variables), study.flows, validation, shortest_prefix
   )
   description = dataclasses.replace(description, temperatures=temperatures)
   return description, jax.tree.map(np.asarray, variables), one
@@ -289,36 +296,69 @@ def _run(config: ml_collections.ConfigDict) -> runs.Run:
   return run
 
 
-def _validation_score(study: Study, draw: Draw, shortest_prefix: int | None):
-  """Marks networks by how many validation flows' targets, of all tasks, they tell.
+def _hold_back(draw: Draw) -> tuple[Draw, np.ndarray]:
+  """Takes some of the flows without label out of a draw's training flows.
 
-  Of as many, the greater likelihood is better. Likelihood alone would end earlier, as
-  soon as networks become too sure, and with less accurate ones; the temperature makes
-  up for that.
+  Returns:
+    The draw without them, and which they are.
   """
-  flows = np.asarray(draw.validation)
+  train = np.asarray(draw.train)
+  held_back = train[int(draw.num_labelled) :: _HELD_BACK]
+  left = train[~np.isin(train, held_back)]
+  return draw.replace(train=jnp.asarray(left)), held_back
+
+
+class _Validation(NamedTuple):
+  """What networks are chosen and calibrated by.
+
+  Attributes:
+    flows: `[V]`, which flows.
+    known: per task `[V]`, their targets; −1 where they may not be known.
+  """
+
+  flows: np.ndarray
+  known: dict[str, np.ndarray]
+
+
+def _validation(flows: Flows, draw: Draw, held_back: np.ndarray) -> _Validation:
+  """The validation flows, and after them those that were held back, without class."""
+  validation = np.asarray(draw.validation)
+  both = np.concatenate([validation, held_back])
   known = {
-    task: jnp.asarray(_targets(study.flows, draw, task)[flows])
-    for task in (*study.tasks, "class")
+    task: _targets(flows, draw, task)[both] for task in ("class", *draw.dividers)
   }
-  inputs = study.inputs[flows]
+  known["class"][len(validation) :] = -1
+  return _Validation(both, known)
+
+
+def _validation_score(
+  study: Study, validation: _Validation, shortest_prefix: int | None
+):
+  """Marks networks by their accuracy on the validation flows, the mean over tasks.
+
+  Of equal ones, the greater likelihood is better. Likelihood alone ends as soon as
+  networks become too sure, which the temperature makes up for.
+  """
+  num_flows = len(validation.flows)
+  known = {task: validation.known[task] for task in (*study.tasks, "class")}
+  inputs = study.inputs[validation.flows]
   if shortest_prefix is not None:
     # Every flow at another number of packets, from the fewest to all.
-    prefixes = jnp.linspace(shortest_prefix, study.k, len(flows)).round()
-    order = jax.random.permutation(jax.random.key(0), len(flows))
+    prefixes = jnp.linspace(shortest_prefix, study.k, num_flows).round()
+    order = jax.random.permutation(jax.random.key(0), num_flows)
     inputs = encoding.cut(inputs, prefixes[order])
 
   def mark(logits: Mapping[str, jax.Array]) -> jax.Array:
-    one = jnp.float32(1)
-    loss, _ = losses.multitask_loss(logits, known, dict.fromkeys(known, one))
-    right = sum(
-      jnp.sum(jnp.argmax(logits[task], axis=-1) == known[task]) for task in known
-    )
-    return right + jnp.exp(-loss)  # The latter is below 1.
+    loss, _ = losses.multitask_loss(logits, known, dict.fromkeys(known, jnp.float32(1)))
+    right = {task: jnp.argmax(logits[task], axis=-1) == known[task] for task in known}
+    accuracies = [
+      right[task].sum() / np.maximum((known[task] >= 0).sum(), 1) for task in known
+    ]
+    return sum(accuracies) / len(known) + 1e-4 * jnp.exp(-loss)
 
   def score(model: nn.Module, variables: Mapping) -> jax.Array:
     num_networks = len(jax.tree.leaves(variables)[0])
-    queries = jnp.tile(jnp.arange(len(flows)), (num_networks, 1))
+    queries = jnp.tile(jnp.arange(num_flows), (num_networks, 1))
     logits = sweeps.predict(variables, inputs, queries, model=model)
     return jax.vmap(mark)(logits)
 
@@ -326,11 +366,13 @@ def _validation_score(study: Study, draw: Draw, shortest_prefix: int | None):
 
 
 def _temperatures(
-  predictor: Predictor, flows: Flows, draw: Draw, shortest_prefix: int | None
+  predictor: Predictor,
+  flows: Flows,
+  validation: _Validation,
+  shortest_prefix: int | None,
 ) -> dict[str, float]:
   """The temperature of each task, for a predictor of temperature 1."""
-  validation = np.asarray(draw.validation)
-  asked = flows[validation]
+  asked = flows[validation.flows]
   shown = sorted(
     {int(n) for n in np.geomspace(shortest_prefix or predictor.k, predictor.k, 5)}
   )
@@ -338,7 +380,7 @@ def _temperatures(
 
   def fit(task: str) -> float:
     probabilities = np.concatenate([a.probabilities[task] for a in answers])
-    known = np.tile(_targets(flows, draw, task)[validation], len(answers))
+    known = np.tile(validation.known[task], len(answers))
     return calibration.fit_temperature(np.log(np.maximum(probabilities, 1e-30)), known)
 
   return {task: fit(task) for task in predictor.tasks}
