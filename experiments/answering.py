@@ -113,7 +113,6 @@ class Answering:
     name: str,
     accounts: captures.Accounts,
     rules: captures.Rules,
-    payload_lengths: bool = False,
     live: bool = False,
   ) -> Iterator[int]:
     """Answers for the flows of one capture; yields now and then.
@@ -123,13 +122,12 @@ class Answering:
       name: what to call the capture.
       accounts: where packets and flows are counted.
       rules: when flows end.
-      payload_lengths: as in `captures.read_flows`.
       live: answer for flows that have ended at once.
 
     Yields:
       The number of packets read so far.
     """
-    decoder = Decoder(accounts, payload_lengths)
+    decoder = Decoder(accounts, self._predictor.description.payload_lengths)
     assembler = FlowAssembler(name, accounts, rules)
     for raw in batches:
       if len(raw.times):

@@ -26,9 +26,6 @@ _TCP_ACTIVE_S = flags.DEFINE_float(
 _RST_ENDS = flags.DEFINE_bool(
   "rst_ends", _RULES.rst_ends, "Whether a RST ends a TCP flow, as a FIN does."
 )
-PAYLOAD_LENGTHS = flags.DEFINE_bool(
-  "payload_lengths", False, "Count bytes of payload rather than of IP packets."
-)
 
 
 def rules(max_packets: int) -> captures.Rules:

@@ -38,6 +38,9 @@ _OUT = flags.DEFINE_string("out", "flows.parquet", "The Parquet file to write.")
 _PROCESSES = flags.DEFINE_integer(
   "processes", os.cpu_count(), "Captures that are read at a time.", lower_bound=1
 )
+_PAYLOAD_LENGTHS = flags.DEFINE_bool(
+  "payload_lengths", False, "Count bytes of payload rather than of IP packets."
+)
 _MAX_PACKETS = flags.DEFINE_integer(
   "max_packets", _RULES.max_packets, "Packets kept of each flow; totals are of all."
 )
@@ -55,7 +58,7 @@ def main(argv: Sequence[str]) -> None:
     pathlib.Path(_OUT.value),
     labels,
     rules,
-    capture_flags.PAYLOAD_LENGTHS.value,
+    _PAYLOAD_LENGTHS.value,
     _PROCESSES.value,
   )
   for warning in accounts.warnings:

@@ -11,6 +11,7 @@ every answer so far in the file, in complete lines, and an exit status other tha
 """
 
 import fcntl
+import gc
 import os
 import pathlib
 import signal
@@ -66,6 +67,9 @@ def main(argv: Sequence[str]) -> None:
   is_live = any(live for _, live in sources)
   if is_live:
     predictor.warm_up()
+    # What is there by now stays. Looking through it for garbage again would keep
+    # answers waiting for a tenth of a second.
+    gc.freeze()
   tally, accounts = answering.Tally(), captures.Accounts()
   schema = answering.schema(predictor.tasks, _EVALUATE.value)
   interrupted = None
@@ -163,9 +167,7 @@ def _answer_for(
     size = source.stat().st_size
     with tqdm.tqdm(total=size, unit="B", unit_scale=True, desc=name) as bar:
       packets = read_packets(file, str(source), accounts)
-      for _ in session.read(
-        packets, name, accounts, rules, capture_flags.PAYLOAD_LENGTHS.value
-      ):
+      for _ in session.read(packets, name, accounts, rules):
         bar.update(file.tell() - bar.n)
         bar.set_postfix(answers=tally.num_answers, refresh=False)
 
@@ -184,9 +186,7 @@ def _follow(
   with tqdm.tqdm(
     unit=" packets", unit_scale=True, desc=name, mininterval=often, delay=1
   ) as bar:
-    for num_packets in session.read(
-      packets, name, accounts, rules, capture_flags.PAYLOAD_LENGTHS.value, live=True
-    ):
+    for num_packets in session.read(packets, name, accounts, rules, live=True):
       bar.set_postfix(answers=tally.num_answers, refresh=False)
       bar.update(num_packets - bar.n)
 

@@ -6,7 +6,7 @@ Measures an untrained network of the paper's shape (k = 60), which is as fast as
 trained one, on simulated flows: flows encoded and predicted a second; packets a second
 from a capture file to a file of answers, and the memory that takes as the capture gets
 longer; and, on a pipe with `--rate` packets a second, the delay from writing a flow's
-k-th packet to reading its answer.
+k-th packet to reading its answer. `--measure=delays` measures that alone.
 """
 
 import json
@@ -21,6 +21,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tqdm
 from absl import flags
 
 from experiments import answer_files, answering, capture_benchmark, cli
@@ -31,6 +32,10 @@ from mtl_traffic.data.captures.decoding import Decoder
 from mtl_traffic.data.captures.reading import read_packets
 from mtl_traffic.encoding import Encoding
 
+_MEASURES = ("flows", "packets", "memory", "delays")
+_MEASURE = flags.DEFINE_multi_enum(
+  "measure", _MEASURES, _MEASURES, "What to measure; may be given several times."
+)
 _RATE = flags.DEFINE_integer("rate", 20_000, "Packets a second on the pipe.")
 _SECONDS = flags.DEFINE_integer("seconds", 20, "How long packets come on the pipe.")
 
@@ -48,21 +53,43 @@ def main(argv: Sequence[str]) -> None:
   save_untrained(model)
   predictor = inference.load(model)
   predictor.warm_up()
-  measured = {"flows_per_second": _flows_per_second(predictor)}
-  num_flows = flags.FLAGS.num_flows
-  short, long = workdir / "short.pcap", workdir / "long.pcap"
-  for path, times in ((short, 1), (long, _LONGER)):
+  num_flows = {"short": flags.FLAGS.num_flows}
+  if "memory" in _MEASURE.value:
+    num_flows["long"] = _LONGER * num_flows["short"]
+  paths = {name: workdir / f"{name}.pcap" for name in num_flows}
+  for name, path in paths.items():
+    _say(f"writing {path}")
+    # As many flows are open at a time in the long capture as in the short one.
+    arrival_s = 600.0 * num_flows[name] / num_flows["short"]
     capture_benchmark.write_capture(
-      path, num_flows * times, 256, _SNAP_LENGTH, 0, arrival_s=600.0 * times
+      path, num_flows[name], 256, _SNAP_LENGTH, 0, arrival_s=arrival_s
     )
-  measured["packets_per_second"] = _packets_per_second(predictor, short, workdir)
-  for name, path in (("short", short), ("long", long)):
-    measured[f"peak_resident_mb_{name}"] = _peak_resident_mb(model, path, workdir)
-  delays = _delays(model, long, workdir)
-  measured["delays"] = len(delays)
-  for percentile in (50, 99, 100):
-    measured[f"delay_ms_p{percentile}"] = float(np.percentile(delays, percentile) * 1e3)
+  measured = {}
+  if "flows" in _MEASURE.value:
+    _say("predicting flows")
+    measured["flows_per_second"] = _flows_per_second(predictor)
+  if "packets" in _MEASURE.value:
+    _say("answering for a capture")
+    measured["packets_per_second"] = _packets_per_second(
+      predictor, paths["short"], workdir
+    )
+  if "memory" in _MEASURE.value:
+    for name, path in paths.items():
+      _say(f"the memory that {path} takes")
+      measured[f"peak_resident_mb_{name}"] = _peak_resident_mb(model, path, workdir)
+  if "delays" in _MEASURE.value:
+    _say(f"answering on a pipe for {_SECONDS.value} s")
+    delays = _delays(model, paths["short"], workdir)
+    measured["delays"] = len(delays)
+    for percentile in (50, 90, 99, 100):
+      measured[f"delay_ms_p{percentile}"] = 1e3 * float(
+        np.percentile(delays, percentile)
+      )
   print(json.dumps(measured, indent=2))
+
+
+def _say(what: str) -> None:
+  print(f"{what} ...", file=sys.stderr, flush=True)
 
 
 def save_untrained(path: pathlib.Path) -> None:
@@ -76,6 +103,7 @@ def save_untrained(path: pathlib.Path) -> None:
     k=_K,
     shortest_prefix=None,
     min_packets=1,
+    payload_lengths=False,
     encoding=Encoding(),
     **checkpoints.describe_network(model),
     class_names=_CLASSES,
@@ -148,7 +176,7 @@ def _delays(
   model: pathlib.Path, path: pathlib.Path, workdir: pathlib.Path
 ) -> np.ndarray:
   """Seconds from writing the k-th packet of each flow to reading its answer."""
-  ends, answered_at = _records(path)
+  ends, answered_at = _records(path, _RATE.value * _SECONDS.value)
   answers = workdir / "pipe.jsonl"
   answers.unlink(missing_ok=True)
   os.mkfifo(answers)
@@ -159,40 +187,53 @@ def _delays(
     stderr=subprocess.DEVNULL,
   )
   arrivals: dict[int, float] = {}
+  is_ready = threading.Event()
 
   def listen() -> None:
+    # Returns when the other side opens it, which it does when the model is compiled.
     with answers.open() as lines:
+      is_ready.set()
       for line in lines:
         now, answer = time.perf_counter(), json.loads(line)
         if answer["packets"] == _K:  # And not one that ended early.
           arrivals[int(answer["flow"].rpartition("#")[2])] = now
 
-  listener = threading.Thread(target=listen)
+  listener = threading.Thread(target=listen, daemon=True)
   listener.start()
-  content = path.read_bytes()
-  # The first packets wait until the model is compiled; they do not count.
-  written = _write_at_rate(process.stdin, content, ends)
+  while not is_ready.wait(1):
+    if process.poll() is not None:
+      raise RuntimeError(f"predict ended with status {process.returncode}")
+  with path.open("rb") as capture:
+    written = _write_at_rate(process.stdin, capture.read(int(ends[-1])), ends)
   process.stdin.close()
   process.wait()
   listener.join()
-  counted = [
-    arrivals[first] - written[last - 1]
-    for first, last in answered_at.items()
-    if first in arrivals and _RATE.value < last <= len(written)
-  ]
-  return np.array(counted)
+  return np.array(
+    [
+      arrivals[first] - written[last - 1]
+      for first, last in answered_at.items()
+      if first in arrivals
+    ]
+  )
 
 
-def _records(path: pathlib.Path) -> tuple[np.ndarray, dict[int, int]]:
-  """Where each packet's record ends, and by each flow's first packet its k-th."""
+def _records(path: pathlib.Path, num_packets: int) -> tuple[np.ndarray, dict[int, int]]:
+  """Of the first packets of a capture, what `_delays` needs to know.
+
+  Returns:
+    Where each packet's record ends, and by each flow's first packet its k-th.
+  """
   accounts, ends, keys = captures.Accounts(), [], []
   decoder = Decoder(accounts)
   with path.open("rb") as file:
     for raw in read_packets(file, path.name, accounts):
       ends.append(raw.captured + 16)
       keys.append(decoder.decode(raw).keys)
-  ends = 24 + np.cumsum(np.concatenate(ends))
-  _, flow = np.unique(np.concatenate(keys), axis=0, return_inverse=True)
+      if accounts.num_packets >= num_packets:
+        break
+  ends = 24 + np.cumsum(np.concatenate(ends)[:num_packets])
+  keys = np.concatenate(keys)[:num_packets]
+  _, flow = np.unique(keys, axis=0, return_inverse=True)
   order = np.argsort(flow.ravel(), kind="stable")
   starts = np.searchsorted(flow.ravel()[order], np.arange(flow.max() + 1))
   sizes = np.diff(np.append(starts, len(order)))
@@ -203,24 +244,23 @@ def _records(path: pathlib.Path) -> tuple[np.ndarray, dict[int, int]]:
 
 def _write_at_rate(pipe, content: bytes, ends: np.ndarray) -> np.ndarray:
   """Writes packets as they are due; returns when each was written."""
+  written = np.zeros(len(ends))
   pipe.write(content[:24])
-  pipe.flush()
-  # So long may imports and compilation take.
-  time.sleep(30)
-  num_packets = min(_RATE.value * (_SECONDS.value + 1), len(ends))
-  written = np.zeros(num_packets)
   sent, position, begun = 0, 24, time.perf_counter()
-  while sent < num_packets:
-    due = int((time.perf_counter() - begun) * _RATE.value)
-    due = min(max(due, sent), num_packets)
-    if due > sent:
-      end = int(ends[due - 1])
-      # Before the write, as waiting for the reader is part of the delay.
-      written[sent:due] = time.perf_counter()
-      pipe.write(content[position:end])
-      pipe.flush()
-      sent, position = due, end
-    time.sleep(_PIECE_S)
+  with tqdm.tqdm(
+    total=len(ends), unit=" packets", unit_scale=True, mininterval=1
+  ) as bar:
+    while sent < len(ends):
+      due = min(int((time.perf_counter() - begun) * _RATE.value), len(ends))
+      if due > sent:
+        end = int(ends[due - 1])
+        # Before the write, as waiting for the reader is part of the delay.
+        written[sent:due] = time.perf_counter()
+        pipe.write(content[position:end])
+        pipe.flush()
+        bar.update(due - sent)
+        sent, position = due, end
+      time.sleep(_PIECE_S)
   return written
 
 

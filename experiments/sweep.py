@@ -25,6 +25,8 @@ from mtl_traffic.methods import ABLATIONS, METHODS
 
 # Settings that say how much to run or how fast, or that a row tells and tables show.
 _EXTENT = ("methods", "labels_per_class", "num_seeds", "first_seed", "runs_at_once")
+# What is told of the dataset; a row depends on the flows, whose fingerprint is kept.
+_TOLD = ("payload_lengths",)
 # What the paper reports, to be shown beside the rows.
 PAPER = ("paper", "paper_dividers", "paper_dataset")
 # What experiments sweep, and only they read.
@@ -64,7 +66,7 @@ class Sweep:
     self.studies = Studies(config, flows, runs)
     settings = config.to_dict()
     paper = {name: settings.pop(name) for name in PAPER}
-    extent = {name: settings.pop(name) for name in (*_EXTENT, *_SWEPT, *swept)}
+    extent = {name: settings.pop(name) for name in (*_EXTENT, *_TOLD, *_SWEPT, *swept)}
     settings |= {
       "experiment": experiment,
       "dataset": dataset,

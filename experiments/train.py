@@ -6,12 +6,17 @@
 Trains as `label_budget` does, on the draw of `config.first_seed`. The epoch is chosen,
 and probabilities are calibrated, on the validation flows; what the report says is
 measured on the test flows, and on other partitions. Writes the model, `report.md` and
-`calibration.png` to the work directory.
+`calibration.png` to the work directory. One draw says little; `--draws=10` trains on
+as many, for a report with intervals.
+
+Bandwidth and duration need no label. So some of the training flows without one are held
+back, and validate those two as well.
 """
 
 import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -43,6 +48,8 @@ from mtl_traffic.study import Study
 
 # Called as `multitask.train` is.
 TRAINERS = {"multitask": multitask.train}
+# One in so many training flows without label is held back.
+_HELD_BACK = 8
 THRESHOLDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 _CONFIG = cli.config_flag("simulated.py")
@@ -50,6 +57,12 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Where the model goes.", require
 _METHOD = flags.DEFINE_enum("method", "multitask", TRAINERS, "How to train.")
 _ENSEMBLE = flags.DEFINE_integer(
   "ensemble", 1, "Networks whose probabilities are averaged.", lower_bound=1
+)
+_DRAWS = flags.DEFINE_integer(
+  "draws",
+  1,
+  "Draws of split and labels to train on, for the report; the first gives the model.",
+  lower_bound=1,
 )
 _SHORTEST_PREFIX = flags.DEFINE_integer(
   "shortest_prefix",
@@ -68,12 +81,23 @@ def main(argv: Sequence[str]) -> None:
   studies = Studies(config, flows, [run])
   if len(studies.flows.class_names) < 2:
     raise InputError(f"{dataset}: the flows carry no labels of two or more classes")
-  with tqdm(total=config.epochs, unit=" epochs") as progress:
-    description, variables, draw = train(
-      config, studies, run, _ENSEMBLE.value, _SHORTEST_PREFIX.value, progress.update
-    )
+  drawn = []
+  with tqdm(total=config.epochs * _DRAWS.value, unit=" epochs") as progress:
+    for number in range(_DRAWS.value):
+      one = dataclasses.replace(run, seed=run.seed + number * _ENSEMBLE.value)
+      drawn.append(
+        train(
+          config,
+          studies,
+          one,
+          _ENSEMBLE.value,
+          _SHORTEST_PREFIX.value,
+          progress.update,
+        )
+      )
   workdir = pathlib.Path(_WORKDIR.value)
-  report = write_report(studies, description, variables, draw, workdir)
+  report = write_report(studies, drawn, workdir)
+  description, variables, _ = drawn[0]
   checkpoints.save(workdir, description, variables)
   print(f"{report}\nThe model is in {workdir}/")
 
@@ -106,7 +130,8 @@ def train(
   seeds = range(run.seed, run.seed + num_networks)
   draws = studies.draw([dataclasses.replace(run, seed=seed) for seed in seeds])
   # One split for all networks, or a flow that tests one would train another.
-  one = jax.tree.map(lambda leaf: leaf[0], draws)
+  one, held_back = _hold_back(jax.tree.map(lambda leaf: leaf[0], draws))
+  validation = _validation(study.flows, one, held_back)
   shared = jax.tree.map(
     lambda leaf: jnp.broadcast_to(leaf, (num_networks, *leaf.shape)), one
   )
@@ -115,13 +140,14 @@ def train(
     shared.replace(key=draws.key),
     jnp.full(num_networks, run.lambda_, jnp.float32),
     on_epoch,
-    _validation_score(study, one, shortest_prefix),
+    _validation_score(study, validation, shortest_prefix),
   )
   description = Description(
     method=run.method,
     k=run.k,
     shortest_prefix=shortest_prefix,
     min_packets=config.min_packets,
+    payload_lengths=config.payload_lengths,
     encoding=studies.encoding(run),
     **checkpoints.describe_network(model),
     class_names=study.flows.class_names,
@@ -129,7 +155,7 @@ def train(
     temperatures=dict.fromkeys((*study.tasks, "class"), 1.0),
   )
   temperatures = _temperatures(
-    Predictor(description, variables), study.flows, one, shortest_prefix
+    Predictor(description, variables), study.flows, validation, shortest_prefix
   )
   description = dataclasses.replace(description, temperatures=temperatures)
   return description, jax.tree.map(np.asarray, variables), one
@@ -137,17 +163,58 @@ def train(
 
 def write_report(
   studies: Studies,
-  description: Description,
-  variables: Mapping,
-  draw: Draw,
+  drawn: Sequence[tuple[Description, Mapping, Draw]],
   workdir: pathlib.Path,
 ) -> str:
   """Accuracy and calibration on flows that had no part in training, as text.
 
   Writes it to `report.md`, and accuracy against coverage to `calibration.png`.
+
+  Args:
+    studies: the flows.
+    drawn: what `train` returned, for each draw.
+    workdir: where to write.
+  """
+  rows = [_quality(studies, *one) for one in drawn]
+  header = ["tested on", "task", "flows", "accuracy", "ECE, T = 1", "ECE", "T"]
+  quality, coverages, curves = [], [], {}
+  for row in rows[0]:
+    part, task, curve = row["part"], row["task"], row["curve"]
+    curves[part, task] = curve
+    measured = [_percent(row[name]) for name in ("accuracy", "ece_raw", "ece")]
+    quality.append([part, task, row["flows"], *measured, f"{row['temperature']:.2f}"])
+    coverages.append(
+      [part, task]
+      + ["{} of {}".format(*map(_percent, curve.at(t)[::-1])) for t in THRESHOLDS]
+    )
+  text = (
+    "Accuracy and expected calibration error (ECE) in %, without and with the "
+    "temperature T that validation flows gave.\n\n"
+    f"{reporting.markdown_table(header, quality)}\n"
+    "Accuracy of the answers that are at least so probable, of how many flows (%).\n\n"
+    + reporting.markdown_table(["tested on", "task", *THRESHOLDS], coverages)
+  )
+  if len(drawn) > 1:
+    text += (
+      f"\nThe same over {len(drawn)} draws of split and labels, the first of which is "
+      "the above: mean ± half of the 95 % t-interval.\n\n" + _over_draws(rows)
+    )
+  (workdir / "report.md").write_text(text)
+  figures.coverage_figure(curves, workdir / "calibration.png")
+  return text
+
+
+def _quality(
+  studies: Studies, description: Description, variables: Mapping, draw: Draw
+) -> list[dict]:
+  """How good a model is, for each part of the flows and each task.
+
+  Returns:
+    `part`, `task`, how many `flows` have a target, and of those `accuracy`, and the
+    expected calibration error without and with the `temperature`, `ece_raw` and `ece`:
+    fractions, None without flows. And accuracy against coverage, `curve`.
   """
   flows = studies.flows
-  parts = {"test": np.asarray(draw.test), **studies.others}
   calibrated = Predictor(description, variables)
   raw = Predictor(
     dataclasses.replace(
@@ -155,8 +222,8 @@ def write_report(
     ),
     variables,
   )
-  quality, coverages, curves = [], [], {}
-  for part, members in parts.items():
+  rows = []
+  for part, members in {"test": np.asarray(draw.test), **studies.others}.items():
     answers, uncalibrated = calibrated(flows[members]), raw(flows[members])
     for task in calibrated.tasks:
       known = _targets(flows, draw, task)[members]
@@ -165,29 +232,49 @@ def write_report(
         calibration.expected_calibration_error(answer.probabilities[task], known)
         for answer in (uncalibrated, answers)
       )
-      curve = calibration.coverage(probabilities, known)
-      curves[part, task] = curve
-      accuracy = evaluation.accuracy(probabilities, known)
-      quality.append(
-        [part, task, int((known >= 0).sum())]
-        + [_percent(value) for value in (accuracy, before, after)]
-        + [f"{description.temperatures[task]:.2f}"]
+      rows.append(
+        {
+          "part": part,
+          "task": task,
+          "flows": int((known >= 0).sum()),
+          "accuracy": evaluation.accuracy(probabilities, known),
+          "ece_raw": before,
+          "ece": after,
+          "temperature": description.temperatures[task],
+          "curve": calibration.coverage(probabilities, known),
+        }
       )
-      coverages.append(
-        [part, task]
-        + ["{} of {}".format(*map(_percent, curve.at(t)[::-1])) for t in THRESHOLDS]
-      )
-  header = ["tested on", "task", "flows", "accuracy", "ECE, T = 1", "ECE", "T"]
-  text = (
-    "Accuracy and expected calibration error (ECE) in %, without and with the "
-    "temperature T that validation flows gave.\n\n"
-    f"{reporting.markdown_table(header, quality)}\n"
-    "Accuracy of the answers that are at least so probable, of how many flows (%).\n\n"
-    + reporting.markdown_table(["tested on", "task", *THRESHOLDS], coverages)
-  )
-  (workdir / "report.md").write_text(text)
-  figures.coverage_figure(curves, workdir / "calibration.png")
-  return text
+  return rows
+
+
+def _over_draws(drawn: Sequence[Sequence[Mapping]]) -> str:
+  """A table of what `_quality` says of each draw: means over draws, with intervals."""
+  fields = ("accuracy", "ece_raw", "ece", "temperature")
+  lines = []
+  for part in dict.fromkeys(row["part"] for row in drawn[0]):
+    tasks = [row["task"] for row in drawn[0] if row["part"] == part]
+    values = np.array(
+      [
+        [[row[field] for field in fields] for row in rows if row["part"] == part]
+        for rows in drawn
+      ],
+      np.float64,  # None becomes NaN.
+    )
+    values = np.concatenate([values, values.mean(axis=1, keepdims=True)], axis=1)
+    for i, task in enumerate((*tasks, "mean")):
+      accuracy, before, after, temperatures = values[:, i].T
+      shown = [
+        reporting.percent(evaluation.mean_with_interval(measured), form)
+        for measured, form in (
+          (accuracy, ".1f"),
+          (before, ".1f"),
+          (after, ".1f"),
+          (after - before, "+.1f"),
+        )
+      ]
+      lines.append([part, task, *shown, f"{np.mean(temperatures):.2f}"])
+  header = ["tested on", "task", "accuracy", "ECE, T = 1", "ECE", "difference", "T"]
+  return reporting.markdown_table(header, lines)
 
 
 def _run(config: ml_collections.ConfigDict) -> runs.Run:
@@ -209,40 +296,83 @@ def _run(config: ml_collections.ConfigDict) -> runs.Run:
   return run
 
 
-def _validation_score(study: Study, draw: Draw, shortest_prefix: int | None):
-  """Marks networks by the likelihood of the validation flows' targets, all tasks."""
-  flows = np.asarray(draw.validation)
+def _hold_back(draw: Draw) -> tuple[Draw, np.ndarray]:
+  """Takes some of the flows without label out of a draw's training flows.
+
+  Returns:
+    The draw without them, and which they are.
+  """
+  train = np.asarray(draw.train)
+  held_back = train[int(draw.num_labelled) :: _HELD_BACK]
+  left = train[~np.isin(train, held_back)]
+  return draw.replace(train=jnp.asarray(left)), held_back
+
+
+class _Validation(NamedTuple):
+  """What networks are chosen and calibrated by.
+
+  Attributes:
+    flows: `[V]`, which flows.
+    known: per task `[V]`, their targets; −1 where they may not be known.
+  """
+
+  flows: np.ndarray
+  known: dict[str, np.ndarray]
+
+
+def _validation(flows: Flows, draw: Draw, held_back: np.ndarray) -> _Validation:
+  """The validation flows, and after them those that were held back, without class."""
+  validation = np.asarray(draw.validation)
+  both = np.concatenate([validation, held_back])
   known = {
-    task: jnp.asarray(_targets(study.flows, draw, task)[flows])
-    for task in (*study.tasks, "class")
+    task: _targets(flows, draw, task)[both] for task in ("class", *draw.dividers)
   }
-  inputs = study.inputs[flows]
+  known["class"][len(validation) :] = -1
+  return _Validation(both, known)
+
+
+def _validation_score(
+  study: Study, validation: _Validation, shortest_prefix: int | None
+):
+  """Marks networks by their accuracy on the validation flows, the mean over tasks.
+
+  Of equal ones, the greater likelihood is better. Likelihood alone ends as soon as
+  networks become too sure, which the temperature makes up for.
+  """
+  num_flows = len(validation.flows)
+  known = {task: validation.known[task] for task in (*study.tasks, "class")}
+  inputs = study.inputs[validation.flows]
   if shortest_prefix is not None:
     # Every flow at another number of packets, from the fewest to all.
-    prefixes = jnp.linspace(shortest_prefix, study.k, len(flows)).round()
-    order = jax.random.permutation(jax.random.key(0), len(flows))
+    prefixes = jnp.linspace(shortest_prefix, study.k, num_flows).round()
+    order = jax.random.permutation(jax.random.key(0), num_flows)
     inputs = encoding.cut(inputs, prefixes[order])
+
+  def mark(logits: Mapping[str, jax.Array]) -> jax.Array:
+    loss, _ = losses.multitask_loss(logits, known, dict.fromkeys(known, jnp.float32(1)))
+    right = {task: jnp.argmax(logits[task], axis=-1) == known[task] for task in known}
+    accuracies = [
+      right[task].sum() / np.maximum((known[task] >= 0).sum(), 1) for task in known
+    ]
+    return sum(accuracies) / len(known) + 1e-4 * jnp.exp(-loss)
 
   def score(model: nn.Module, variables: Mapping) -> jax.Array:
     num_networks = len(jax.tree.leaves(variables)[0])
-    queries = jnp.tile(jnp.arange(len(flows)), (num_networks, 1))
+    queries = jnp.tile(jnp.arange(num_flows), (num_networks, 1))
     logits = sweeps.predict(variables, inputs, queries, model=model)
-    one = jnp.float32(1)
-
-    def loss(logits):
-      return losses.multitask_loss(logits, known, dict.fromkeys(known, one))[0]
-
-    return -jax.vmap(loss)(logits)
+    return jax.vmap(mark)(logits)
 
   return score
 
 
 def _temperatures(
-  predictor: Predictor, flows: Flows, draw: Draw, shortest_prefix: int | None
+  predictor: Predictor,
+  flows: Flows,
+  validation: _Validation,
+  shortest_prefix: int | None,
 ) -> dict[str, float]:
   """The temperature of each task, for a predictor of temperature 1."""
-  validation = np.asarray(draw.validation)
-  asked = flows[validation]
+  asked = flows[validation.flows]
   shown = sorted(
     {int(n) for n in np.geomspace(shortest_prefix or predictor.k, predictor.k, 5)}
   )
@@ -250,7 +380,7 @@ def _temperatures(
 
   def fit(task: str) -> float:
     probabilities = np.concatenate([a.probabilities[task] for a in answers])
-    known = np.tile(_targets(flows, draw, task)[validation], len(answers))
+    known = np.tile(validation.known[task], len(answers))
     return calibration.fit_temperature(np.log(np.maximum(probabilities, 1e-30)), known)
 
   return {task: fit(task) for task in predictor.tasks}

@@ -30,7 +30,7 @@ from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Packets
 from mtl_traffic.tasks import UNITS
 
-FORMAT = 1  # To be raised when an older reader would misunderstand.
+FORMAT = 2  # To be raised when an older reader would misunderstand.
 _DESCRIPTION, _PARAMETERS = "model.json", "parameters"
 _VERSIONED = ("mtl_traffic", "jax", "flax", "numpy", "orbax-checkpoint")
 
@@ -44,6 +44,8 @@ class Description:
     k: packets that it reads.
     shortest_prefix: from how many packets on it can answer; None if only at k.
     min_packets: it was trained on flows of at least so many packets.
+    payload_lengths: its lengths and bytes are those of TCP and UDP payload rather than
+      of IP packets.
     encoding: how it reads packets.
     model: name in `models.MODELS`.
     model_settings: the model's attributes; `heads` are the tasks and their classes.
@@ -56,6 +58,7 @@ class Description:
   k: int
   shortest_prefix: int | None
   min_packets: int
+  payload_lengths: bool
   encoding: Encoding
   model: str
   model_settings: Mapping[str, object]

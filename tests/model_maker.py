@@ -19,6 +19,7 @@ def make_model(k=8, num_networks=1, **changes):
       "k": k,
       "shortest_prefix": None,
       "min_packets": 1,
+      "payload_lengths": False,
       "encoding": Encoding(settings=(("iat_range", (-1.0, 1.0)),)),
       **checkpoints.describe_network(model),
       "class_names": ("a", "b", "c"),

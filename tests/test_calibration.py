@@ -16,6 +16,17 @@ def test_temperature_is_that_which_the_scores_were_divided_by():
   )
 
 
+def test_few_flows_move_the_temperature_little():
+  rng = np.random.default_rng(0)
+  logits = rng.normal(size=(20_000, 4)) * 2
+  targets = np.argmax(logits + rng.gumbel(size=logits.shape), axis=-1)
+  few, more, many = (
+    calibration.fit_temperature(logits[:n] * 2, targets[:n]) for n in (20, 200, 20_000)
+  )
+  assert 1 < few < 1.3 < more < many
+  assert many == pytest.approx(2, rel=0.05)
+
+
 def test_flows_without_target_do_not_count():
   scores = np.array([[2.0, 0.0], [1.0, 0.0], [0.0, 3.0], [0.0, 9.0]])
   targets = np.array([0, 1, 1, -1])

@@ -22,6 +22,7 @@ def test_what_is_loaded_is_what_was_saved(saved):
   assert loaded.encoding == description.encoding
   assert loaded.names() == description.names()
   assert loaded.temperatures == description.temperatures
+  assert loaded.payload_lengths == description.payload_lengths
   jax.tree.map(np.testing.assert_array_equal, loaded_variables, variables)
   assert not list(saved.glob("*.partial"))
 
@@ -42,8 +43,8 @@ def _cut_largest(saved):
   [
     (lambda s: (s / "model.json").unlink(), "holds no trained model"),
     (lambda s: (s / "model.json").write_text('{"format'), "cannot be read"),
-    (lambda s: (s / "model.json").write_text('{"format": 1}'), "lacks method, k"),
-    (lambda s: _change(s, format=2), "is of format 2, this version reads 1"),
+    (lambda s: (s / "model.json").write_text('{"format": 2}'), "lacks method, k"),
+    (lambda s: _change(s, format=1), "is of format 1, this version reads 2"),
     (lambda s: _change(s, model="transformer"), "'transformer' is unknown"),
     (lambda s: _change(s, encoding={"name": "x", "settings": {}}), "encoding 'x'"),
     (lambda s: _change(s, k=60), "not the parameters that model.json describes"),

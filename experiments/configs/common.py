@@ -18,6 +18,9 @@ def get_config() -> ml_collections.ConfigDict:
       # How many packets of each flow are read, or k if that is more. The methods that
       # look at the whole stored series see these.
       "max_packets": 256,
+      # Whether the dataset's lengths and bytes are those of TCP and UDP payload rather
+      # than of IP packets; `train` hands it on to `predict`, which must count alike.
+      "payload_lengths": False,
       # Flows of fewer packets are left out.
       "min_packets": 1,
       "methods": ("multitask", "single_task"),

@@ -1,7 +1,9 @@
 """Tests of `experiments.predict`, on a pipe and on files."""
 
 import json
+import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,6 +105,19 @@ def test_answers_of_a_capture_are_those_for_the_same_flows_in_memory(model, tmp_
   assert "% right of" in done.stdout and "packets: 42" in done.stdout
 
 
+def test_lengths_are_those_that_the_model_was_trained_on(tmp_path):
+  model, out, path = (tmp_path / name for name in ("model", "answers.jsonl", "a.pcap"))
+  checkpoints.save(model, *make_model(k=K, payload_lengths=True))
+  path.write_bytes(capture(packets(1, 20)))
+  done = run(model, out, f"--captures={path}", "--evaluate")
+  assert done.returncode == 0, done.stderr
+  (captured,) = captures.read_flows(path, captures.Accounts(), payload_lengths=True)
+  answer, end = lines(out)
+  assert end["flow_bytes"] == captured.flows.num_bytes[0]
+  (confidence,) = inference.load(model)(captured.flows).confidences("class")
+  assert answer["class_probability"] == pytest.approx(confidence, abs=2e-6)
+
+
 def test_on_a_pipe_answers_come_before_the_capture_ends(model, tmp_path):
   out = tmp_path / "answers.jsonl"
   content = capture(packets(1, 20))
@@ -170,6 +185,110 @@ def test_a_model_of_prefixes_answers_again_and_again(tmp_path):
   for row in lines(out):
     seen.setdefault(row["client_port"], []).append(row["packets"])
   assert seen == {1: [3, 5, 8], 2: [3, 5, 6], 3: [3, 5]}
+
+
+# Run inside the network of the test: datagrams, and a TCP connection with itself.
+DATAGRAMS = """
+import socket, time
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sender.bind(("", 5001))
+while True:
+  sender.sendto(bytes(100), ("{address}", 9))
+  time.sleep(0.02)
+"""
+CONNECTION = """
+import socket, time
+server = socket.create_server(("127.0.0.1", 5002))
+client = socket.create_connection(("127.0.0.1", 5002))
+answerer, _ = server.accept()
+while True:
+  client.sendall(bytes(100))
+  answerer.sendall(answerer.recv(100))
+  client.recv(100)
+  time.sleep(0.02)
+"""
+
+
+@pytest.fixture
+def network():
+  """Runs commands in a network of their own, in which v0 and v1 are two ends."""
+  if not shutil.which("ip"):
+    pytest.skip("iproute2 is not installed")
+  name = f"mtl_traffic_{os.getpid()}"
+  inside, processes = ["ip", "netns", "exec", name], []
+  made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True)
+  if made.returncode:
+    pytest.skip(f"networks cannot be made: {made.stderr.strip()}")
+
+  def start(arguments, **options):
+    process = subprocess.Popen([*inside, *arguments], cwd=ROOT, **options)
+    processes.append(process)
+    return process
+
+  try:
+    for words in (
+      "link set lo up",
+      "link add v0 type veth peer name v1",
+      "addr add 10.9.0.1/24 dev v0",
+      "link set v0 up",
+      "link set v1 up",
+      # Nobody is there to ask for it.
+      "neigh add 10.9.0.2 lladdr 02:00:00:00:00:02 dev v0",
+    ):
+      done = subprocess.run(
+        ["ip", "-n", name, *words.split()], capture_output=True, text=True
+      )
+      if done.returncode:
+        pytest.skip(f"ip {words}: {done.stderr.strip()}")
+    yield start
+  finally:
+    for process in processes:
+      if process.poll() is None:
+        process.kill()
+        process.wait()
+    subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+def test_on_an_interface_answers_come_while_traffic_flows(model, tmp_path, network):
+  out = tmp_path / "answers.jsonl"
+  traffic = [
+    network([sys.executable, "-c", script])
+    for script in (CONNECTION, DATAGRAMS.format(address="127.0.0.1"))
+  ]
+  process = network(
+    command(model, out, "--interface=lo"), stderr=subprocess.PIPE, text=True
+  )
+  await_lines(out, 2)
+  assert process.poll() is None and all(t.poll() is None for t in traffic)
+  process.send_signal(signal.SIGINT)
+  _, errors = process.communicate(timeout=60)
+  assert process.returncode == 130
+  assert errors.splitlines()[-1] == "error: interrupted; the answers so far are written"
+  assert "Traceback" not in errors
+  answers = {row["protocol"]: row for row in lines(out)}
+  assert answers["UDP"]["client_port"] == 5001 and answers["UDP"]["server_port"] == 9
+  assert 5002 in (answers["TCP"]["server_port"], answers["TCP"]["client_port"])
+  assert all(row["packets"] == K for row in answers.values())
+
+
+def test_an_interface_that_goes_away_ends_the_run_with_one_line(
+  model, tmp_path, network
+):
+  out = tmp_path / "answers.jsonl"
+  network([sys.executable, "-c", DATAGRAMS.format(address="10.9.0.2")])
+  process = network(
+    command(model, out, "--interface=v1"), stderr=subprocess.PIPE, text=True
+  )
+  await_lines(out, 1)
+  assert network(["ip", "link", "del", "v0"]).wait(60) == 0
+  _, errors = process.communicate(timeout=60)
+  assert process.returncode == 1
+  assert [line for line in errors.splitlines() if "error" in line] == [
+    errors.splitlines()[-1]
+  ]
+  assert errors.splitlines()[-1].startswith("error: v1: Network is down, after packet ")
+  (row,) = lines(out)
+  assert row["packets"] == K and row["client_address"] == "10.9.0.1"
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,7 @@ def test_a_run_that_lacks_a_partitions_row_is_run_again(config, flows, tmp_path)
 def test_more_seeds_and_methods_are_added_to_what_is_there(config, flows, tmp_path):
   first = _rows(config, flows, tmp_path)
   config.num_seeds, config.methods = 3, ("multitask", "single_task")
+  config.payload_lengths = True  # Says nothing that the flows do not.
   second = _rows(config, flows, tmp_path)
   assert second[: len(first)] == first
   assert len(second) == 12

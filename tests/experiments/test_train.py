@@ -34,17 +34,21 @@ def test_an_ensemble_of_prefixes_with_dividers_of_ones_own(tmp_path):
     tmp_path,
     *SMOKE,
     "--ensemble=2",
+    "--draws=2",
     "--shortest_prefix=5",
     "--config.bandwidth_dividers=(1e5,)",
     "--config.duration_dividers=(10.0,60.0)",
+    "--config.payload_lengths",
   )
   assert done.returncode == 0, done.stderr
   report = (tmp_path / "report.md").read_text()
   assert report in done.stdout and "ECE, T = 1" in report
+  assert "over 2 draws" in report and "| test      | mean      | " in report
   assert (tmp_path / "calibration.png").exists()
   predictor = inference.load(tmp_path)
   assert predictor.names["bandwidth"] == ("under 100 kB/s", "from 100 kB/s")
   assert predictor.names["duration"] == ("under 10 s", "10 to 60 s", "from 60 s")
+  assert predictor.description.payload_lengths
   answers = predictor(data.load("simulated", 8)[:50], 5)
   assert answers.probabilities["class"].shape == (50, 5)
   np.testing.assert_allclose(answers.probabilities["class"].sum(-1), 1, atol=1e-5)
