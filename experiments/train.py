@@ -26,18 +26,9 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from experiments import cli, runs
+from experiments import cli, model_report, runs
 from experiments.studies import Studies
-from mtl_traffic import (
-  calibration,
-  checkpoints,
-  encoding,
-  evaluation,
-  figures,
-  losses,
-  reporting,
-  sweeps,
-)
+from mtl_traffic import calibration, checkpoints, draws, encoding, losses, sweeps
 from mtl_traffic.checkpoints import Description
 from mtl_traffic.draws import Draw
 from mtl_traffic.errors import InputError
@@ -48,9 +39,7 @@ from mtl_traffic.study import Study
 
 # Called as `multitask.train` is.
 TRAINERS = {"multitask": multitask.train}
-# One in so many training flows without label is held back.
-_HELD_BACK = 8
-THRESHOLDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
+_HELD_BACK = 8  # One in so many training flows without label.
 
 _CONFIG = cli.config_flag("simulated.py")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the model goes.", required=True)
@@ -96,7 +85,7 @@ def main(argv: Sequence[str]) -> None:
         )
       )
   workdir = pathlib.Path(_WORKDIR.value)
-  report = write_report(studies, drawn, workdir)
+  report = model_report.write(studies, drawn, workdir)
   description, variables, _ = drawn[0]
   checkpoints.save(workdir, description, variables)
   print(f"{report}\nThe model is in {workdir}/")
@@ -128,16 +117,18 @@ def train(
     study, schedule=dataclasses.replace(study.schedule, shortest_prefix=shortest_prefix)
   )
   seeds = range(run.seed, run.seed + num_networks)
-  draws = studies.draw([dataclasses.replace(run, seed=seed) for seed in seeds])
+  of_networks = studies.draw([dataclasses.replace(run, seed=seed) for seed in seeds])
   # One split for all networks, or a flow that tests one would train another.
-  one, held_back = _hold_back(jax.tree.map(lambda leaf: leaf[0], draws))
+  one, held_back = draws.hold_back(
+    jax.tree.map(lambda leaf: leaf[0], of_networks), _HELD_BACK
+  )
   validation = _validation(study.flows, one, held_back)
   shared = jax.tree.map(
     lambda leaf: jnp.broadcast_to(leaf, (num_networks, *leaf.shape)), one
   )
   model, variables = TRAINERS[run.method](
     study,
-    shared.replace(key=draws.key),
+    shared.replace(key=of_networks.key),
     jnp.full(num_networks, run.lambda_, jnp.float32),
     on_epoch,
     _validation_score(study, validation, shortest_prefix),
@@ -161,122 +152,6 @@ def train(
   return description, jax.tree.map(np.asarray, variables), one
 
 
-def write_report(
-  studies: Studies,
-  drawn: Sequence[tuple[Description, Mapping, Draw]],
-  workdir: pathlib.Path,
-) -> str:
-  """Accuracy and calibration on flows that had no part in training, as text.
-
-  Writes it to `report.md`, and accuracy against coverage to `calibration.png`.
-
-  Args:
-    studies: the flows.
-    drawn: what `train` returned, for each draw.
-    workdir: where to write.
-  """
-  rows = [_quality(studies, *one) for one in drawn]
-  header = ["tested on", "task", "flows", "accuracy", "ECE, T = 1", "ECE", "T"]
-  quality, coverages, curves = [], [], {}
-  for row in rows[0]:
-    part, task, curve = row["part"], row["task"], row["curve"]
-    curves[part, task] = curve
-    measured = [_percent(row[name]) for name in ("accuracy", "ece_raw", "ece")]
-    quality.append([part, task, row["flows"], *measured, f"{row['temperature']:.2f}"])
-    coverages.append(
-      [part, task]
-      + ["{} of {}".format(*map(_percent, curve.at(t)[::-1])) for t in THRESHOLDS]
-    )
-  text = (
-    "Accuracy and expected calibration error (ECE) in %, without and with the "
-    "temperature T that validation flows gave.\n\n"
-    f"{reporting.markdown_table(header, quality)}\n"
-    "Accuracy of the answers that are at least so probable, of how many flows (%).\n\n"
-    + reporting.markdown_table(["tested on", "task", *THRESHOLDS], coverages)
-  )
-  if len(drawn) > 1:
-    text += (
-      f"\nThe same over {len(drawn)} draws of split and labels, the first of which is "
-      "the above: mean ± half of the 95 % t-interval.\n\n" + _over_draws(rows)
-    )
-  (workdir / "report.md").write_text(text)
-  figures.coverage_figure(curves, workdir / "calibration.png")
-  return text
-
-
-def _quality(
-  studies: Studies, description: Description, variables: Mapping, draw: Draw
-) -> list[dict]:
-  """How good a model is, for each part of the flows and each task.
-
-  Returns:
-    `part`, `task`, how many `flows` have a target, and of those `accuracy`, and the
-    expected calibration error without and with the `temperature`, `ece_raw` and `ece`:
-    fractions, None without flows. And accuracy against coverage, `curve`.
-  """
-  flows = studies.flows
-  calibrated = Predictor(description, variables)
-  raw = Predictor(
-    dataclasses.replace(
-      description, temperatures=dict.fromkeys(description.temperatures, 1.0)
-    ),
-    variables,
-  )
-  rows = []
-  for part, members in {"test": np.asarray(draw.test), **studies.others}.items():
-    answers, uncalibrated = calibrated(flows[members]), raw(flows[members])
-    for task in calibrated.tasks:
-      known = _targets(flows, draw, task)[members]
-      probabilities = answers.probabilities[task]
-      before, after = (
-        calibration.expected_calibration_error(answer.probabilities[task], known)
-        for answer in (uncalibrated, answers)
-      )
-      rows.append(
-        {
-          "part": part,
-          "task": task,
-          "flows": int((known >= 0).sum()),
-          "accuracy": evaluation.accuracy(probabilities, known),
-          "ece_raw": before,
-          "ece": after,
-          "temperature": description.temperatures[task],
-          "curve": calibration.coverage(probabilities, known),
-        }
-      )
-  return rows
-
-
-def _over_draws(drawn: Sequence[Sequence[Mapping]]) -> str:
-  """A table of what `_quality` says of each draw: means over draws, with intervals."""
-  fields = ("accuracy", "ece_raw", "ece", "temperature")
-  lines = []
-  for part in dict.fromkeys(row["part"] for row in drawn[0]):
-    tasks = [row["task"] for row in drawn[0] if row["part"] == part]
-    values = np.array(
-      [
-        [[row[field] for field in fields] for row in rows if row["part"] == part]
-        for rows in drawn
-      ],
-      np.float64,  # None becomes NaN.
-    )
-    values = np.concatenate([values, values.mean(axis=1, keepdims=True)], axis=1)
-    for i, task in enumerate((*tasks, "mean")):
-      accuracy, before, after, temperatures = values[:, i].T
-      shown = [
-        reporting.percent(evaluation.mean_with_interval(measured), form)
-        for measured, form in (
-          (accuracy, ".1f"),
-          (before, ".1f"),
-          (after, ".1f"),
-          (after - before, "+.1f"),
-        )
-      ]
-      lines.append([part, task, *shown, f"{np.mean(temperatures):.2f}"])
-  header = ["tested on", "task", "accuracy", "ECE, T = 1", "ECE", "difference", "T"]
-  return reporting.markdown_table(header, lines)
-
-
 def _run(config: ml_collections.ConfigDict) -> runs.Run:
   """The one run that the settings describe."""
   config = config.copy_and_resolve_references()
@@ -296,18 +171,6 @@ def _run(config: ml_collections.ConfigDict) -> runs.Run:
   return run
 
 
-def _hold_back(draw: Draw) -> tuple[Draw, np.ndarray]:
-  """Takes some of the flows without label out of a draw's training flows.
-
-  Returns:
-    The draw without them, and which they are.
-  """
-  train = np.asarray(draw.train)
-  held_back = train[int(draw.num_labelled) :: _HELD_BACK]
-  left = train[~np.isin(train, held_back)]
-  return draw.replace(train=jnp.asarray(left)), held_back
-
-
 class _Validation(NamedTuple):
   """What networks are chosen and calibrated by.
 
@@ -325,7 +188,7 @@ def _validation(flows: Flows, draw: Draw, held_back: np.ndarray) -> _Validation:
   validation = np.asarray(draw.validation)
   both = np.concatenate([validation, held_back])
   known = {
-    task: _targets(flows, draw, task)[both] for task in ("class", *draw.dividers)
+    task: draws.truth(flows, draw, task)[both] for task in ("class", *draw.dividers)
   }
   known["class"][len(validation) :] = -1
   return _Validation(both, known)
@@ -386,11 +249,6 @@ def _temperatures(
   return {task: fit(task) for task in predictor.tasks}
 
 
-def _targets(flows: Flows, draw: Draw, task: str) -> np.ndarray:
-  """`[N]`; unlike in the draw, with the classes that a run may not see in training."""
-  return flows.classes if task == "class" else np.asarray(draw.targets[task])
-
-
 def _dividers(draw: Draw, tasks: Sequence[str]) -> dict[str, tuple[float, ...]]:
   dividers = {task: np.asarray(draw.dividers[task]) for task in tasks}
   for task, values in dividers.items():
@@ -400,10 +258,6 @@ def _dividers(draw: Draw, tasks: Sequence[str]) -> dict[str, tuple[float, ...]]:
         f"label more flows, or give --config.{task}_dividers"
       )
   return {task: tuple(values.tolist()) for task, values in dividers.items()}
-
-
-def _percent(fraction: float | None) -> str:
-  return "–" if fraction is None or np.isnan(fraction) else f"{100 * fraction:.1f}"
 
 
 if __name__ == "__main__":

@@ -160,3 +160,30 @@ def draw_many(
     )
 
   return jax.vmap(one)(seeds, labels_per_class, dict(dividers or {}))
+
+
+def hold_back(draw: Draw, one_in: int) -> tuple[Draw, np.ndarray]:
+  """Takes some of the flows without label out of a draw's training flows.
+
+  Args:
+    draw: a single run's.
+    one_in: so many flows without label, one is taken.
+
+  Returns:
+    The draw without them, and which they are.
+  """
+  train = np.asarray(draw.train)
+  held_back = train[int(draw.num_labelled) :: one_in]
+  left = train[~np.isin(train, held_back)]
+  return draw.replace(train=jnp.asarray(left)), held_back
+
+
+def truth(flows: Flows, draw: Draw, task: str) -> np.ndarray:
+  """`[N]`, what flows are of; unlike in the draw, with the classes a run may not see.
+
+  Args:
+    flows: the N flows that the draw is of.
+    draw: a single run's; its dividers say what bandwidth and duration classes are.
+    task: "class", or one of the draw's tasks.
+  """
+  return flows.classes if task == "class" else np.asarray(draw.targets[task])

@@ -78,3 +78,21 @@ def test_flows_without_duration_have_no_bandwidth_target(flows):
   assert drawn.targets["bandwidth"][3] == targets.NO_TARGET
   assert drawn.targets["duration"][3] == 0
   assert np.isfinite(drawn.dividers["bandwidth"]).all()
+
+
+def test_flows_that_are_held_back_carry_no_label_and_do_not_train(table):
+  drawn = draws.draw(table, 0, 6, **SIZES)
+  left, held_back = draws.hold_back(drawn, 4)
+  assert len(held_back) == (54 - 18) / 4
+  assert (np.asarray(drawn.targets["class"])[held_back] == -1).all()
+  np.testing.assert_array_equal(left.train[:18], drawn.train[:18])
+  together = np.concatenate([left.train, held_back])
+  np.testing.assert_array_equal(np.sort(together), np.sort(drawn.train))
+
+
+def test_the_truth_is_known_of_flows_without_label(flows, table):
+  drawn = draws.draw(table, 0, 6, **SIZES)
+  np.testing.assert_array_equal(draws.truth(flows, drawn, "class"), flows.classes)
+  np.testing.assert_array_equal(
+    draws.truth(flows, drawn, "duration"), drawn.targets["duration"]
+  )
