@@ -45,8 +45,13 @@ def plan(
     if name == "label_budget":
       mine.methods = tuple(methods)
       with_all = copy.deepcopy(mine)
-      with_all.update(methods=_WITH_ALL_LABELS, labels_per_class=(runs.ALL,))
-      asked_for = experiment.runs(mine) + experiment.runs(with_all)
+      with_all.update(
+        methods=tuple(method for method in methods if method in _WITH_ALL_LABELS),
+        labels_per_class=(runs.ALL,),
+      )
+      asked_for = experiment.runs(mine)
+      if with_all.methods:
+        asked_for += experiment.runs(with_all)
     else:
       mine.update(
         methods=("multitask",),
