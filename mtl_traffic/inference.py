@@ -78,9 +78,9 @@ class Predictor:
     self._temperatures = {
       task: jnp.float32(description.temperatures[task]) for task in self.tasks
     }
-    # One call does not keep the cores of a CPU busy.
+    # One call does not keep the cores of a CPU busy, nor do as many as there are.
     self._pool = concurrent.futures.ThreadPoolExecutor(
-      os.cpu_count() if jax.default_backend() == "cpu" else 1
+      os.cpu_count() + 1 if jax.default_backend() == "cpu" else 1
     )
 
   @property
