@@ -114,3 +114,22 @@ def test_without_one_part_it_still_learns_the_class(study, draw, name):
   assert evaluation.accuracy(scores["class"][0], truth) > 0.5
   whole = forest_propagation.forest_propagation(study, drawn, None, drawn.test)
   assert not np.array_equal(scores["class"], whole["class"])
+
+
+def test_the_class_is_the_product_of_both_opinions(study, draw):
+  drawn = draw(8)
+
+  def scores(*parts):
+    answered = forest_propagation.forest_propagation(
+      study, drawn, None, drawn.test, parts=("length_counts", *parts)
+    )
+    return answered["class"]
+
+  product = scores("unlabelled_flows") * scores("labelled_packets")
+  np.testing.assert_allclose(
+    scores("unlabelled_flows", "labelled_packets"),
+    product / product.sum(axis=-1, keepdims=True),
+    rtol=1e-6,
+  )
+  # No opinion excludes a class.
+  assert scores("labelled_packets").min() > 0
