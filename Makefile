@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 WORKDIR ?= runs/simulated
 # Of `make paper`. DATASET is what --dataset takes, the config's if empty.
-CONFIG ?= experiments/configs/ucdavis.py
+CONFIG ?= ucdavis
 DATASET ?=
 PAPER ?= runs/paper
 

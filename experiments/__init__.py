@@ -1,0 +1,1 @@
+"""Binaries for research questions: `python -m experiments.NAME --help`."""

@@ -1,14 +1,15 @@
 """What a run is given: its split, its labels, and the targets that follow."""
 
 import functools
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from mtl_traffic import splits, targets
+from mtl_traffic import pytrees, splits, targets  # noqa: F401 - flows are mapped
 from mtl_traffic.flows import Flows
 from mtl_traffic.tasks import MAIN_TASKS, TASKS
 
@@ -24,15 +25,21 @@ class FlowTable:
     values: of each task (bandwidth in bytes/s, duration in s) `[N]` float32, NaN where
       a flow has none.
     eligible: `[N]` bool, the flows of the training partition.
-    num_classes: traffic classes.
+    class_names: the traffic classes.
+    class_sizes: how many flows of each class are in the training partition.
     num_eligible: flows of the training partition.
   """
 
   classes: jax.Array
   values: dict[str, jax.Array]
   eligible: jax.Array
-  num_classes: int = struct.field(pytree_node=False)
+  class_names: tuple[str, ...] = struct.field(pytree_node=False)
+  class_sizes: tuple[int, ...] = struct.field(pytree_node=False)
   num_eligible: int = struct.field(pytree_node=False)
+
+  @property
+  def num_classes(self) -> int:
+    return len(self.class_names)
 
 
 @struct.dataclass
@@ -58,6 +65,17 @@ class Draw:
   targets: dict[str, jax.Array]
   dividers: dict[str, jax.Array]
 
+  def labelled(self) -> tuple[np.ndarray, np.ndarray]:
+    """The labelled flows of a single run `[L]`, and their classes `[L]`."""
+    flows = np.asarray(self.train)[: int(self.num_labelled)]
+    return flows, np.asarray(self.targets["class"])[flows]
+
+
+def each_run(draws: Draw) -> Iterator[Draw]:
+  """The draw of each of R runs."""
+  for run in range(len(draws.num_labelled)):
+    yield jax.tree.map(operator.itemgetter(run), draws)
+
 
 def flow_table(
   flows: Flows, eligible: np.ndarray, tasks: Sequence[str] = MAIN_TASKS
@@ -73,7 +91,11 @@ def flow_table(
     classes=jnp.asarray(flows.classes),
     values={task: jnp.asarray(TASKS[task](flows), jnp.float32) for task in tasks},
     eligible=jnp.asarray(eligible),
-    num_classes=len(flows.class_names),
+    class_names=flows.class_names,
+    class_sizes=tuple(
+      int(np.sum(eligible & (flows.classes == index)))
+      for index in range(len(flows.class_names))
+    ),
     num_eligible=int(np.sum(eligible)),
   )
 
@@ -101,7 +123,16 @@ def draw(
     test_per_class: test flows of each class.
     validation_per_class: validation flows of each class.
     dividers: of some of the table's tasks, `[D]` ascending.
+
+  Raises:
+    InputError: a class has too few flows for the split.
   """
+  splits.check_sizes(
+    table.class_names,
+    table.class_sizes,
+    test_per_class=test_per_class,
+    validation_per_class=validation_per_class,
+  )
   num_test = test_per_class * table.num_classes
   num_validation = validation_per_class * table.num_classes
   split_key, run_key = jax.random.split(jax.random.key(seed))

@@ -1,10 +1,13 @@
-"""What the model reads of a flow's first packets (section IV-C of the paper)."""
+"""What models read of a flow's first packets (section IV-C of the paper)."""
 
-import dataclasses
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from flax import struct
 
+from mtl_traffic import pytrees  # noqa: F401 - flows are mapped over
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Packets
 
@@ -14,61 +17,120 @@ _LEAST_INTER_ARRIVAL_TIME = 1e-6  # s
 _COUNTED_LENGTH = 1500  # bytes
 
 
-def first_packets(packets: Packets, k: int) -> Packets:
-  """The first k packets of each flow, `[N, P]` → `[N, k]`; zeros past the last."""
+@struct.dataclass
+class FirstPackets:
+  """The first k packets of N flows as models read them, padded with zeros.
 
-  def fit(leaf: jax.Array) -> jax.Array:
-    return jnp.pad(leaf[:, :k], ((0, 0), (0, max(0, k - leaf.shape[1]))))
+  Inter-arrival times stand in the place of times. Models compute in float32, which
+  keeps a gap of 5 µs that comes 600 s into a flow, but not the two times around it.
 
-  return Packets(
-    times=fit(packets.times),
+  Attributes:
+    inter_arrival_times: `[N, k]` float32, seconds since the packet before; 0 for the
+      first packet.
+    lengths: `[N, k]` int32, bytes.
+    directions: `[N, k]` int8, +1 client → server, −1 server → client, 0 padding.
+    counts: `[N]` int32, how many of the k packets are there.
+  """
+
+  inter_arrival_times: jax.Array
+  lengths: jax.Array
+  directions: jax.Array
+  counts: jax.Array
+
+  @property
+  def there(self) -> jax.Array:
+    """`[N, k]` bool: where a packet is, rather than padding."""
+    return jnp.arange(self.lengths.shape[1]) < self.counts[:, None]
+
+
+def first_packets(
+  packets: Packets, k: int, num_packets: int | None = None
+) -> FirstPackets:
+  """The first k packets of each flow, `[N, P]` → `[N, k]`; zeros past the last.
+
+  Give NumPy arrays: then the gaps between times are taken in float64.
+
+  Args:
+    packets: the first packets of N flows; P may be smaller than k.
+    k: packets that there is room for.
+    num_packets: how many of these are shown; all by default.
+
+  Raises:
+    InputError: k is below 1, or something other than packets is given.
+  """
+  if not isinstance(packets, Packets):
+    raise InputError(
+      f"packets are {type(packets).__name__}, must be Packets; of flows give "
+      "flows.packets"
+    )
+  if k < 1:
+    raise InputError(f"k = {k} packets, must be at least 1")
+  xp = np if isinstance(packets.times, np.ndarray) else jnp
+  gaps = xp.diff(packets.times, axis=1, prepend=packets.times[:, :1])
+  num_packets = k if num_packets is None else min(num_packets, k)
+
+  def fit(leaf):
+    shown = leaf[:, :num_packets]
+    return xp.pad(shown, ((0, 0), (0, k - shown.shape[1])))
+
+  return FirstPackets(
+    inter_arrival_times=fit(xp.where(packets.there, gaps, 0).astype(np.float32)),
     lengths=fit(packets.lengths),
     directions=fit(packets.directions),
-    counts=jnp.minimum(packets.counts, k),
+    counts=xp.minimum(packets.counts, num_packets).astype(np.int32),
   )
 
 
 def inter_arrival_times(packets: Packets) -> jax.Array:
   """Seconds since the packet before, `[N, P]`; 0 for the first one and padding."""
-  gaps = jnp.diff(packets.times, axis=1, prepend=packets.times[:, :1])
-  return jnp.where(_there(packets), gaps, 0)
+  return first_packets(packets, packets.times.shape[1]).inter_arrival_times
 
 
-def log_inter_arrival_times(packets: Packets) -> jax.Array:
-  """Decimal logarithm of seconds since the packet before, at least a µs, `[N, P]`.
+def log_inter_arrival_times(packets: FirstPackets) -> jax.Array:
+  """Decimal logarithm of seconds since the packet before, at least a µs, `[N, k]`.
 
   −7, below any packet's, where there is none.
   """
-  gaps = jnp.maximum(inter_arrival_times(packets), _LEAST_INTER_ARRIVAL_TIME)
-  return jnp.where(_there(packets), jnp.log10(gaps), -7)
+  gaps = jnp.maximum(packets.inter_arrival_times, _LEAST_INTER_ARRIVAL_TIME)
+  return jnp.where(packets.there, jnp.log10(gaps), -7)
 
 
-def length_counts(packets: Packets, width: int = 50) -> jax.Array:
-  """How many packets of which length each flow has, `[N, 2 · (1500 / width + 1)]`.
+def length_counts(
+  packets: FirstPackets, ends: Sequence[int], width: int = 50
+) -> jax.Array:
+  """How many packets of which length each flow has among its first ones.
 
-  For each direction, to the server first: the packets of every interval of `width`
-  bytes, those beyond 1500 bytes in the last, then their bytes together.
+  For each end, and in it for each direction, to the server first: the packets of every
+  interval of `width` bytes, those beyond 1500 bytes in the last, then their bytes
+  together.
 
   Args:
-    packets: `[N, P]`.
+    packets: the first k packets.
+    ends: numbers of packets, ascending; each is counted from the first on. Static.
     width: of an interval, in bytes; static.
+
+  Returns:
+    `[N, len(ends) · 2 · (1500 / width + 1)]` int32.
   """
-  num_flows = len(packets.counts)
+  num_flows, k = packets.lengths.shape
   num_intervals = -(-_COUNTED_LENGTH // width)
   lengths = jnp.asarray(packets.lengths)
   interval = jnp.minimum(lengths // width, num_intervals - 1).astype(jnp.int32)
-  columns = []
-  for direction in (1, -1):
-    sent = _there(packets) & (packets.directions == direction)
-    counts = jnp.zeros((num_flows, num_intervals), jnp.int32)
-    counts = counts.at[jnp.arange(num_flows)[:, None], interval].add(sent)
-    columns += [counts, jnp.sum(sent * lengths, axis=1, keepdims=True)]
-  return jnp.concatenate(columns, axis=1)
+  backwards = (packets.directions < 0).astype(jnp.int32)
+  # Each packet is counted once, in the first of the ends that it is before.
+  end = np.searchsorted(np.asarray(ends), np.arange(k), side="right")
+  shape = (num_flows, len(ends) + 1, 2)
+  place = jnp.arange(num_flows)[:, None], end, backwards
+  counts = jnp.zeros((*shape, num_intervals), jnp.int32)
+  counts = counts.at[(*place, interval)].add(packets.there)
+  num_bytes = jnp.zeros(shape, jnp.int32).at[place].add(packets.there * lengths)
+  both = jnp.concatenate([counts, num_bytes[..., None]], axis=-1)[:, :-1]
+  return jnp.cumsum(both, axis=1).reshape(num_flows, -1)
 
 
 def encode(
-  packets: Packets,
-  k: int,
+  packets: Packets | FirstPackets,
+  k: int | None = None,
   iat_range: tuple[float, float] = (0.0, 1.0),
   signed_lengths: bool = True,
 ) -> jax.Array:
@@ -76,23 +138,27 @@ def encode(
 
   Channel 0 is the inter-arrival time, clipped at 1 s and mapped from [0, 1] s to
   `iat_range`; channel 1 is direction × length / 1434 bytes, clipped to [−1, 1]. Places
-  without a packet are zero in both. Pure and jittable with all but the packets static.
+  without a packet are zero in both. Pure; all but the packets is static under `jit`.
 
   Args:
     packets: the first packets of N flows, `[N, P]`; P may be smaller than k.
-    k: packets to encode.
-    iat_range: what 0 s and 1 s become; the paper only says "normalised", the authors'
+    k: packets to encode; needed unless `first_packets` was called before.
+    iat_range: what 0 s and 1 s become. The paper only says "normalised"; the authors'
       code uses (−1, 1).
-    signed_lengths: whether lengths carry the direction; in the authors' code they do
+    signed_lengths: whether lengths carry the direction. In the authors' code they do
       not, against the paper's text.
 
   Returns:
     `[N, k, 2]` float32.
+
+  Raises:
+    InputError: k is below 1, or something other than packets is given.
   """
-  packets = first_packets(packets, k)
+  if not isinstance(packets, FirstPackets):
+    packets = first_packets(packets, 0 if k is None else k)
   low, high = iat_range
-  clipped = jnp.clip(inter_arrival_times(packets) / MAX_INTER_ARRIVAL_TIME, 0, 1)
-  iat = jnp.where(_there(packets), low + (high - low) * clipped, 0)
+  clipped = jnp.clip(packets.inter_arrival_times / MAX_INTER_ARRIVAL_TIME, 0, 1)
+  iat = jnp.where(packets.there, low + (high - low) * clipped, 0)
   signs = packets.directions if signed_lengths else 1
   length = jnp.clip(signs * packets.lengths / MAX_LENGTH, -1, 1)
   return jnp.stack([iat, length], axis=-1).astype(jnp.float32)
@@ -107,35 +173,3 @@ def cut(inputs: jax.Array, counts: jax.Array) -> jax.Array:
   """
   there = jnp.arange(inputs.shape[1]) < counts[:, None]
   return jnp.where(there[..., None], inputs, 0)
-
-
-# By the names that trained models remember. Called as `encode` is: the packets, k, and
-# settings of their own; a flow of fewer than k packets ends in zeros, as `cut` does it.
-ENCODINGS = {"iat_and_length": encode}
-
-
-@dataclasses.dataclass(frozen=True)
-class Encoding:
-  """An encoding of `ENCODINGS` with its settings; hashable, so it can be static.
-
-  Attributes:
-    name: in `ENCODINGS`.
-    settings: pairs of name and value.
-  """
-
-  name: str = "iat_and_length"
-  settings: tuple[tuple[str, object], ...] = ()
-
-  def __post_init__(self):
-    if self.name not in ENCODINGS:
-      raise InputError(
-        f"encoding {self.name!r} is unknown; there are {', '.join(ENCODINGS)}"
-      )
-
-  def __call__(self, packets: Packets, k: int) -> jax.Array:
-    """`[N, k, C]` float32."""
-    return ENCODINGS[self.name](packets, k, **dict(self.settings))
-
-
-def _there(packets: Packets) -> jax.Array:
-  return jnp.arange(packets.times.shape[1]) < packets.counts[:, None]

@@ -1,4 +1,4 @@
-"""Accuracies, confusions, and what can be said of them over seeds."""
+"""Accuracies, confusions, calibration, and what can be said of them over seeds."""
 
 from collections.abc import Hashable, Mapping
 from typing import NamedTuple
@@ -70,6 +70,69 @@ def class_scores(counts: np.ndarray) -> ClassScores:
   )
 
 
+def expected_calibration_error(
+  probabilities: np.ndarray, targets: np.ndarray, num_bins: int = 15
+) -> float | None:
+  """Mean distance between confidence and accuracy over bins of confidence.
+
+  Args:
+    probabilities: `[N, C]`.
+    targets: `[N]` int; flows of −1 do not count.
+    num_bins: bins of equal width.
+
+  Returns:
+    The error, a fraction; None if no flow counts.
+  """
+  probabilities, targets = _counted(probabilities, targets)
+  if not len(targets):
+    return None
+  confidences = np.max(probabilities, axis=-1)
+  is_right = np.argmax(probabilities, axis=-1) == targets
+  bins = np.clip(np.ceil(confidences * num_bins).astype(int) - 1, 0, num_bins - 1)
+  surplus = np.bincount(bins, weights=confidences - is_right)
+  return float(np.sum(np.abs(surplus)) / len(targets))
+
+
+class Coverage(NamedTuple):
+  """What becomes of N flows as ever less confident answers are given.
+
+  Attributes:
+    thresholds: `[N]` descending: the confidence from which on answers are given.
+    coverages: `[N]` the fraction of flows that are answered then.
+    accuracies: `[N]` the fraction of those answers that are right.
+  """
+
+  thresholds: np.ndarray
+  coverages: np.ndarray
+  accuracies: np.ndarray
+
+  def at(self, threshold: float) -> tuple[float, float]:
+    """Coverage and accuracy at a threshold; accuracy is NaN if nothing is answered."""
+    answered = np.searchsorted(-self.thresholds, -threshold, side="right")
+    if not answered:
+      return 0.0, np.nan
+    return float(self.coverages[answered - 1]), float(self.accuracies[answered - 1])
+
+
+def coverage(probabilities: np.ndarray, targets: np.ndarray) -> Coverage:
+  """Accuracy against coverage.
+
+  Args:
+    probabilities: `[N, C]`.
+    targets: `[N]` int; flows of −1 do not count.
+  """
+  probabilities, targets = _counted(probabilities, targets)
+  confidences = np.max(probabilities, axis=-1)
+  is_right = np.argmax(probabilities, axis=-1) == targets
+  order = np.argsort(-confidences, kind="stable")
+  answered = np.arange(1, len(targets) + 1)
+  return Coverage(
+    thresholds=confidences[order],
+    coverages=answered / max(len(targets), 1),
+    accuracies=np.cumsum(is_right[order]) / answered,
+  )
+
+
 def mean_with_interval(values: np.ndarray, confidence: float = 0.95) -> Estimate:
   """Mean of `[S]` values, one a seed, with Student's t-interval around it."""
   values = np.asarray(values, np.float64)
@@ -112,3 +175,8 @@ def verdict(value: Estimate, low: float, high: float) -> str:
   if value.mean + value.half_width <= low or value.mean - value.half_width >= high:
     return "does not hold"
   return "not decided"
+
+
+def _counted(scores: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  counted = targets >= 0
+  return np.asarray(scores, np.float64)[counted], np.asarray(targets)[counted]

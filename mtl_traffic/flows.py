@@ -4,18 +4,18 @@ A flow is all packets that share a bidirectional five-tuple. A model sees its fi
 packets (`Packets`); what is to be predicted is a property of the whole flow (`Flows`).
 """
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 
-import jax
 import numpy as np
-from flax import struct
 
 from mtl_traffic.errors import InputError
 
 UNKNOWN = -1  # The class of a flow that nobody labelled.
+_NAMES_SHOWN = 8
 
 
-@struct.dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
 class Packets:
   """The first packets of N flows, padded with zeros to P packets a flow.
 
@@ -31,13 +31,26 @@ class Packets:
   directions: np.ndarray
   counts: np.ndarray
 
+  @property
+  def there(self) -> np.ndarray:
+    """`[N, P]` bool: where a packet is, rather than padding."""
+    return np.arange(self.lengths.shape[1]) < self.counts[:, None]
 
-@struct.dataclass
+  def replace(self, **fields) -> "Packets":
+    """The same packets with some fields changed."""
+    return dataclasses.replace(self, **fields)
+
+  def __repr__(self) -> str:
+    shape = ", ".join(map(str, np.shape(self.lengths)))
+    return f"Packets([flows, packets] = [{shape}])"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Flows:
   """N flows: their first packets, the totals of the whole flow, and its class.
 
-  A pytree of NumPy arrays with N as leading axis, so `jax.tree.map` selects and
-  combines flows; the names are static.
+  NumPy arrays with N as leading axis. Under JAX flows are a pytree (`pytrees`), whose
+  names are static.
 
   Attributes:
     packets: the first packets.
@@ -58,15 +71,29 @@ class Flows:
   classes: np.ndarray
   partitions: np.ndarray
   ids: np.ndarray
-  class_names: tuple[str, ...] = struct.field(pytree_node=False)
-  partition_names: tuple[str, ...] = struct.field(pytree_node=False)
+  class_names: tuple[str, ...]
+  partition_names: tuple[str, ...]
 
   def __len__(self) -> int:
     return len(self.num_packets)
 
   def __getitem__(self, indices) -> "Flows":
     """The flows that a slice, a mask or an array of indices selects."""
-    return jax.tree.map(lambda leaf: leaf[indices], self)
+    return map_arrays(lambda leaf: leaf[indices], self)
+
+  def replace(self, **fields) -> "Flows":
+    """The same flows with some fields changed."""
+    return dataclasses.replace(self, **fields)
+
+  def __repr__(self) -> str:
+    classes, partitions = (
+      ", ".join(names[:_NAMES_SHOWN]) + ", …" * (len(names) > _NAMES_SHOWN)
+      for names in (self.class_names, self.partition_names)
+    )
+    return (
+      f"Flows({self.packets}; classes: {classes or 'none'}; "
+      f"partitions: {partitions or 'none'})"
+    )
 
 
 def pad_packets(
@@ -139,7 +166,7 @@ def concatenate(batches: Sequence[Flows]) -> Flows:
     new_class = [class_names.index(name) for name in batch.class_names]
     new_partition = [partition_names.index(name) for name in batch.partition_names]
     return batch.replace(
-      packets=jax.tree.map(widen, batch.packets),
+      packets=map_arrays(widen, batch.packets),
       # The appended −1 is what index −1, an unknown class, finds.
       classes=np.array([*new_class, UNKNOWN], np.int32)[batch.classes],
       partitions=np.array(new_partition, np.int32)[batch.partitions],
@@ -147,7 +174,7 @@ def concatenate(batches: Sequence[Flows]) -> Flows:
       partition_names=partition_names,
     )
 
-  return jax.tree.map(
+  return map_arrays(
     lambda *leaves: np.concatenate(leaves), *[aligned(batch) for batch in batches]
   )
 
@@ -169,8 +196,7 @@ def validate(flows: Flows, source: str = "flows") -> Flows:
         f"{source}: field {name} has {leaf.shape[0]} rows for {num_flows} flows"
       )
   packets = flows.packets
-  width = packets.times.shape[1]
-  there = np.arange(width) < packets.counts[:, None]
+  width, there = packets.times.shape[1], packets.there
   later = there[:, 1:]
 
   def check(field: str, wrong: np.ndarray, rule: str, values: np.ndarray) -> None:
@@ -226,6 +252,26 @@ def validate(flows: Flows, source: str = "flows") -> Flows:
   return flows
 
 
-def _fields(flows: Flows) -> list[tuple[str, np.ndarray]]:
-  leaves, _ = jax.tree_util.tree_flatten_with_path(flows)
-  return [(jax.tree_util.keystr(path).lstrip("."), leaf) for path, leaf in leaves]
+def map_arrays(function: Callable, *batches):
+  """The function of the arrays of batches; names are those of the first batch."""
+  first, *_ = batches
+  changed = {}
+  for field in dataclasses.fields(first):
+    values = [getattr(batch, field.name) for batch in batches]
+    if dataclasses.is_dataclass(values[0]):
+      changed[field.name] = map_arrays(function, *values)
+    elif not isinstance(values[0], tuple):
+      changed[field.name] = function(*values)
+  return first.replace(**changed)
+
+
+def _fields(
+  batch: Flows | Packets, prefix: str = ""
+) -> Iterator[tuple[str, np.ndarray]]:
+  """The arrays of a batch by name."""
+  for field in dataclasses.fields(batch):
+    value = getattr(batch, field.name)
+    if dataclasses.is_dataclass(value):
+      yield from _fields(value, f"{prefix}{field.name}.")
+    elif not isinstance(value, tuple):
+      yield prefix + field.name, value

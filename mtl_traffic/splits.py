@@ -5,9 +5,10 @@ validate, the rest train, and the labels go to the first of those. So label budg
 nested: the flows labelled at a budget of 10 are among those labelled at 20.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
 from mtl_traffic.errors import InputError
@@ -92,21 +93,31 @@ def labelled(
 
 
 def check_sizes(
-  classes: np.ndarray,
-  class_names: tuple[str, ...],
-  eligible: np.ndarray,
+  class_names: Sequence[str],
+  class_sizes: Sequence[int],
   *,
   test_per_class: int,
   validation_per_class: int,
-  labels_per_class: int,
+  labels_per_class: int = 0,
 ) -> None:
-  """Raises an InputError if a class has too few eligible flows for the split."""
-  for index, name in enumerate(class_names):
-    there = int(np.sum(eligible & (classes == index)))
-    needed = test_per_class + validation_per_class + labels_per_class
-    if there < needed:
-      raise InputError(
-        f"class {name!r} has {there} flows to split, but {test_per_class} test, "
-        f"{validation_per_class} validation and {labels_per_class} labelled flows are "
-        "asked for; ask for fewer, or leave the class out"
-      )
+  """Raises an InputError that names every class that has too few flows to be split.
+
+  Args:
+    class_names: the traffic classes.
+    class_sizes: how many flows each of them has.
+    test_per_class: test flows of each class.
+    validation_per_class: validation flows of each class.
+    labels_per_class: labelled training flows of each class.
+  """
+  needed = test_per_class + validation_per_class + labels_per_class
+  small = [
+    f"{name!r} has {size}"
+    for name, size in zip(class_names, class_sizes, strict=True)
+    if size < needed
+  ]
+  if small:
+    raise InputError(
+      f"some classes have too few flows: {', '.join(small)}, but {test_per_class} "
+      f"test, {validation_per_class} validation and {labels_per_class} labelled flows are "
+      "asked for; ask for fewer, or leave those classes out"
+    )

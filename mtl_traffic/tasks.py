@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mtl_traffic import targets
 from mtl_traffic.flows import Flows
 
 MAIN_TASKS = ("bandwidth", "duration")  # The two that the paper learns.
@@ -18,6 +17,10 @@ BURST_GAP_S = 0.1  # A packet that comes later than this starts a new burst.
 
 def bandwidth(flows: Flows) -> np.ndarray:
   """Bytes/s, `[N]`; NaN for a flow of 0 s (a single packet, say)."""
+  from mtl_traffic import (
+    targets,  # With JAX, which those who want the names do without.
+  )
+
   return np.asarray(targets.bandwidths(flows.num_bytes, flows.durations))
 
 
@@ -71,9 +74,7 @@ UNITS = {
 
 
 def _gaps(flows: Flows) -> tuple[np.ndarray, np.ndarray]:
-  packets = flows.packets
-  gaps = np.diff(packets.times, axis=1)
-  return gaps, np.arange(1, gaps.shape[1] + 1) < packets.counts[:, None]
+  return np.diff(flows.packets.times, axis=1), flows.packets.there[:, 1:]
 
 
 def _ratio(value: np.ndarray, by: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
 import jax
@@ -16,40 +16,39 @@ from mtl_traffic import encoding, losses
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-  """How a run is trained; static, as it decides what is compiled.
+  """How long a run is trained; static, as it decides what is compiled.
 
   Attributes:
     epochs: passes over the training flows.
     batch_size: flows a step.
-    learning_rate: Adam's.
-    clip_norm: the largest norm of a step's gradient over all parameters.
-    frozen: the parts of the network ("trunk", say) that keep their parameters.
-    shortest_prefix: if given, every time a flow is shown it is cut after a random
-      number of packets from this to k, so that the model can answer before the k-th.
   """
 
   epochs: int = 20
   batch_size: int = 64
-  learning_rate: float = 1e-3
-  clip_norm: float = 1.0
-  frozen: tuple[str, ...] = ()
-  shortest_prefix: int | None = None
-
-  def optimizer(self) -> optax.GradientTransformation:
-    adam = optax.chain(
-      optax.clip_by_global_norm(self.clip_norm), optax.adam(self.learning_rate)
-    )
-    if not self.frozen:
-      return adam
-    return optax.partition(
-      {"trained": adam, "frozen": optax.set_to_zero()},
-      lambda params: {
-        part: "frozen" if part in self.frozen else "trained" for part in params
-      },
-    )
 
   def steps_per_epoch(self, num_flows: int) -> int:
     return math.ceil(num_flows / self.batch_size)
+
+
+def optimizer(
+  learning_rate: float | jax.Array = 1e-3,
+  clip_norm: float | jax.Array = 1.0,
+  frozen: Sequence[str] = (),
+) -> optax.GradientTransformation:
+  """Adam on a gradient that is clipped by its norm over all parameters.
+
+  Args:
+    learning_rate: Adam's; may be traced.
+    clip_norm: the largest norm of a step's gradient; may be traced.
+    frozen: the parts of the network ("trunk", say) that keep their parameters.
+  """
+  adam = optax.chain(optax.clip_by_global_norm(clip_norm), optax.adam(learning_rate))
+  if not frozen:
+    return adam
+  return optax.partition(
+    {"trained": adam, "frozen": optax.set_to_zero()},
+    lambda params: {part: "frozen" if part in frozen else "trained" for part in params},
+  )
 
 
 @struct.dataclass
@@ -62,6 +61,8 @@ class Assignment:
     num_members: how many of those to use, from the first; may be traced.
     targets: per task `[N]` int32, −1 = none.
     weights: per task its weight in the loss.
+    learning_rate: Adam's.
+    clip_norm: the largest norm of a step's gradient over all parameters.
   """
 
   key: jax.Array
@@ -69,6 +70,8 @@ class Assignment:
   num_members: jax.Array
   targets: dict[str, jax.Array]
   weights: dict[str, jax.Array]
+  learning_rate: jax.Array
+  clip_norm: jax.Array
 
 
 @struct.dataclass
@@ -92,7 +95,11 @@ class TrainState:
 
 
 def init_state(
-  key: jax.Array, input_shape: tuple[int, ...], *, model: nn.Module, schedule: Schedule
+  key: jax.Array,
+  input_shape: tuple[int, ...],
+  *,
+  model: nn.Module,
+  frozen: Sequence[str] = (),
 ) -> TrainState:
   """A fresh model and optimiser for inputs of `input_shape`, `(k, 2)`.
 
@@ -100,7 +107,7 @@ def init_state(
     key: the run's key; epochs fold their number, from 1 on, into the same key.
     input_shape: of one flow's input.
     model: the network.
-    schedule: names the optimiser.
+    frozen: see `optimizer`.
   """
   init_key = jax.random.fold_in(key, 0)
   variables = model.init(init_key, jnp.zeros((1, *input_shape)))
@@ -108,19 +115,21 @@ def init_state(
   return TrainState(
     params=params,
     batch_stats=variables.get("batch_stats", {}),
-    opt_state=schedule.optimizer().init(params),
+    opt_state=optimizer(frozen=frozen).init(params),
   )
 
 
-@functools.partial(jax.jit, static_argnames=("model", "schedule"))
+@functools.partial(jax.jit, static_argnames=("model", "frozen"))
 def train_step(
   state: TrainState,
   inputs: jax.Array,
   targets: Mapping[str, jax.Array],
   weights: Mapping[str, jax.Array],
+  learning_rate: float | jax.Array = 1e-3,
+  clip_norm: float | jax.Array = 1.0,
   *,
   model: nn.Module,
-  schedule: Schedule,
+  frozen: tuple[str, ...] = (),
 ) -> tuple[TrainState, dict[str, jax.Array]]:
   """One step of the multi-task objective.
 
@@ -129,8 +138,10 @@ def train_step(
     inputs: `[B, k, 2]`.
     targets: per task `[B]` int, −1 = none.
     weights: per task its weight, λ for "class".
+    learning_rate: Adam's.
+    clip_norm: the largest norm of the gradient over all parameters.
     model: called as `model(inputs, train=True)`, gives logits per task.
-    schedule: names the optimiser.
+    frozen: see `optimizer`; the same as in `init_state`.
 
   Returns:
     The new state, and each task's mean loss before weighting.
@@ -147,7 +158,7 @@ def train_step(
     return value, (parts, changed.get("batch_stats", {}))
 
   gradient, (parts, batch_stats) = jax.grad(loss, has_aux=True)(state.params)
-  updates, opt_state = schedule.optimizer().update(
+  updates, opt_state = optimizer(learning_rate, clip_norm, frozen).update(
     gradient, state.opt_state, state.params
   )
   params = optax.apply_updates(state.params, updates)
@@ -180,8 +191,10 @@ def train_epochs(
   inputs: jax.Array,
   *,
   model: nn.Module,
-  schedule: Schedule,
+  batch_size: int,
   steps_per_epoch: int,
+  frozen: tuple[str, ...] = (),
+  shortest_prefix: int | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
   """Trains through the given epochs in one `lax.scan`.
 
@@ -194,8 +207,11 @@ def train_epochs(
     assignment: what the run learns.
     inputs: `[N, k, 2]`, all flows.
     model: gives logits per task.
-    schedule: names batch size and optimiser.
+    batch_size: flows a step.
     steps_per_epoch: steps an epoch.
+    frozen: see `optimizer`.
+    shortest_prefix: if given, every time a flow is shown it is cut after a random
+      number of packets from this to k, so that the model can answer before the k-th.
 
   Returns:
     The new state, and per task `[E]` the mean loss of each epoch.
@@ -208,7 +224,14 @@ def train_epochs(
     if prefixes is not None:
       shown = encoding.cut(shown, prefixes)
     return train_step(
-      state, shown, targets, assignment.weights, model=model, schedule=schedule
+      state,
+      shown,
+      targets,
+      assignment.weights,
+      assignment.learning_rate,
+      assignment.clip_norm,
+      model=model,
+      frozen=frozen,
     )
 
   def epoch(state: TrainState, number: jax.Array):
@@ -217,15 +240,15 @@ def train_epochs(
       key,
       assignment.members,
       assignment.num_members,
-      steps_per_epoch * schedule.batch_size,
+      steps_per_epoch * batch_size,
     )
-    batches = walk.reshape(steps_per_epoch, schedule.batch_size)
+    batches = walk.reshape(steps_per_epoch, batch_size)
     prefixes = None
-    if schedule.shortest_prefix is not None:
+    if shortest_prefix is not None:
       prefixes = jax.random.randint(
         jax.random.fold_in(key, 0),
         batches.shape,
-        schedule.shortest_prefix,
+        shortest_prefix,
         inputs.shape[1] + 1,
       )
     state, parts = jax.lax.scan(step, state, (batches, prefixes))

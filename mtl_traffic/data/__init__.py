@@ -3,11 +3,12 @@
 import importlib
 import os
 
-from mtl_traffic.data import parquet, simulated
+from mtl_traffic.data import captures, parquet, simulated
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows, validate
 
 BUILDERS = ("ucdavis_icdm19", "iscx_vpn2016")  # Folders of TFDS builders.
+_FROM_CAPTURES = ("iscx_vpn2016",)
 _STORED_PACKETS = 256  # What a builder stores of a flow, unless more are asked for.
 
 
@@ -42,9 +43,24 @@ def load(
     builder = module.Builder(data_dir=data_dir, config=config)
     tfds_flows.prepare(builder, manual_dir)
     return validate(tfds_flows.load(builder, max_packets), dataset)
-  if dataset.endswith(".parquet") or os.sep in dataset:
+  if _is_file(dataset):
     return parquet.read(dataset, max_packets)
   raise InputError(
     f"dataset {dataset!r} is unknown; give simulated, {', '.join(BUILDERS)}, "
     "or the path of a .parquet file"
   )
+
+
+def rules_of(dataset: str) -> dict[str, object]:
+  """What made the flows of a dataset, as far as it says; see `captures.Rules.shared`.
+
+  Raises:
+    InputError: a file cannot be read.
+  """
+  if _is_file(dataset):
+    return parquet.read_rules(dataset)
+  return captures.DEFAULT_RULES.shared if dataset in _FROM_CAPTURES else {}
+
+
+def _is_file(dataset: str) -> bool:
+  return dataset.endswith(".parquet") or os.sep in dataset

@@ -6,8 +6,10 @@ back). `num_pkts`, `duration` and `bytes` are of the whole flow, of which the se
 may hold only the first packets. Further columns are ignored.
 """
 
+import json
 import os
 import pathlib
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -15,13 +17,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from absl import logging
 
+from mtl_traffic import files
 from mtl_traffic import flows as flows_lib
-from mtl_traffic.errors import InputError
+from mtl_traffic.errors import InputError, first_line
 from mtl_traffic.flows import Flows
 
 SERIES = ("timetofirst", "pkts_size", "pkts_dir")
 TOTALS = ("num_pkts", "duration", "bytes")
 COLUMNS = ("app", "flow_id", "partition", *TOTALS, *SERIES)
+_RULES = b"mtl_traffic.rules"  # Key of the file's metadata.
 _BYTES_AT_ONCE = 1 << 22
 _ROWS_AT_ONCE = 65_536  # Bounds what is held in Arrow's form beside the result.
 
@@ -61,9 +65,8 @@ def read(path: str | os.PathLike, max_packets: int | None = None) -> Flows:
         num_sorted += int(was_sorted.sum())
         first_row += record_batch.num_rows
   except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     raise InputError(
-      f"{path}: not a readable Parquet file ({reason}); "
+      f"{path}: not a readable Parquet file ({first_line(error)}); "
       "it may be cut short, fetch or write it again"
     ) from error
   if not batches:
@@ -73,24 +76,39 @@ def read(path: str | os.PathLike, max_packets: int | None = None) -> Flows:
   return _with_sorted_class_names(flows_lib.concatenate(batches))
 
 
-def write(flows: Flows, path: str | os.PathLike) -> None:
-  """Writes flows as a Parquet file; the file appears when it is whole."""
-  path = pathlib.Path(path)
-  partial = path.with_name(path.name + ".partial")
-  path.parent.mkdir(parents=True, exist_ok=True)
+def read_rules(path: str | os.PathLike) -> dict[str, object]:
+  """What made the flows of a file, as far as it says; see `captures.Rules.shared`.
+
+  Raises:
+    InputError: the file cannot be read.
+  """
   try:
+    metadata = pq.read_schema(path).metadata or {}
+    return json.loads(metadata.get(_RULES, b"{}"))
+  except (pa.ArrowException, OSError, ValueError) as error:
+    raise InputError(f"{path}: cannot be read ({first_line(error)})") from error
+
+
+def write(
+  flows: Flows, path: str | os.PathLike, rules: Mapping[str, object] | None = None
+) -> None:
+  """Writes flows as a Parquet file; the file appears when it is whole.
+
+  Args:
+    flows: the flows.
+    path: the file.
+    rules: what made them, as far as it is known; see `captures.Rules.shared`.
+  """
+  with files.replacing(path) as partial:
     pq.write_table(
-      to_table(flows), partial, compression="zstd", write_page_checksum=True
+      to_table(flows, rules), partial, compression="zstd", write_page_checksum=True
     )
-    partial.replace(path)
-  finally:
-    partial.unlink(missing_ok=True)
 
 
-def to_table(flows: Flows, first_row_id: int = 0) -> pa.Table:
+def to_table(flows: Flows, rules: Mapping[str, object] | None = None) -> pa.Table:
   """The flows as an Arrow table in the curated layout."""
   packets = flows.packets
-  there = np.arange(packets.times.shape[1]) < packets.counts[:, None]
+  there = packets.there
   offsets = pa.array(np.concatenate([[0], np.cumsum(packets.counts)]).astype(np.int32))
 
   def series(padded: np.ndarray) -> pa.Array:
@@ -99,7 +117,7 @@ def to_table(flows: Flows, first_row_id: int = 0) -> pa.Table:
   known = flows.classes >= 0
   return pa.table(
     {
-      "row_id": np.arange(first_row_id, first_row_id + len(flows)),
+      "row_id": np.arange(len(flows)),
       "app": _names(flows.class_names, np.where(known, flows.classes, 0), ~known),
       "flow_id": pa.array(flows.ids.tolist(), pa.string()),
       "partition": _names(flows.partition_names, flows.partitions),
@@ -109,7 +127,8 @@ def to_table(flows: Flows, first_row_id: int = 0) -> pa.Table:
       "timetofirst": series(packets.times),
       "pkts_size": series(packets.lengths.astype(np.int64)),
       "pkts_dir": series((packets.directions > 0).astype(np.int64)),
-    }
+    },
+    metadata={_RULES: json.dumps(dict(rules)).encode()} if rules else None,
   )
 
 

@@ -11,12 +11,11 @@ import dataclasses
 import functools
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from tqdm import tqdm
 
 from mtl_traffic.errors import InputError
-from mtl_traffic.flows import Flows, Packets
+from mtl_traffic.flows import Flows, Packets, map_arrays
 
 
 class Client(NamedTuple):
@@ -115,12 +114,16 @@ def simulate(seed: int = 0, num_flows: int = 2800, max_packets: int = 120) -> Fl
   for start in tqdm(range(0, num_flows, BATCH), "Simulating", unit="batch", delay=3):
     batch = _draw_flows(np.random.default_rng([seed, start // BATCH]), max_packets)
     if flows is None:
-      flows = jax.tree.map(
+      flows = map_arrays(
         lambda leaf: np.empty((num_flows, *leaf.shape[1:]), leaf.dtype), batch
       )
-    for whole, part in zip(jax.tree.leaves(flows), jax.tree.leaves(batch), strict=True):
-      whole[start : start + BATCH] = part[: num_flows - start]
+    rows = slice(start, min(start + BATCH, num_flows))
+    map_arrays(functools.partial(_put, rows), flows, batch)
   return flows.replace(ids=np.char.add("simulated-", np.arange(num_flows).astype(str)))
+
+
+def _put(rows: slice, whole: np.ndarray, part: np.ndarray) -> None:
+  whole[rows] = part[: rows.stop - rows.start]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from mtl_traffic import flows as flows_lib
-from mtl_traffic.errors import InputError
+from mtl_traffic.errors import InputError, first_line
 from mtl_traffic.flows import Flows
 
 # The protocol buffers of TFDS know only float32 and int64, which would round times and
@@ -115,7 +115,7 @@ def prepare(
   try:
     builder.download_and_prepare(download_config=download_config)
   except (OSError, RuntimeError) as error:  # RuntimeError: array_record on a full disk.
-    reason = getattr(error, "strerror", None) or _first_line(error).partition(";")[0]
+    reason = getattr(error, "strerror", None) or first_line(error).partition(";")[0]
     raise InputError(
       f"{builder.data_dir}: cannot be prepared: {reason}; "
       "nothing of it was kept, start again when that is solved"
@@ -141,7 +141,7 @@ def load(builder: tfds.core.DatasetBuilder, max_packets: int | None = None) -> F
     ]
   except Exception as error:  # array_record raises whatever its C++ side reports.
     raise InputError(
-      f"{builder.data_dir}: cannot be read ({_first_line(error)}); "
+      f"{builder.data_dir}: cannot be read ({first_line(error)}); "
       "delete it and prepare it again"
     ) from error
   if not stored:
@@ -171,7 +171,3 @@ def load(builder: tfds.core.DatasetBuilder, max_packets: int | None = None) -> F
 
 def _text(value: bytes | str) -> str:
   return value.decode() if isinstance(value, bytes) else value
-
-
-def _first_line(error: Exception) -> str:
-  return next(iter(str(error).splitlines()), type(error).__name__)

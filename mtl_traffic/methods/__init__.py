@@ -1,34 +1,54 @@
-"""The methods that are compared: one module each, all with the same call shape.
+"""The methods that are compared, trained and served: one module each.
 
-`METHODS[name](study, draws, lambdas, queries, on_epoch)` trains on R draws and returns
-per task the scores `[R, Q, classes]` of the flows asked about; see `study.Method`.
+`base.Method` is what they have in common.
 """
 
-from mtl_traffic.methods import (
-  cnn_rnn,
-  forest_propagation,
-  multitask,
-  nearest_neighbor,
-  random_forest,
-  single_task,
-  transfer,
-)
-from mtl_traffic.study import Method
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
 
-METHODS: dict[str, Method] = {
-  "multitask": multitask.multitask,
-  "single_task": single_task.single_task,
-  "transfer": transfer.transfer,
-  "transfer_fine_tuned": transfer.transfer_fine_tuned,
-  "cnn_rnn": cnn_rnn.cnn_rnn,
-  "random_forest": random_forest.random_forest,
-  "random_forest_online": random_forest.random_forest_online,
-  "nearest_neighbor": nearest_neighbor.nearest_neighbor,
-  "forest_propagation": forest_propagation.forest_propagation,
+from mtl_traffic.errors import InputError
+from mtl_traffic.methods.base import Method
+from mtl_traffic.methods.cnn_rnn import CnnRnn
+from mtl_traffic.methods.forest_propagation import PARTS, ForestPropagation
+from mtl_traffic.methods.multitask import Multitask
+from mtl_traffic.methods.nearest_neighbor import NearestNeighbor
+from mtl_traffic.methods.random_forest import RandomForest, RandomForestOnline
+from mtl_traffic.methods.single_task import SingleTask
+from mtl_traffic.methods.transfer import Transfer, TransferFineTuned
+
+METHODS: dict[str, type[Method]] = {
+  "multitask": Multitask,
+  "single_task": SingleTask,
+  "transfer": Transfer,
+  "transfer_fine_tuned": TransferFineTuned,
+  "cnn_rnn": CnnRnn,
+  "random_forest": RandomForest,
+  "random_forest_online": RandomForestOnline,
+  "nearest_neighbor": NearestNeighbor,
+  "forest_propagation": ForestPropagation,
 }
 
 # A method of ours without one of its parts, to see what each contributes.
-ABLATIONS: dict[str, Method] = {
-  f"forest_propagation_without_{part}": forest_propagation.without(part)
-  for part in forest_propagation.PARTS
+ABLATIONS: dict[str, Callable[..., Method]] = {
+  f"forest_propagation_without_{part}": functools.partial(
+    ForestPropagation, parts=tuple(other for other in PARTS if other != part)
+  )
+  for part in PARTS
 }
+
+
+def make(name: str, settings: Mapping[str, object]) -> Method:
+  """A method of `METHODS` or `ABLATIONS`, with those of the settings that it reads.
+
+  Raises:
+    InputError: there is no such method, or a setting cannot be.
+  """
+  if name not in METHODS | ABLATIONS:
+    raise InputError(f"method {name!r} is unknown; there are {', '.join(METHODS)}")
+  kind = (METHODS | ABLATIONS)[name]
+  cls = kind.func if isinstance(kind, functools.partial) else kind
+  read = {field.name for field in dataclasses.fields(cls)}
+  if isinstance(kind, functools.partial):
+    read -= set(kind.keywords)
+  return kind(**{key: value for key, value in settings.items() if key in read})

@@ -10,18 +10,27 @@ lie two places apart, so that the LSTM reads 12 places of 60 packets, as it read
 20.
 """
 
+import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mtl_traffic import models, sweeps
+from mtl_traffic import models
 from mtl_traffic.draws import Draw
 from mtl_traffic.errors import InputError
-from mtl_traffic.study import Study
-from mtl_traffic.training import Assignment
+from mtl_traffic.methods.base import (
+  Hyperparameters,
+  Parameters,
+  Problem,
+  Progress,
+  Score,
+)
+from mtl_traffic.methods.network import NetworkMethod, all_members
+from mtl_traffic.tasks import MAIN_TASKS
 
 _FILTERS = (32, 64)
 _KERNEL_SIZE, _POOL_SIZE = 4, 3
@@ -91,47 +100,51 @@ class CNNRNN(nn.Module):
     return models.heads(self, x)
 
 
-def cnn_rnn(
-  study: Study,
-  draws: Draw,
-  lambdas: jax.Array,
-  queries: jax.Array,
-  on_epoch: Callable[[], None] = lambda: None,
-) -> dict[str, jax.Array]:
-  """Trains three networks a run, from scratch: bandwidth, duration, class.
+@dataclasses.dataclass(frozen=True)
+class CnnRnn(NetworkMethod):
+  """Three networks, trained from scratch: bandwidth, duration, class.
 
   Bandwidth and duration are learnt from all training flows, the class from the labelled
-  ones, with as many steps (section V-B).
-
-  Args:
-    study: what the runs share.
-    draws: R draws.
-    lambdas: `[R]`, ignored.
-    queries: `[R, Q]` flows to answer for.
-    on_epoch: called whenever all runs have finished an epoch of their last network.
-
-  Returns:
-    Logits of "bandwidth", "duration" and "class", `[R, Q, classes]`.
+  ones, with as many steps (section V-B). The parameters are those of each task.
   """
-  del lambdas
-  num_runs, num_train = draws.train.shape
-  scores = {}
-  for task in ("bandwidth", "duration", "class"):
-    model = CNNRNN(((task, study.num_classes[task]),), study.dtype)
-    is_class = task == "class"
-    variables = sweeps.fit(
-      Assignment(
+
+  least_k: ClassVar[int] = _LEAST_K
+
+  @property
+  def answered(self) -> tuple[str, ...]:
+    return (*MAIN_TASKS, "class")
+
+  def network(self, heads: Mapping[str, int]) -> nn.Module:
+    return CNNRNN(models.heads_of(heads), jnp.dtype(self.dtype))
+
+  def fit(
+    self,
+    problem: Problem,
+    draws: Draw,
+    hyperparameters: Hyperparameters,
+    *,
+    score: Score | None = None,
+    progress: Progress = lambda fraction: None,
+  ) -> Parameters:
+    tasks = self.answered
+    on_epoch = self.epochs_of(progress, stages=len(tasks))
+
+    def of_task(task: str) -> Parameters:
+      return self.train(
+        problem,
+        hyperparameters,
         key=draws.key,
         members=draws.train,
-        num_members=draws.num_labelled if is_class else jnp.full(num_runs, num_train),
+        num_members=draws.num_labelled if task == "class" else all_members(draws.train),
         targets={task: draws.targets[task]},
-        weights={task: jnp.ones(num_runs)},
-      ),
-      study.inputs,
-      model=model,
-      schedule=study.schedule,
-      steps_per_epoch=study.schedule.steps_per_epoch(num_train),
-      on_epoch=on_epoch if is_class else lambda: None,
-    )
-    scores |= sweeps.predict(variables, study.inputs, queries, model=model)
-  return scores
+        score=score and (lambda parameters: score({task: parameters})),
+        on_epoch=on_epoch,
+      )
+
+    return {task: of_task(task) for task in tasks}
+
+  def apply(self, parameters: Parameters, inputs: jax.Array) -> dict[str, jax.Array]:
+    scores = {}
+    for of_task in parameters.values():
+      scores |= super().apply(of_task, inputs)
+    return scores

@@ -1,55 +1,78 @@
 """The floor that any network must clear: the label of the most similar flow."""
 
-import functools
-from collections.abc import Callable
+import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from mtl_traffic import encoding
 from mtl_traffic.draws import Draw
-from mtl_traffic.study import Study
+from mtl_traffic.encoding import FirstPackets
+from mtl_traffic.methods.base import (
+  Hyperparameters,
+  Method,
+  Parameters,
+  Problem,
+  Progress,
+  Score,
+  stack,
+)
 
 _NUM_PACKETS = 10
 
 
-def nearest_neighbor(
-  study: Study,
-  draws: Draw,
-  lambdas: jax.Array,
-  queries: jax.Array,
-  on_epoch: Callable[[], None] = lambda: None,
-) -> dict[str, jax.Array]:
+@dataclasses.dataclass(frozen=True)
+class NearestNeighbor(Method):
   """Takes the class of the labelled flow whose first ten lengths are closest.
 
-  The distance is L1 on direction × length. No weights, no training.
+  The distance is L1 on direction × length. No weights, no training: the parameters are
+  the labelled flows, which answer minus the distance to the closest one of each class.
 
-  Args:
-    study: what the runs share.
-    draws: R draws.
-    lambdas: `[R]`, ignored.
-    queries: `[R, Q]` flows to answer for.
-    on_epoch: ignored.
-
-  Returns:
-    For "class" minus the distance to the closest flow of each class, `[R, Q, classes]`.
+  Attributes:
+    signed_lengths: see `encoding.encode`.
   """
-  del lambdas, on_epoch
-  lengths = study.inputs[:, :_NUM_PACKETS, 1]
-  return {"class": _scores(lengths, draws, queries, study.num_classes["class"])}
 
+  signed_lengths: bool = True
 
-@functools.partial(jax.jit, static_argnames="num_classes")
-def _scores(lengths, draws, queries, num_classes):
-  def one_run(run: tuple[Draw, jax.Array]) -> jax.Array:
-    draw, queries = run
-    train = lengths[draw.train]
-    label = draw.targets["class"][draw.train]
+  is_random: ClassVar[bool] = False
 
-    def one_flow(query: jax.Array) -> jax.Array:
-      distances = jnp.sum(jnp.abs(train - lengths[query]), axis=1)
-      of_class = label == jnp.arange(num_classes)[:, None]
+  @property
+  def answered(self) -> tuple[str, ...]:
+    return ("class",)
+
+  def inputs(self, packets: FirstPackets) -> jax.Array:
+    encoded = encoding.encode(packets, signed_lengths=self.signed_lengths)
+    return encoded[:, :_NUM_PACKETS, 1]
+
+  def fit(
+    self,
+    problem: Problem,
+    draws: Draw,
+    hyperparameters: Hyperparameters,
+    *,
+    score: Score | None = None,
+    progress: Progress = lambda fraction: None,
+  ) -> Parameters:
+    num_classes = problem.num_classes["class"]
+    runs = []
+    for train, count, targets in zip(
+      np.asarray(draws.train),
+      np.asarray(draws.num_labelled),
+      np.asarray(draws.targets["class"]),
+      strict=True,
+    ):
+      labelled = train[:count]
+      of_class = np.arange(num_classes)[:, None] == targets[labelled]
+      runs.append({"inputs": problem.inputs[labelled], "of_class": of_class})
+    return stack(runs)
+
+  def apply(self, parameters: Parameters, inputs: jax.Array) -> dict[str, jax.Array]:
+    of_class = parameters["of_class"]
+
+    def one_flow(lengths: jax.Array) -> jax.Array:
+      distances = jnp.sum(jnp.abs(parameters["inputs"] - lengths), axis=1)
       return -jnp.min(jnp.where(of_class, distances, jnp.inf), axis=1)
 
-    return jax.lax.map(one_flow, queries)
-
-  return jax.lax.map(one_run, (draws, queries))
+    return {"class": jax.lax.map(one_flow, inputs)}

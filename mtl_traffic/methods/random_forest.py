@@ -5,15 +5,27 @@ The paper takes its random forest and the idea of its features from Aceto et al.
 lengths and inter-arrival times, of both directions and of each.
 """
 
-from collections.abc import Callable
+import dataclasses
+from typing import ClassVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
-from mtl_traffic.draws import Draw
-from mtl_traffic.flows import Packets
-from mtl_traffic.study import Study
+from mtl_traffic.draws import Draw, each_run
+from mtl_traffic.encoding import FirstPackets
+from mtl_traffic.methods import forest
+from mtl_traffic.methods.base import (
+  Hyperparameters,
+  Method,
+  Parameters,
+  Problem,
+  Progress,
+  Score,
+  log_probabilities,
+  stack,
+)
 
 _NUM_TREES = 300
 _PERCENTILES = np.arange(10, 100, 10)
@@ -36,108 +48,106 @@ FEATURES = tuple(
 )
 
 
-def statistics(packets: Packets) -> np.ndarray:
+def statistics(packets: FirstPackets) -> jax.Array:
   """Statistics of each flow's packets, `[N, len(FEATURES)]`; 0 where there are none.
 
   An inter-arrival time of one direction is the time since its own last packet.
   """
-  there = np.arange(packets.times.shape[1]) < packets.counts[:, None]
   columns = []
   for chosen in (
-    there,
-    there & (packets.directions > 0),
-    there & (packets.directions < 0),
+    packets.there,
+    packets.there & (packets.directions > 0),
+    packets.there & (packets.directions < 0),
   ):
-    # The chosen packets first, so that neighbours are successive ones.
-    order = np.argsort(~chosen, axis=1, kind="stable")
-    counts = chosen.sum(axis=1)
-    lengths = np.take_along_axis(packets.lengths, order, axis=1).astype(float)
-    times = np.take_along_axis(packets.times, order, axis=1)
+    is_later = chosen & (jnp.cumsum(chosen, axis=1) > 1)
     columns += [
-      counts[:, None],
-      _summary(lengths, counts),
-      _summary(np.diff(times, axis=1), np.maximum(counts - 1, 0)),
+      jnp.sum(chosen, axis=1, keepdims=True).astype(jnp.float32),
+      _summary(jnp.asarray(packets.lengths, jnp.float32), chosen),
+      _summary(_since_last(packets.inter_arrival_times, chosen), is_later),
     ]
-  return np.concatenate(columns, axis=1)
+  return jnp.concatenate(columns, axis=1)
 
 
-def random_forest(
-  study: Study,
-  draws: Draw,
-  lambdas: jax.Array,
-  queries: jax.Array,
-  on_epoch: Callable[[], None] = lambda: None,
-) -> dict[str, np.ndarray]:
-  """Forests on all stored packets of the labelled flows: the paper's, offline.
+@dataclasses.dataclass(frozen=True)
+class RandomForestOnline(Method):
+  """A forest on the first k packets of the labelled flows: what the networks see."""
 
-  Args:
-    study: what the runs share.
-    draws: R draws.
-    lambdas: `[R]`, ignored.
-    queries: `[R, Q]` flows to answer for.
-    on_epoch: ignored.
+  @property
+  def answered(self) -> tuple[str, ...]:
+    return ("class",)
 
-  Returns:
-    For "class" the forest's probabilities, `[R, Q, classes]`.
+  def inputs(self, packets: FirstPackets) -> jax.Array:
+    return statistics(packets)
+
+  def fit(
+    self,
+    problem: Problem,
+    draws: Draw,
+    hyperparameters: Hyperparameters,
+    *,
+    score: Score | None = None,
+    progress: Progress = lambda fraction: None,
+  ) -> Parameters:
+    runs = []
+    for draw in each_run(draws):
+      labelled, classes = draw.labelled()
+      runs.append(
+        forest.grow(
+          RandomForestClassifier(
+            _NUM_TREES, random_state=forest.seed_of(draw.key), n_jobs=-1
+          ),
+          np.asarray(problem.inputs[labelled]),
+          classes,
+          problem.num_classes["class"],
+        )
+      )
+      progress(len(runs) / len(draws.train))
+    return stack(runs)
+
+  def apply(self, parameters: Parameters, inputs: jax.Array) -> dict[str, jax.Array]:
+    return {"class": log_probabilities(forest.answer(parameters, inputs))}
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomForest(RandomForestOnline):
+  """The paper's, offline: a forest on all stored packets of the labelled flows."""
+
+  reads_whole_flows: ClassVar[bool] = True
+
+
+def _since_last(gaps: jax.Array, chosen: jax.Array) -> jax.Array:
+  """Seconds since the last chosen packet before, `[N, P]`.
+
+  Sums of gaps rather than differences of times, whose last digits a float32 loses.
   """
-  del lambdas, on_epoch
-  return _forests(study, study.flows.packets, draws, queries)
+
+  def joined(left, right):
+    (begins, since), (begins_later, since_later) = left, right
+    return begins | begins_later, since_later + jnp.where(begins_later, 0, since)
+
+  begins = jnp.pad(chosen[:, :-1], ((0, 0), (1, 0)))
+  _, since = jax.lax.associative_scan(joined, (begins, jnp.asarray(gaps)), axis=1)
+  return since
 
 
-def random_forest_online(
-  study: Study,
-  draws: Draw,
-  lambdas: jax.Array,
-  queries: jax.Array,
-  on_epoch: Callable[[], None] = lambda: None,
-) -> dict[str, np.ndarray]:
-  """As `random_forest`, on the first k packets: what the networks see."""
-  del lambdas, on_epoch
-  packets = jax.tree.map(
-    lambda leaf: leaf[:, : study.k] if leaf.ndim == 2 else np.minimum(leaf, study.k),
-    study.flows.packets,
-  )
-  return _forests(study, packets, draws, queries)
-
-
-def _forests(
-  study: Study, packets: Packets, draws: Draw, queries: jax.Array
-) -> dict[str, np.ndarray]:
-  queries, train = np.asarray(queries), np.asarray(draws.train)
-  labelled = [row[:count] for row, count in zip(train, draws.num_labelled, strict=True)]
-  needed = np.unique(np.concatenate([queries.ravel(), *labelled]))
-  features = np.zeros((len(study.flows), len(FEATURES)), np.float32)
-  features[needed] = statistics(jax.tree.map(lambda leaf: leaf[needed], packets))
-
-  scores = np.zeros((*queries.shape, study.num_classes["class"]))
-  for run, flows in enumerate(labelled):
-    forest = RandomForestClassifier(
-      _NUM_TREES, random_state=int(jax.random.bits(draws.key[run]) >> 1), n_jobs=-1
-    )
-    forest.fit(features[flows], study.flows.classes[flows])
-    scores[run][:, forest.classes_] = forest.predict_proba(features[queries[run]])
-  return {"class": scores}
-
-
-def _summary(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-  """Statistics of the first `counts` values of each row, `[N, len(_STATISTICS)]`."""
-  there = np.arange(values.shape[1]) < counts[:, None]
-  ordered = np.sort(np.where(there, values, np.inf), axis=1)
-  ordered[np.isinf(ordered)] = 0
-  last = np.maximum(counts - 1, 0)
-  size = np.maximum(counts, 1)
-  mean = np.sum(values, axis=1, where=there) / size
-  deviation = np.sqrt(np.sum((values - mean[:, None]) ** 2, axis=1, where=there) / size)
+def _summary(values: jax.Array, chosen: jax.Array) -> jax.Array:
+  """Statistics of the chosen values of each row, `[N, len(_STATISTICS)]`."""
+  counts = jnp.sum(chosen, axis=1, keepdims=True)
+  ordered = jnp.sort(jnp.where(chosen, values, jnp.inf), axis=1)
+  ordered = jnp.where(jnp.isinf(ordered), 0, ordered)
+  last, size = jnp.maximum(counts - 1, 0), jnp.maximum(counts, 1)
+  mean = jnp.sum(jnp.where(chosen, values, 0), axis=1, keepdims=True) / size
+  squares = jnp.where(chosen, (values - mean) ** 2, 0)
   # Percentiles between order statistics, as numpy.percentile has them.
-  place = _PERCENTILES / 100 * last[:, None]
-  low = np.floor(place).astype(int)
-  below = np.take_along_axis(ordered, low, axis=1)
-  above = np.take_along_axis(ordered, np.minimum(low + 1, last[:, None]), axis=1)
+  place = _PERCENTILES / 100 * last
+  low = jnp.floor(place).astype(jnp.int32)
+  below = jnp.take_along_axis(ordered, low, axis=1)
+  above = jnp.take_along_axis(ordered, jnp.minimum(low + 1, last), axis=1)
   columns = [
     ordered[:, :1],
-    np.take_along_axis(ordered, last[:, None], axis=1),
-    mean[:, None],
-    deviation[:, None],
+    jnp.take_along_axis(ordered, last, axis=1),
+    mean,
+    jnp.sqrt(jnp.sum(squares, axis=1, keepdims=True) / size),
     below + (place - low) * (above - below),
   ]
-  return np.concatenate(columns, axis=1)
+  return jnp.concatenate(columns, axis=1)

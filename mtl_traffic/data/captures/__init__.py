@@ -1,8 +1,9 @@
 """Flows from captures: reading, decoding and assembly, a module each."""
 
+import glob
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
 from mtl_traffic.data.captures.accounts import Accounts
@@ -19,6 +20,7 @@ __all__ = [
   "EndReason",
   "Rules",
   "check",
+  "find",
   "read_flows",
 ]
 
@@ -27,7 +29,6 @@ def read_flows(
   path: str | os.PathLike,
   accounts: Accounts,
   rules: Rules = DEFAULT_RULES,
-  payload_lengths: bool = False,
   progress: Callable[[int], None] = lambda position: None,
 ) -> Iterator[CapturedFlows]:
   """Yields the flows of a pcap or pcapng file, plain or gzip, as they end.
@@ -37,21 +38,41 @@ def read_flows(
   Args:
     path: the capture.
     accounts: where packets, flows and warnings are counted.
-    rules: when flows end.
-    payload_lengths: count the bytes of TCP and UDP payload rather than of IP packets.
+    rules: what makes a flow.
     progress: is told how many bytes of the file have been read, again and again.
 
   Raises:
     InputError: there is no such file, or it is not a capture.
   """
   with _open(path) as file:
-    decoder = Decoder(accounts, payload_lengths)
+    decoder = Decoder(accounts, rules.payload_lengths)
     assembler = FlowAssembler(pathlib.Path(path).name, accounts, rules)
     for raw in read_packets(file, str(path), accounts):
       assembler.add(decoder.decode(raw))
       yield from assembler.ended()
       progress(file.tell())
     yield from assembler.finish()
+
+
+def find(patterns: Sequence[str]) -> list[pathlib.Path]:
+  """The files that the patterns name, each once, all of them captures.
+
+  Raises:
+    InputError: a pattern names no file, a file is no capture, or two files have one
+      name, by which flows and labels could not tell them apart.
+  """
+  paths = {}
+  for pattern in patterns:
+    found = sorted(glob.glob(os.path.expanduser(pattern), recursive=True))
+    if not found:
+      raise InputError(f"{pattern}: no such file")
+    for path in map(pathlib.Path, found):
+      if paths.setdefault(path.name, path) != path:
+        raise InputError(
+          f"{path} and {paths[path.name]} have the same name; rename one of them"
+        )
+      check(path)
+  return list(paths.values())
 
 
 def check(path: str | os.PathLike) -> None:

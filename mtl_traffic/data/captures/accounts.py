@@ -68,3 +68,18 @@ class Accounts:
     self.num_late += other.num_late
     self.flows.update(other.flows)
     self.warnings.extend(other.warnings)
+
+  def summary(self, separator: str = "\n") -> str:
+    """What became of the packets, a line each."""
+    lines = [
+      f"packets: {self.num_packets}",
+      f"  in flows: {self.num_in_flows}",
+      *(f"  skipped, {cause}: {n}" for cause, n in self.skipped.most_common()),
+      f"  in flows, but earlier than a packet before: {self.num_late}",
+      f"flows: {self.num_flows}",
+      *(
+        f"  {protocol}, ended by {reason}: {n}"
+        for (protocol, reason), n in sorted(self.flows.items())
+      ),
+    ]
+    return separator.join(lines)

@@ -7,7 +7,7 @@ without a loop over packets. The result does not depend on how packets are batch
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -38,9 +38,11 @@ _REMEMBERED = 1 << 20  # Five-tuples whose client is known after their flow ende
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-  """When a flow ends, and how much of it is kept.
+  """What makes a flow, and how much of it is kept.
 
   Attributes:
+    payload_lengths: lengths and bytes are those of TCP and UDP payload rather than of
+      IP packets.
     max_packets: how many packets of each flow are kept; totals are of all.
     udp_silence_s: a UDP flow ends when it is silent for longer than this.
     tcp_idle_s: the same for TCP; without, only FIN and RST end a flow.
@@ -53,6 +55,7 @@ class Rules:
     max_open_packets: the same for the packets kept of open flows.
   """
 
+  payload_lengths: bool = False
   max_packets: int = 128
   udp_silence_s: float = 15.0
   tcp_idle_s: float | None = None
@@ -65,8 +68,38 @@ class Rules:
   def __post_init__(self):
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
-      if value is not None and field.name != "rst_ends" and not value > 0:
+      if field.name in _CHOICES:
+        if not isinstance(value, bool):
+          raise InputError(f"{field.name} is {value}, must be true or false")
+      elif value is not None and not (isinstance(value, int | float) and value > 0):
         raise InputError(f"{field.name} is {value}, must be greater than 0")
+
+  @property
+  def shared(self) -> dict[str, object]:
+    """What training and answering must have in common, by name."""
+    return {name: getattr(self, name) for name in _SHARED}
+
+  def with_shared(self, shared: Mapping[str, object]) -> "Rules":
+    """These rules with what `shared` says.
+
+    Raises:
+      InputError: there can be no such rules.
+    """
+    unknown = sorted(set(shared) - set(_SHARED))
+    if unknown:
+      raise InputError(f"there is no rule {unknown[0]!r} of flows")
+    return dataclasses.replace(self, **shared)
+
+
+_CHOICES = ("payload_lengths", "rst_ends")
+_SHARED = (
+  "payload_lengths",
+  "udp_silence_s",
+  "tcp_idle_s",
+  "tcp_active_s",
+  "rst_ends",
+  "close_s",
+)
 
 
 DEFAULT_RULES = Rules()

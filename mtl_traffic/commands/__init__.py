@@ -1,0 +1,1 @@
+"""What `mtl-traffic` calls: flags in, a library call, an exit status out."""

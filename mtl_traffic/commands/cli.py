@@ -1,0 +1,287 @@
+"""What all binaries share: flags, help, how JAX is set up, the exit status."""
+
+import contextlib
+import difflib
+import logging
+import os
+import pathlib
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from mtl_traffic import data, settings
+from mtl_traffic.errors import InputError
+from mtl_traffic.settings import Settings
+
+if TYPE_CHECKING:
+  from mtl_traffic.flows import Flows
+
+_CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
+_OURS = ("mtl_traffic.", "experiments.", "benchmarks.", "__main__")
+# What the flags themselves cannot say: which ones must be given, and the config that is
+# meant where none is given.
+_required: list[str] = []
+_default_config: list[str] = []
+
+
+def define_required(name: str, meaning: str) -> None:
+  """Defines a flag with a text that has to be given."""
+  flags.DEFINE_string(name, None, meaning)
+  _required.append(name)
+
+
+def define_config(default: str) -> None:
+  """Defines --config, settings by name or in a file, which flags change one by one."""
+  config_flags.DEFINE_config_file(
+    "config",
+    None,  # Else the file would be read before the flags.
+    f"Settings: {', '.join(config_names())}, or a file of one's own; "
+    f"--config.NAME=VALUE changes one. {default} by default.",
+  )
+  _default_config[:] = [default]
+
+
+def define_dataset() -> None:
+  """Defines the flags that `load_flows` reads."""
+  flags.DEFINE_string(
+    "dataset",
+    None,
+    f"'simulated', {', '.join(data.BUILDERS)}, or the path of a Parquet file of flows. "
+    "The config's by default.",
+  )
+  flags.DEFINE_string(
+    "data_dir",
+    None,
+    "Where TFDS keeps prepared datasets; its own default if not given.",
+  )
+  flags.DEFINE_string(
+    "manual_dir",
+    None,
+    "Where the files of a dataset lie, if they are not to be fetched.",
+  )
+
+
+def config_names() -> list[str]:
+  """The configs that can be given by name."""
+  names = (path.stem for path in _CONFIGS.glob("*.py"))
+  return sorted(name for name in names if name not in ("__init__", "common"))
+
+
+def chosen_settings() -> Settings:
+  """The settings of --config.
+
+  Raises:
+    InputError: a setting is unknown or cannot be.
+  """
+  try:
+    return Settings.of(flags.FLAGS.config)
+  except InputError as error:
+    raise InputError(f"--config: {error}") from None
+
+
+def is_changed(name: str) -> bool:
+  """Whether a flag --config.NAME changes a setting."""
+  return name in config_flags.get_override_values(flags.FLAGS["config"])
+
+
+def load_flows(default: str, max_packets: int | None = None) -> "tuple[str, Flows]":
+  """The dataset that the flags name, or else `default`: its name and its flows."""
+  dataset = flags.FLAGS.dataset or default
+  # A file goes by its name: where it lies says nothing about what the results mean.
+  return pathlib.Path(dataset).stem, data.load(
+    dataset,
+    max_packets,
+    data_dir=flags.FLAGS.data_dir,
+    manual_dir=flags.FLAGS.manual_dir,
+  )
+
+
+def run(
+  main: Callable[[], None],
+  define_flags: Callable[[], None],
+  *,
+  name: str,
+  about: str,
+  arguments: Sequence[str] | None = None,
+  uses_jax: bool = True,
+) -> None:
+  """Runs a binary. Bad input ends it with one line and status 1.
+
+  Args:
+    main: what to run once the flags are there.
+    define_flags: defines them.
+    name: what the user typed to call it.
+    about: what it does, for --help.
+    arguments: those after the name; the process's by default.
+    uses_jax: whether to set up JAX.
+  """
+  define_flags()
+  if uses_jax:
+    _define_jax_flags()
+
+  def parse(argv: Sequence[str]) -> Sequence[str]:
+    try:
+      if {"--help", "-help", "-h", "--helpshort", "--helpfull"} & set(argv[1:]):
+        sys.stdout.write(_help(argv, name, about))
+        sys.exit(0)
+      return _parse(argv)
+    except InputError as error:
+      sys.exit(f"error: {error} ({name} --help lists the options)")
+
+  def guarded(argv: Sequence[str]) -> None:
+    try:
+      if len(argv) > 1:
+        raise InputError(f"unexpected argument {argv[1]!r}; options start with --")
+      if uses_jax:
+        _set_up_jax()
+      main()
+    except InputError as error:
+      sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+      sys.exit(130)
+
+  # JAX reports every backend that it does not find.
+  logging.getLogger("jax").setLevel(logging.WARNING)
+  arguments = sys.argv[1:] if arguments is None else arguments
+  app.run(guarded, argv=[name, *arguments], flags_parser=parse)
+
+
+def _parse(argv: Sequence[str]) -> Sequence[str]:
+  """Parses the flags.
+
+  Raises:
+    InputError: naming the flag at fault.
+  """
+  if "config" in flags.FLAGS:
+    # The config looks there for what changes it.
+    sys.argv = argv = _with_config(argv)
+  try:
+    rest = flags.FLAGS(argv)
+    if "config" in flags.FLAGS:
+      flags.FLAGS.config.keys()  # A file that did not load says so when it is used.
+  except flags.UnrecognizedFlagError as error:
+    close = difflib.get_close_matches(error.flagname, _our_flags(), n=1)
+    advice = f"; did you mean --{close[0]}?" if close else ""
+    raise InputError(f"there is no flag --{error.flagname}{advice}") from None
+  except flags.Error as error:
+    raise InputError(" ".join(str(error).split())) from None
+  except Exception as error:  # A config is a program, which may raise anything.
+    raise InputError(
+      f"--config cannot be used: {' '.join(str(error).split())}"
+    ) from None
+  for flag in _required:
+    if not flags.FLAGS[flag].value:
+      raise InputError(f"--{flag} is missing, {flags.FLAGS[flag].help}")
+  return rest
+
+
+def _with_config(argv: Sequence[str]) -> list[str]:
+  """The arguments, with the path of a config that goes by its name.
+
+  Raises:
+    InputError: there is no such config, or it has no such setting.
+  """
+  given = [a.partition("=")[2] for a in argv if re.match("--?config=", a)]
+  config = given[-1] if given else _default_config[0]
+  names = config_names()
+  if config in names:
+    path = _CONFIGS / f"{config}.py"
+  else:
+    path = pathlib.Path(config)
+  if not path.is_file():
+    close = difflib.get_close_matches(config, names, n=1)
+    meant = f"did you mean {close[0]}? There are " if close else "there are "
+    raise InputError(
+      f"--config={config}: no such config; {meant}{', '.join(names)}, and files"
+    )
+  for argument in argv[1:]:
+    changed = re.match(r"--?config\.(\w*)", argument)
+    if changed and changed[1] not in settings.NAMES:
+      raise InputError(f"--config.{changed[1]}: {settings.unknown_setting(changed[1])}")
+  others = [a for a in argv[1:] if not re.match("--?config=", a)]
+  return [argv[0], f"--config={path}", *others]
+
+
+def _our_flags() -> list[str]:
+  return [
+    flag.name
+    for module, defined in flags.FLAGS.flags_by_module_dict().items()
+    for flag in defined
+    if module.startswith(_OURS)
+  ]
+
+
+def _help(argv: Sequence[str], name: str, about: str) -> str:
+  """Every flag and every setting, with its default and a line."""
+  lines = [f"{name}: {about.strip()}", "", "Flags:"]
+  for flag in sorted(_our_flags()):
+    holder = flags.FLAGS[flag]
+    default = "" if holder.default in (None, "") else f" (default: {holder.default})"
+    lines.append(_entry(f"--{flag}", f"{holder.help}{default}"))
+  if "config" in flags.FLAGS:
+    given = [a for a in argv if re.match("--?config[.=]", a)]
+    _parse_config_alone([argv[0], *given])
+    config = flags.FLAGS.config
+    lines += ["", "Settings, and their values in this config; --config.NAME=VALUE:"]
+    lines += [
+      _entry(f"{field.name} = {config[field.name]!r}", field.metadata["meaning"])
+      for field in settings.FIELDS
+      if field.name in config
+    ]
+  return "\n".join(lines) + "\n"
+
+
+def _parse_config_alone(argv: list[str]) -> None:
+  required, _required[:] = _required[:], []
+  try:
+    _parse(argv)
+  finally:
+    _required[:] = required
+
+
+def _entry(head: str, meaning: str) -> str:
+  width = 88
+  head = textwrap.shorten(head, width - 2, placeholder=" …")
+  body = textwrap.fill(
+    " ".join(meaning.split()), width, initial_indent=" " * 6, subsequent_indent=" " * 6
+  )
+  return f"  {head}\n{body}"
+
+
+def _define_jax_flags() -> None:
+  with contextlib.suppress(flags.DuplicateFlagError):
+    flags.DEFINE_string(
+      "compilation_cache",
+      None,
+      "Where compiled programs are kept for the next time; empty = nowhere. By default "
+      "JAX_COMPILATION_CACHE_DIR, or else mtl_traffic/xla in the user's cache folder.",
+    )
+    flags.DEFINE_integer(
+      "cpu_devices",
+      None,
+      "Devices that a CPU counts as; the runs of a program are laid over them. By "
+      "default one for each core that this process may use.",
+      lower_bound=1,
+    )
+
+
+def _set_up_jax() -> None:
+  """Before JAX looks for devices: a device for each core, and the compiler's cache."""
+  import jax
+
+  if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    cores = len(os.sched_getaffinity(0))
+    jax.config.update("jax_num_cpu_devices", flags.FLAGS.cpu_devices or cores)
+  cache = flags.FLAGS.compilation_cache
+  if cache is None:
+    home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    cache = jax.config.jax_compilation_cache_dir or f"{home}/mtl_traffic/xla"
+  jax.config.update("jax_compilation_cache_dir", cache or None)
+  # Small programs too: a table takes over a hundred of them.
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+  jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

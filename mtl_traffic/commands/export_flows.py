@@ -1,0 +1,39 @@
+"""Writes the flows of any dataset as a Parquet file in the curated layout.
+
+mtl-traffic export-flows --dataset=ucdavis_icdm19 --output=flows.parquet
+"""
+
+import pathlib
+
+from absl import flags
+
+from mtl_traffic import data
+from mtl_traffic.commands import cli
+from mtl_traffic.data import parquet
+from mtl_traffic.errors import InputError
+
+USES_JAX = False
+_DATASET = "ucdavis_icdm19"
+
+
+def define_flags() -> None:
+  cli.define_dataset()
+  cli.define_required("output", "the .parquet file to write")
+  flags.DEFINE_integer(
+    "max_packets", None, "Packets of each flow to write; all by default.", lower_bound=1
+  )
+
+
+def main() -> None:
+  path = pathlib.Path(flags.FLAGS.output)
+  if path.suffix != ".parquet":
+    raise InputError(f"--output: {path} must end in .parquet")
+  if path.exists():
+    raise InputError(f"--output: {path} is there already; remove it or give another")
+  _, flows = cli.load_flows(_DATASET, flags.FLAGS.max_packets)
+  rules = data.rules_of(flags.FLAGS.dataset or _DATASET)
+  try:
+    parquet.write(flows, path, rules)
+  except OSError as error:
+    raise InputError(f"--output: {path}: {error.strerror or error}") from error
+  print(f"Wrote {len(flows):,} flows to {path}")

@@ -1,0 +1,217 @@
+"""Classifies the flows of captures or of live traffic with a trained model.
+
+    mtl-traffic predict --model=DIR --captures='DIR/*.pcap' --out=answers.csv
+    tcpdump -i eth0 -s 128 -U -w - | \
+        mtl-traffic predict --model=DIR --captures=- --out=answers.jsonl
+    mtl-traffic predict --model=DIR --interface=eth0 --out=answers.jsonl
+
+A flow's answer is written when its k-th packet comes, or the flow ends before that.
+Ctrl-C, a capture that breaks off, an interface that goes away or a full disk leave
+every answer so far in the file, in complete lines, and an exit status other than 0.
+"""
+
+import fcntl
+import gc
+import os
+import pathlib
+import signal
+import stat
+import sys
+from collections.abc import Iterator
+
+import tqdm
+from absl import flags, logging
+
+from mtl_traffic.commands import capture_flags, cli
+from mtl_traffic.data import captures
+from mtl_traffic.data.captures.interface import read_interface
+from mtl_traffic.data.captures.reading import RawPackets, read_packets
+from mtl_traffic.errors import InputError
+from mtl_traffic.serving import answer_files, figures, live
+from mtl_traffic.serving.predictor import Predictor, load_model
+
+USES_JAX = True
+_STDIN = "-"
+_PIPE_BYTES = 1 << 20  # So that the writer need not wait for an answer.
+
+
+def define_flags() -> None:
+  capture_flags.define(None)
+  cli.define_required("model", "the directory that mtl-traffic train wrote")
+  flags.DEFINE_string(
+    "interface", None, "Read this network interface instead of captures (Linux, root)."
+  )
+  flags.DEFINE_string(
+    "out", "answers.jsonl", "The .csv, .jsonl or .parquet file to write."
+  )
+  flags.DEFINE_list(
+    "packets",
+    None,
+    "Answer at these packets, '5,10,60', if the model was trained on prefixes; at k.",
+  )
+  flags.DEFINE_float(
+    "threshold", 0.0, "What is less probable is unknown.", lower_bound=0, upper_bound=1
+  )
+  flags.DEFINE_bool(
+    "evaluate", False, "When flows end, write and count how right the answers were."
+  )
+  flags.DEFINE_string(
+    "figure", None, "Draw classes over time and bandwidth by duration in this PNG."
+  )
+
+
+def main() -> None:
+  args = flags.FLAGS
+  if (args.interface is None) == (args.captures is None):
+    raise InputError("give either --captures, '-' for standard input, or --interface")
+  sources = _sources()
+  predictor = load_model(args.model)
+  points = _points(predictor)
+  rules = _rules(predictor, points[-1])
+  if any(is_live for _, is_live in sources):
+    predictor.warm_up()
+    # What is there by now stays. Looking through it for garbage again would keep
+    # answers waiting for a tenth of a second.
+    gc.freeze()
+  tally, accounts = live.Tally(), captures.Accounts()
+  interrupted = None
+  for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, _interrupt)
+  try:
+    with _open_answers(live.schema(predictor.tasks, args.evaluate)) as file:
+      for source, is_live in sources:
+        one = captures.Accounts()
+        session = live.Answering(
+          predictor,
+          file,
+          tally,
+          points=points,
+          threshold=args.threshold,
+          evaluate=args.evaluate,
+        )
+        try:
+          _answer_for(session, source, is_live, rules, one, tally)
+        finally:
+          accounts.add(one)
+  except KeyboardInterrupt as error:
+    interrupted = error
+  print(accounts.summary())
+  print(live.summary(tally, predictor), end="")
+  if args.figure:
+    unknown = (live.UNKNOWN_NAME,)
+    crossed = [predictor.names.get(task, ()) + unknown for task in live.MEASURED_TASKS]
+    figures.answers_figure(tally.by_minute, tally.by_tasks, *crossed, args.figure)
+  print(f"wrote {tally.num_answers} answers to {args.out}")
+  if interrupted:
+    print("error: interrupted; the answers so far are written", file=sys.stderr)
+    raise interrupted
+  if accounts.warnings:
+    raise InputError("; ".join(accounts.warnings))
+
+
+def _open_answers(schema) -> answer_files.AnswerFile:
+  try:
+    return answer_files.open_answers(flags.FLAGS.out, schema)
+  except InputError as error:
+    raise InputError(f"--out: {error}") from None
+
+
+def _rules(predictor: Predictor, max_packets: int) -> captures.Rules:
+  """What makes a flow: as when the model was trained, unless flags say otherwise."""
+  trained = predictor.description.rules
+  rules = captures.Rules(max_packets=max_packets).with_shared(
+    {**trained, **capture_flags.given()}
+  )
+  for name, value in capture_flags.given().items():
+    if trained.get(name, value) != value:
+      logging.warning(
+        "--%s=%s: the model was trained on flows of %s, so its answers may be worse",
+        name,
+        value,
+        trained[name],
+      )
+  return rules
+
+
+def _sources() -> list[tuple[str | pathlib.Path, bool]]:
+  """What is to be read, and whether it is live."""
+  if flags.FLAGS.interface:
+    return [(flags.FLAGS.interface, True)]
+  patterns = flags.FLAGS.captures
+  if patterns == [_STDIN]:
+    return [(_STDIN, True)]
+  pipes = [path for path in map(pathlib.Path, patterns) if path.is_fifo()]
+  if pipes and len(patterns) > 1:
+    raise InputError(f"--captures: {pipes[0]} is a pipe; give it alone")
+  if pipes:
+    return [(pipes[0], True)]
+  return [(path, False) for path in capture_flags.find_captures()]
+
+
+def _points(predictor: Predictor) -> list[int]:
+  """The packets at which to answer."""
+  if flags.FLAGS.packets is None:
+    return [predictor.k]
+  try:
+    points = sorted({int(point) for point in flags.FLAGS.packets})
+  except ValueError:
+    raise InputError(
+      f"--packets={','.join(flags.FLAGS.packets)}: must be numbers, '5,10,60' say"
+    ) from None
+  for point in points:
+    predictor.check_num_packets(point)
+  return points
+
+
+def _answer_for(
+  session: live.Answering,
+  source: str | pathlib.Path,
+  is_live: bool,
+  rules: captures.Rules,
+  accounts: captures.Accounts,
+  tally: live.Tally,
+) -> None:
+  """Reads one source to its end."""
+  if flags.FLAGS.interface:
+    _follow(session, read_interface(source, accounts), source, rules, accounts, tally)
+    return
+  if source == _STDIN:
+    file, name = sys.stdin.buffer, "stdin"
+  else:
+    file, name = open(source, "rb"), source.name
+  with file:
+    if is_live:
+      if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+        fcntl.fcntl(file, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+      packets = read_packets(file, name, accounts, live=True)
+      _follow(session, packets, name, rules, accounts, tally)
+      return
+    size = source.stat().st_size
+    with tqdm.tqdm(total=size, unit="B", unit_scale=True, desc=name) as bar:
+      packets = read_packets(file, str(source), accounts)
+      for _ in session.read(packets, name, accounts, rules):
+        bar.update(file.tell() - bar.n)
+        bar.set_postfix(answers=tally.num_answers, refresh=False)
+
+
+def _follow(
+  session: live.Answering,
+  packets: Iterator[RawPackets],
+  name: str,
+  rules: captures.Rules,
+  accounts: captures.Accounts,
+  tally: live.Tally,
+) -> None:
+  """Reads live traffic, of which nobody knows the size."""
+  # In a log, a line now and then is enough.
+  often = 0.2 if sys.stderr.isatty() else 15
+  with tqdm.tqdm(
+    unit=" packets", unit_scale=True, desc=name, mininterval=often, delay=1
+  ) as bar:
+    for num_packets in session.read(packets, name, accounts, rules, live=True):
+      bar.set_postfix(answers=tally.num_answers, refresh=False)
+      bar.update(num_packets - bar.n)
+
+
+def _interrupt(number, frame):
+  raise KeyboardInterrupt

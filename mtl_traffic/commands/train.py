@@ -1,0 +1,111 @@
+"""Trains a model that `mtl-traffic predict` and `mtl_traffic.load_model` answer with.
+
+    mtl-traffic train --config=own_captures --dataset=flows.parquet --workdir=model
+
+Trains on the draw of `config.first_seed`, with all labels unless
+`--config.labels_per_class` says otherwise. The epoch is chosen, and probabilities are
+calibrated, on the validation flows; what the report says is measured on the test flows,
+and on other partitions. Writes the model, `report.md` and `calibration.png` to the work
+directory. One draw says little; `--draws=10` trains on as many, for a report with
+intervals.
+"""
+
+import dataclasses
+import pathlib
+
+from absl import flags
+from tqdm import tqdm
+
+from mtl_traffic import data
+from mtl_traffic.commands import cli
+from mtl_traffic.errors import InputError
+from mtl_traffic.inputs import Inputs
+from mtl_traffic.methods import METHODS
+from mtl_traffic.runs import Run, label_budgets
+from mtl_traffic.serving import checkpoints, quality, trainer
+from mtl_traffic.settings import ALL, Settings
+
+USES_JAX = True
+
+
+def define_flags() -> None:
+  cli.define_config("simulated")
+  cli.define_dataset()
+  cli.define_required("workdir", "where the model goes")
+  flags.DEFINE_string("method", "multitask", f"How to train: {', '.join(METHODS)}.")
+  flags.DEFINE_integer(
+    "ensemble",
+    1,
+    "Models whose probabilities are averaged; they share one split.",
+    lower_bound=1,
+  )
+  flags.DEFINE_integer(
+    "draws",
+    1,
+    "Draws of split and labels to train on, for the report; the first gives the model.",
+    lower_bound=1,
+  )
+  flags.DEFINE_integer(
+    "shortest_prefix",
+    None,
+    "Train on random prefixes, for answers from this packet on, not at the k-th alone.",
+    lower_bound=1,
+  )
+
+
+def main() -> None:
+  args = flags.FLAGS
+  settings = cli.chosen_settings()
+  run = _run(settings)
+  trainer.check(run, settings, args.ensemble)
+  workdir = pathlib.Path(args.workdir)
+  checkpoints.check_absent(workdir)
+  dataset, flows = cli.load_flows(settings.dataset, max(run.k, settings.max_packets))
+  if len(flows.class_names) < 2:
+    raise InputError(f"{dataset}: the flows carry no labels of two or more classes")
+  rules = data.rules_of(args.dataset or settings.dataset)
+  if settings.payload_lengths and rules.get("payload_lengths") is False:
+    raise InputError(
+      f"--config.payload_lengths: the lengths of {dataset} are those of IP packets"
+    )
+  inputs = Inputs(settings, flows, [run])
+  trained = []
+  with tqdm(
+    total=args.draws,
+    bar_format="{desc} {percentage:3.0f}%|{bar}| [{elapsed} < {remaining}]",
+    desc=f"training {run.method}",
+  ) as progress:
+
+    def told(fraction: float) -> None:
+      progress.update(len(trained) + fraction - progress.n)
+
+    for number in range(args.draws):
+      trained.append(
+        trainer.train(
+          settings,
+          inputs,
+          dataclasses.replace(run, seed=run.seed + number * args.ensemble),
+          num_members=args.ensemble,
+          rules=rules,
+          progress=told,
+        )
+      )
+  report = quality.write(inputs, trained, workdir)
+  description, parameters, _ = trained[0]
+  checkpoints.save(workdir, description, parameters)
+  print(f"{report}\nThe model is in {workdir}/")
+
+
+def _run(settings: Settings) -> Run:
+  """The one run that flags and settings describe."""
+  labels = settings.labels_per_class
+  if not cli.is_changed("labels_per_class"):
+    labels = (ALL,)
+  if len(labels) != 1:
+    raise InputError(
+      f"--config.labels_per_class: {labels} are several; give one, as in "
+      "--config.labels_per_class=20"
+    )
+  settings = settings.replace(methods=(flags.FLAGS.method,), labels_per_class=labels)
+  (run, *_) = label_budgets(settings)
+  return dataclasses.replace(run, shortest_prefix=flags.FLAGS.shortest_prefix)

@@ -1,0 +1,1 @@
+"""Comparing methods: what is run, on what, its rows, tables, figures and report."""

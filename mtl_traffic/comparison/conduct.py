@@ -1,0 +1,51 @@
+"""Conducts an experiment: its runs, its rows, its table and its figure."""
+
+import os
+from collections.abc import Sequence
+
+from mtl_traffic.comparison.experiment import INTRODUCTION, Experiment
+from mtl_traffic.comparison.runner import Runner
+from mtl_traffic.flows import Flows
+from mtl_traffic.runs import Run
+from mtl_traffic.settings import PAPER, Settings
+
+
+def conduct(
+  experiment: Experiment,
+  settings: Settings,
+  dataset: str,
+  flows: Flows,
+  path: str | os.PathLike,
+  runs: Sequence[Run] | None = None,
+) -> str:
+  """Runs what has no rows yet in the work directory, then writes table and figure.
+
+  Args:
+    experiment: what is asked.
+    settings: see `Settings`.
+    dataset: its name.
+    flows: all partitions.
+    path: the work directory.
+    runs: what is to be run, if not what the settings ask for.
+
+  Returns:
+    The table, as Markdown with a line of introduction.
+
+  Raises:
+    InputError: naming the setting at fault and what to do.
+  """
+  runs = experiment.runs(settings) if runs is None else runs
+  runner = Runner(
+    settings, dataset, flows, path, runs, experiment.swept, experiment.name
+  )
+  rows = runner.finish()
+  paper = {name: getattr(settings, name) for name in PAPER}
+  table = experiment.table(rows, paper)
+  text = f"{INTRODUCTION}\n\n{table.markdown()}"
+  workdir = runner.workdir
+  workdir.write_text("table.md", text)
+  workdir.write_text("table.csv", table.csv())
+  if experiment.figure:
+    experiment.figure(rows, paper, workdir.path / f"{experiment.name}.png")
+  workdir.close()
+  return text

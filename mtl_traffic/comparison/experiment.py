@@ -1,0 +1,32 @@
+"""What makes an experiment: its runs, its table and its figure."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping
+
+from mtl_traffic.runs import Run
+from mtl_traffic.settings import Settings
+from mtl_traffic.tables import Table
+
+INTRODUCTION = "Accuracy in %, mean over seeds ± half of its 95 % t-interval."
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+  """One question, answered by the runs of a comparison.
+
+  Attributes:
+    name: of its binary, its work directory and its figure.
+    title: the question, and where the paper asks it.
+    runs: of the settings, what is to be run.
+    table: of rows and what the paper reports, settings of these names.
+    figure: of the same and a path, draws it there; None if there is none.
+    swept: the settings in which the runs differ.
+  """
+
+  name: str
+  title: str
+  runs: Callable[[Settings], list[Run]]
+  table: Callable[[list[dict], Mapping], Table]
+  figure: Callable[[list[dict], Mapping, pathlib.Path], None] | None = None
+  swept: tuple[str, ...] = ()

@@ -1,0 +1,218 @@
+"""One page of everything that was run: tables, figures, and the paper's claims.
+
+Reads the work directories of experiments in and below a directory, as `make paper` or
+single binaries leave them, and writes `report.md` with its figures, and `report.html`,
+a page that needs no other file.
+"""
+
+import base64
+import dataclasses
+import json
+import os
+import pathlib
+import re
+from collections.abc import Sequence
+
+import markdown
+import numpy as np
+
+from mtl_traffic import evaluation, files
+from mtl_traffic.comparison import claims, figures
+from mtl_traffic.comparison.catalogue import EXPERIMENTS
+from mtl_traffic.comparison.experiment import INTRODUCTION, Experiment
+from mtl_traffic.comparison.rows import budget_order, group, where
+from mtl_traffic.comparison.workdir import read_config, read_rows
+from mtl_traffic.errors import InputError
+from mtl_traffic.runs import FIELDS, Run
+from mtl_traffic.tables import markdown_table
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+  """What a work directory holds."""
+
+  path: pathlib.Path
+  config: dict
+  rows: list[dict]
+
+  @property
+  def experiment(self) -> Experiment:
+    return EXPERIMENTS[self.config["meaning"]["experiment"]]
+
+  def comparable(self) -> str:
+    """Directories of which this is the same can be compared row by row."""
+    told_by_rows = {"experiment", *FIELDS}
+    meaning = self.config["meaning"]
+    return json.dumps({n: v for n, v in meaning.items() if n not in told_by_rows})
+
+
+def write(workdir: str | os.PathLike) -> pathlib.Path:
+  """Writes the report of everything below a directory; returns the page.
+
+  Raises:
+    InputError: there is nothing to report on.
+  """
+  workdir = pathlib.Path(workdir)
+  done = [
+    Done(path, read_config(path), read_rows(path))
+    for path in sorted({config.parent for config in workdir.rglob("config.json")})
+    if (path / "results.jsonl").exists()
+  ]
+  done = [one for one in done if one.rows]
+  if not done:
+    raise InputError(f"{workdir}: no results in it or below; run an experiment first")
+  order = list(EXPERIMENTS)
+  done.sort(key=lambda one: order.index(one.experiment.name))
+  groups: dict[str, list[Done]] = {}
+  for one in done:
+    groups.setdefault(one.comparable(), []).append(one)
+  (workdir / "report").mkdir(exist_ok=True)
+  text = "# Report\n\n" + "\n".join(
+    _dataset(group, workdir, str(number) if len(groups) > 1 else "")
+    for number, group in enumerate(groups.values(), start=1)
+  )
+  files.write_text(workdir / "report.md", text)
+  page = workdir / "report.html"
+  files.write_text(page, _html(text, workdir))
+  return page
+
+
+def _dataset(done: Sequence[Done], workdir: pathlib.Path, number: str) -> str:
+  """The part of the report on runs that can be compared."""
+  meaning, paper = done[0].config["meaning"], done[0].config["paper"]
+  pooled: dict[Run, dict] = {}
+  for one in done:
+    for row in _trained_on(one):
+      # What several experiments ran counts as in the first of them.
+      pooled.setdefault(Run.of(row), row)
+  parts = [
+    f"## {meaning['dataset']}, trained on {meaning['train_partition']}",
+    _what_was_run(done),
+    "## What the paper claims",
+    "A claim is a difference between accuracies, in points, over the runs that had the "
+    "same split and labels. It holds if the whole 95 % interval of the difference lies "
+    "in the claimed range, does not hold if none of it does, and is not decided "
+    "otherwise.",
+    _claims(list(pooled.values()), paper),
+  ]
+  for one in done:
+    parts += [f"## {one.experiment.title}", INTRODUCTION]
+    parts.append(one.experiment.table(one.rows, paper).markdown())
+    if one.experiment.figure:
+      name = f"report/{one.experiment.name}{number}.png"
+      one.experiment.figure(one.rows, paper, workdir / name)
+      parts.append(f"![{one.experiment.title}]({name})")
+    if one.experiment.name == "label_budget":
+      parts += _each_class(one, workdir, number)
+  statistics = sorted(workdir.rglob("flow_statistics/table.md"))
+  if statistics and not number:
+    parts += _statistics(statistics[0].parent, workdir)
+  return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _claims(rows: Sequence[dict], paper: dict) -> str:
+  table = claims.table(rows, paper["paper_dataset"], paper["paper_dividers"])
+  if not table.rows:
+    return "No claim is about what was run."
+  verdicts = [line[-1] for line in table.rows]
+  holds, fails = (verdicts.count(verdict) for verdict in ("holds", "does not hold"))
+  undecided = len(verdicts) - holds - fails
+  return (
+    f"Of {len(verdicts)} claims {holds} hold, {fails} do not, and {undecided} are not "
+    f"decided.\n\n{table.markdown()}"
+  )
+
+
+def _what_was_run(done: Sequence[Done]) -> str:
+  meaning = done[0].config["meaning"]
+  lines = []
+  for one in done:
+    for (method,), rows in group(_trained_on(one), "method").items():
+      budgets = sorted({row["labels_per_class"] for row in rows}, key=budget_order)
+      lines.append(
+        [
+          one.experiment.name,
+          method,
+          ", ".join(map(str, budgets)),
+          len({row["seed"] for row in rows}),
+          len(rows),
+          f"{sum(row['seconds'] for row in rows) / 60:.1f}",
+        ]
+      )
+  header = ["experiment", "method", "labels/class", "seeds", "runs", "minutes"]
+  versions = {" ".join(item) for one in done for item in one.config["versions"].items()}
+  return "\n\n".join(
+    [
+      f"{meaning['num_flows']:,} flows of {len(meaning['classes'])} classes; of each "
+      f"class {meaning['test_per_class']} test and {meaning['validation_per_class']} "
+      f"validation flows, drawn anew for each seed. {meaning['epochs']} epochs of Adam "
+      f"at {meaning['learning_rate']:g} in batches of {meaning['batch_size']}.",
+      markdown_table(header, lines),
+      f"With {', '.join(sorted(versions))}.",
+    ]
+  )
+
+
+def _each_class(done: Done, workdir: pathlib.Path, number: str) -> list[str]:
+  """Confusions of each method, and its scores of each class."""
+  names = done.config["meaning"]["classes"]
+  rows = [row for row in _trained_on(done) if row["class_confusion"]]
+  lines = []
+  for (method,), members in group(rows, "method").items():
+    budgets = group(members, "labels_per_class")
+    for (labels,) in sorted(budgets, key=lambda key: budget_order(*key)):
+      counts = np.sum([row["class_confusion"] for row in budgets[labels,]], axis=0)
+      of_class = zip(*evaluation.class_scores(counts), strict=True)
+      shown = [" / ".join(map(_percent, scores)) for scores in of_class]
+      lines.append([method, labels, *shown])
+  parts = [
+    "### Each class",
+    "Precision / recall / F1 in %, over the test flows of all seeds.",
+    markdown_table(["method", "labels/class", *names], lines),
+  ]
+  for (method,), members in group(rows, "method").items():
+    name = f"report/confusion_{method}{number}.png"
+    figures.confusion_figure(members, names, workdir / name)
+    parts.append(f"![Confusions of {method}]({name})")
+  return parts
+
+
+def _percent(fraction: float) -> str:
+  return "–" if np.isnan(fraction) else f"{100 * fraction:.1f}"
+
+
+def _statistics(path: pathlib.Path, workdir: pathlib.Path) -> list[str]:
+  """What `flow_statistics` wrote, its headings one level down."""
+  text = re.sub("^#", "##", (path / "table.md").read_text(), flags=re.MULTILINE)
+  shown = [
+    f"![{name} by class]({(path / f'{name}.png').relative_to(workdir)})"
+    for name in ("duration", "bandwidth")
+    if (path / f"{name}.png").exists()
+  ]
+  return [text, *shown]
+
+
+def _html(text: str, workdir: pathlib.Path) -> str:
+  def inline(source: re.Match) -> str:
+    data = base64.b64encode((workdir / source[1]).read_bytes()).decode()
+    return f'src="data:image/png;base64,{data}"'
+
+  body = markdown.markdown(text, extensions=["tables"])
+  body = re.sub('src="([^":]+)"', inline, body)
+  return f"{_HEAD}{body}\n</body></html>\n"
+
+
+def _trained_on(done: Done) -> list[dict]:
+  """The rows that were tested on flows of the partition that was trained on."""
+  partition = done.config["meaning"]["train_partition"]
+  return where(done.rows, partition=partition)
+
+
+_HEAD = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Report</title><style>
+body { font: 15px/1.5 sans-serif; margin: 2em auto; max-width: 75em; padding: 0 1em }
+table { border-collapse: collapse; display: block; overflow-x: auto }
+th, td { border: 1px solid #ccc; padding: 0.2em 0.6em; text-align: left }
+img { max-width: 100% }
+</style></head><body>
+"""

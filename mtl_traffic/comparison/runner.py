@@ -1,0 +1,243 @@
+"""Fits and asks the runs of a comparison, and keeps their rows."""
+
+import collections
+import hashlib
+import math
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from mtl_traffic import evaluation, placement
+from mtl_traffic.comparison.workdir import WorkDir
+from mtl_traffic.draws import Draw
+from mtl_traffic.errors import InputError
+from mtl_traffic.flows import Flows
+from mtl_traffic.inputs import Inputs, hyperparameters, make_method
+from mtl_traffic.runs import Run
+from mtl_traffic.settings import PAPER, Settings
+
+# Settings that say how much to run or how fast, or that a row tells and tables show.
+_EXTENT = ("methods", "labels_per_class", "num_seeds", "first_seed", "runs_at_once")
+# What is told of the dataset; a row depends on the flows, whose fingerprint is kept.
+_TOLD = ("payload_lengths",)
+# What experiments go through, and only they read.
+_SWEPT = (
+  "packet_budgets",
+  "lambdas",
+  "learning_rates",
+  "divider_rows",
+  "task_sets",
+  "shortest_prefix",
+)
+
+
+class Runner:
+  """Runs of several methods on the same flows, and the directory of their rows."""
+
+  def __init__(
+    self,
+    settings: Settings,
+    dataset: str,
+    flows: Flows,
+    path: str,
+    runs: Sequence[Run],
+    swept: Sequence[str] = (),
+    experiment: str = "label_budget",
+  ):
+    """Checks everything that can be checked before any training, then opens the path.
+
+    Args:
+      settings: see `Settings`.
+      dataset: its name, for the rows.
+      flows: all partitions.
+      path: the work directory.
+      runs: what is to be run.
+      swept: the settings in which the runs differ.
+      experiment: what the runs are for; a path holds one experiment's rows.
+
+    Raises:
+      InputError: naming the setting at fault and what to do.
+    """
+    self.settings, self.dataset, self.runs = settings, dataset, list(runs)
+    self.inputs = Inputs(settings, flows, runs)
+    meaning = dict(vars(settings))
+    paper = {name: meaning.pop(name) for name in PAPER}
+    extent = {name: meaning.pop(name) for name in (*_EXTENT, *_TOLD, *_SWEPT, *swept)}
+    meaning |= {
+      "experiment": experiment,
+      "dataset": dataset,
+      "flows": _fingerprint(self.inputs.flows),
+      "num_flows": len(self.inputs.flows),
+      "classes": self.inputs.flows.class_names,
+    }
+    self.workdir = WorkDir(path, meaning, extent, paper)
+
+  def finish(self) -> list[dict]:
+    """Fits and asks the runs that have no rows yet; returns the rows of all."""
+    finished = self._finished()
+    left = [run for run in self.runs if run not in finished]
+    with tqdm(
+      total=len(self.runs),
+      initial=len(self.runs) - len(left),
+      bar_format="{desc} {percentage:3.0f}%|{bar}| {n:.1f}/{total} runs "
+      "[{elapsed} < {remaining}]",
+      # In a log, a line now and then is enough.
+      mininterval=0.2 if sys.stderr.isatty() else 15,
+    ) as progress:
+      for program in self._programs(left):
+        self._finish_program(program, progress)
+    asked_for = set(self.runs)
+    return [row for row in self.workdir.rows() if Run.of(row) in asked_for]
+
+  def _finished(self) -> set[Run]:
+    """The runs whose rows are complete; drops the rows of any other."""
+    rows = self.workdir.rows()
+    tested = collections.Counter(map(Run.of, rows))
+    finished = {run for run, n in tested.items() if n == 1 + len(self.inputs.others)}
+    self.workdir.keep([row for row in rows if Run.of(row) in finished])
+    return finished
+
+  def _programs(self, runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs in groups that can be one program, in order of first appearance."""
+    programs: dict[tuple, list[Run]] = {}
+    for run in runs:
+      num_dividers = tuple(len(values) for values in run.dividers().values())
+      key = make_method(run, self.settings), run.k, run.tasks, num_dividers
+      programs.setdefault((run.method, *key, *run.dividers()), []).append(run)
+    return list(programs.values())
+
+  def _finish_program(self, program: Sequence[Run], progress: tqdm) -> None:
+    """Fits and asks runs of one program, a chunk at a time."""
+    fits: dict[Run, list[Run]] = {}
+    for run in program:
+      fits.setdefault(run.fitted(), []).append(run)
+    method = make_method(program[0], self.settings)
+    left = list(fits)
+    progress.set_description(program[0].method, refresh=False)
+    progress.refresh()
+
+    def finish(size: int) -> None:
+      while left:
+        # Fewer runs are filled up, so that every chunk is the same program.
+        chunk, before = left[:size], progress.n
+        padded = [*chunk, *[chunk[0]] * (size - len(chunk))]
+        asked = [run for fit in chunk for run in fits[fit]]
+        try:
+          rows = list(self._fit_and_ask(padded, asked, progress))
+        except Exception:
+          progress.n = before
+          raise
+        self.workdir.append(rows)
+        del left[:size]
+        progress.n = round(before + len(asked))
+        progress.refresh()
+
+    try:
+      placement.with_room(finish, _chunk_size(len(left), method, self.settings))
+    except Exception as error:
+      if not placement.out_of_memory(error):
+        raise
+      raise InputError(
+        f"out of memory with a single run of {program[0].method}; take a smaller "
+        "batch_size or fewer flows"
+      ) from None
+
+  def _fit_and_ask(
+    self, fits: Sequence[Run], asked: Sequence[Run], progress: tqdm
+  ) -> Iterator[dict]:
+    """Rows of the runs that are asked, from fits of one program."""
+    start, begun = time.monotonic(), progress.n
+    method, problem = self.inputs.problem(fits[0])
+    drawn = self.inputs.draw(fits)
+
+    def told(fraction: float) -> None:
+      # Not quite all, as what is left of a chunk is still to be asked.
+      progress.update(begun + len(asked) * fraction * (1 - 1e-9) - progress.n)
+
+    parameters = method.fit(
+      problem, drawn, hyperparameters(method, fits), progress=told
+    )
+    parameters = jax.block_until_ready(parameters)
+    seconds = (time.monotonic() - start) / len(set(fits))
+    queries = jnp.concatenate(self._asked(drawn), axis=1)
+    for packets in dict.fromkeys(run.packets for run in asked):
+      at_once = [run for run in asked if run.packets == packets]
+      shown = self.inputs.shown(method, at_once[0])
+      start = time.monotonic()
+      scores = jax.tree.map(np.asarray, method.ask(parameters, shown, queries))
+      asking = (time.monotonic() - start) / len(at_once)
+      for run in at_once:
+        of_run = fits.index(run.fitted())
+        yield from self._rows(run, of_run, drawn, scores, round(seconds + asking, 3))
+
+  def _asked(self, drawn: Draw) -> list[jax.Array]:
+    """`[R, ...]` validation flows, test flows, and those of other partitions."""
+    others = self.inputs.others.values()
+    num_runs = len(drawn.num_labelled)
+    parts = [drawn.validation, drawn.test]
+    return parts + [jnp.tile(other, (num_runs, 1)) for other in others]
+
+  def _rows(
+    self,
+    run: Run,
+    index: int,
+    drawn: Draw,
+    scores: Mapping[str, np.ndarray],
+    seconds: float,
+  ) -> Iterator[dict]:
+    """What the scores `[R, Q, classes]` of one of R runs are worth."""
+    parts = self._asked(drawn)
+    stops = np.cumsum([part.shape[1] for part in parts])
+    targets = {
+      "class": self.inputs.flows.classes,
+      "bandwidth": np.asarray(drawn.targets["bandwidth"][index]),
+      "duration": np.asarray(drawn.targets["duration"][index]),
+    }
+
+    def of_part(part: int, task: str) -> tuple[np.ndarray, np.ndarray]:
+      flows = np.asarray(parts[part][index])
+      asked = slice(stops[part] - len(flows), stops[part])
+      return scores[task][index, asked], targets[task][flows]
+
+    names = (self.settings.train_partition, *self.inputs.others)
+    for part, name in enumerate(names, 1):
+      row = {"dataset": self.dataset, "partition": name, **run.identity()}
+      for task in targets:
+        answered = of_part(part, task) if task in scores else None
+        row[f"{task}_accuracy"] = answered and evaluation.accuracy(*answered)
+        row[f"{task}_confusion"] = answered and evaluation.confusion(*answered).tolist()
+      row["validation_class_accuracy"] = evaluation.accuracy(*of_part(0, "class"))
+      yield row | {"seconds": seconds}
+
+
+def _chunk_size(num_runs: int, method, settings: Settings) -> int:
+  """How many runs make a program, whose rows are saved together.
+
+  The chunks are as equal as can be, so that little is filled up.
+  """
+  if not method.fits_together:
+    return 1
+  # Rows are saved this often; how many runs go together is for `fit` to see.
+  devices = jax.device_count()
+  of_device = math.ceil(8 / devices) if jax.default_backend() == "cpu" else 128
+  at_once = settings.runs_at_once or of_device * devices
+  return math.ceil(num_runs / math.ceil(num_runs / at_once))
+
+
+def _fingerprint(flows: Flows) -> str:
+  """Tells other flows of the same name from these."""
+  digest = hashlib.sha256(repr((flows.class_names, flows.partition_names)).encode())
+  for leaf in (
+    flows.num_packets,
+    flows.durations,
+    flows.num_bytes,
+    flows.classes,
+    flows.partitions,
+  ):
+    digest.update(np.ascontiguousarray(leaf).tobytes())
+  return digest.hexdigest()[:16]

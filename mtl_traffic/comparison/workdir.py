@@ -1,0 +1,155 @@
+"""A work directory: what was run there, and every finished row.
+
+`config.json` says what the rows mean; a directory is only continued by a configuration
+that means the same. `results.jsonl` has a row for each run and tested partition. The
+rows of a run are appended together, so an interruption can only damage the last ones.
+"""
+
+import fcntl
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+from collections.abc import Iterable
+
+from absl import logging
+
+from mtl_traffic import files
+from mtl_traffic.errors import InputError
+
+_VERSIONED = ("jax", "flax", "optax", "numpy")
+
+
+class WorkDir:
+  """A directory that one process at a time writes the rows of one experiment to."""
+
+  def __init__(
+    self,
+    path: str | os.PathLike,
+    meaning: dict,
+    extent: dict,
+    paper: dict | None = None,
+  ):
+    """Opens or makes the directory.
+
+    Args:
+      path: the directory.
+      meaning: the settings that a row's value depends on and that the row itself does
+        not say; JSON.
+      extent: the other settings, which may differ from an earlier call's; JSON.
+      paper: what the paper reports, to be shown beside the rows; JSON.
+
+    Raises:
+      InputError: the directory belongs to another configuration or is in use.
+    """
+    self.path = pathlib.Path(path)
+    # Through JSON, so that tuples compare equal to what was read back.
+    meaning = json.loads(json.dumps(meaning))
+    earlier = read_config(self.path)
+    if earlier is not None:
+      _check_same(earlier.get("meaning", {}), meaning, self.path)
+    try:
+      self.path.mkdir(parents=True, exist_ok=True)
+      self._lock = open(self.path / ".lock", "w")
+    except OSError as error:
+      raise InputError(
+        f"{self.path}: {error.strerror}; take another directory"
+      ) from None
+    try:
+      fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+      raise InputError(f"{self.path}: another process is using it") from None
+    versions = {name: importlib.metadata.version(name) for name in _VERSIONED}
+    versions["python"] = platform.python_version()
+    config = {
+      "meaning": meaning,
+      "extent": extent,
+      "paper": paper or {},
+      "versions": versions,
+    }
+    self.write_text("config.json", json.dumps(config, indent=2) + "\n")
+
+  def close(self) -> None:
+    """Lets others use the directory."""
+    self._lock.close()
+
+  def rows(self) -> list[dict]:
+    """The rows so far, without a last line that was cut short."""
+    return read_rows(self.path)
+
+  def keep(self, rows: list[dict]) -> None:
+    """Makes these the rows so far."""
+    self.write_text("results.jsonl", "".join(map(_line, rows)))
+
+  def append(self, rows: Iterable[dict]) -> None:
+    """Adds rows, on disk when this returns."""
+    with open(self.path / "results.jsonl", "a") as file:
+      file.write("".join(map(_line, rows)))
+      file.flush()
+      os.fsync(file.fileno())
+
+  def write_text(self, name: str, text: str) -> None:
+    """Writes a file that is there whole or not at all."""
+    files.write_text(self.path / name, text)
+
+
+def read_config(path: pathlib.Path) -> dict | None:
+  """What the directory's rows mean; None if it has none yet.
+
+  Raises:
+    InputError: that cannot be told.
+  """
+  file = path / "config.json"
+  if not file.exists():
+    if (path / "results.jsonl").exists():
+      raise InputError(
+        f"{file} is missing beside results.jsonl; take another directory"
+      )
+    return None
+  try:
+    config = json.loads(file.read_text())
+    if isinstance(config, dict):
+      return config
+  except (OSError, ValueError):
+    pass
+  raise InputError(f"{file}: unreadable; take another directory")
+
+
+def read_rows(path: pathlib.Path) -> list[dict]:
+  """The rows of the directory, without a last line that was cut short.
+
+  Raises:
+    InputError: a line is no row.
+  """
+  file = path / "results.jsonl"
+  if not file.exists():
+    return []
+  lines = file.read_text().split("\n")
+  if lines.pop():
+    logging.warning("%s: its last line was cut short and is dropped", file)
+  rows = []
+  for number, line in enumerate(lines, start=1):
+    try:
+      row = json.loads(line)
+    except ValueError:
+      row = None
+    if not isinstance(row, dict):
+      raise InputError(
+        f"{file}, line {number}: not a row; remove the line to run it again"
+      )
+    rows.append(row)
+  return rows
+
+
+def _line(row: dict) -> str:
+  return json.dumps(row) + "\n"
+
+
+def _check_same(earlier: dict, now: dict, path: pathlib.Path) -> None:
+  for name in sorted(earlier.keys() | now.keys()):
+    if earlier.get(name) != now.get(name):
+      raise InputError(
+        f"{path} was made with {name} = {earlier.get(name)}, now it is "
+        f"{now.get(name)}; take another directory"
+      )

@@ -1,0 +1,142 @@
+"""Turns captures into a Parquet file of flows."""
+
+import functools
+import multiprocessing
+import pathlib
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tqdm
+
+from mtl_traffic import files
+from mtl_traffic.data import captures, parquet
+from mtl_traffic.data.captures.captured_flows import (
+  END_REASON_NAMES,
+  PROTOCOL_NAMES,
+  CapturedFlows,
+)
+from mtl_traffic.data.captures.labels import Labels
+from mtl_traffic.errors import InputError
+
+_ROWS_AT_ONCE = 4096  # Bounds what is in memory when files are joined.
+
+
+def extract(
+  paths: Sequence[pathlib.Path],
+  out: pathlib.Path,
+  labels: Labels,
+  rules: captures.Rules = captures.DEFAULT_RULES,
+  processes: int = 1,
+) -> captures.Accounts:
+  """Writes the flows of captures to a Parquet file; it appears when it is whole.
+
+  Each capture becomes a file of its own first, so memory is bounded and the order of
+  flows does not depend on the number of processes.
+
+  Args:
+    paths: the captures.
+    out: the Parquet file. It remembers `rules.shared`.
+    labels: the flows' classes.
+    rules: what makes a flow.
+    processes: how many captures are read at a time.
+
+  Returns:
+    What became of the packets.
+
+  Raises:
+    InputError: a capture cannot be read, there are no flows, or `out` cannot be
+      written.
+  """
+  work = functools.partial(_extract_one, labels=labels, rules=rules)
+  accounts = captures.Accounts()
+  try:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with (
+      tempfile.TemporaryDirectory(prefix="flows-", dir=out.parent) as folder,
+      files.replacing(out) as partial,
+    ):
+      parts = [pathlib.Path(folder) / f"{i}.parquet" for i in range(len(paths))]
+      for one in _run(work, paths, parts, processes):
+        accounts.add(one)
+      if not accounts.num_flows:
+        raise InputError(f"the captures hold no flows ({accounts.summary(', ')})")
+      _join(parts, partial)
+  except OSError as error:
+    raise InputError(f"{out}: cannot be written ({error})") from error
+  return accounts
+
+
+def _run(work, paths, parts, processes: int) -> Iterator[captures.Accounts]:
+  sizes = [path.stat().st_size for path in paths]
+  with tqdm.tqdm(total=sum(sizes), unit="B", unit_scale=True) as bar:
+    if min(processes, len(paths)) == 1:
+      for path, part in zip(paths, parts, strict=True):
+        begun = bar.n
+        yield work(
+          (path, part), progress=lambda n, begun=begun: bar.update(begun + n - bar.n)
+        )
+      return
+    # JAX's threads do not survive a fork.
+    with multiprocessing.get_context("spawn").Pool(min(processes, len(paths))) as pool:
+      results = pool.imap(work, zip(paths, parts, strict=True))
+      for size, accounts in zip(sizes, results, strict=True):
+        bar.update(size)
+        yield accounts
+
+
+def _extract_one(
+  path_and_part: tuple[pathlib.Path, pathlib.Path],
+  labels: Labels,
+  rules: captures.Rules,
+  progress=lambda position: None,
+) -> captures.Accounts:
+  path, part = path_and_part
+  accounts = captures.Accounts()
+  writer = None
+  try:
+    for captured in captures.read_flows(path, accounts, rules, progress):
+      table = to_table(captured, labels, rules)
+      writer = writer or pq.ParquetWriter(part, table.schema, compression="zstd")
+      writer.write_table(table)
+  finally:
+    if writer:
+      writer.close()
+  return accounts
+
+
+def to_table(
+  captured: CapturedFlows, labels: Labels, rules: captures.Rules
+) -> pa.Table:
+  """The curated columns, and beside them what only a capture tells."""
+  table = parquet.to_table(labels.apply(captured), rules=rules.shared)
+  reasons = [END_REASON_NAMES[reason] for reason in captured.end_reasons.tolist()]
+  for name, values in (
+    ("client_address", pa.array(captured.client_addresses, pa.string())),
+    ("client_port", captured.client_ports),
+    ("server_address", pa.array(captured.server_addresses, pa.string())),
+    ("server_port", captured.server_ports),
+    ("protocol", [PROTOCOL_NAMES[number] for number in captured.protocols.tolist()]),
+    ("end_reason", reasons),
+    ("start_time", pa.array(captured.start_times, pa.timestamp("ns", "UTC"))),
+  ):
+    table = table.append_column(name, pa.array(values))
+  return table
+
+
+def _join(parts: Iterable[pathlib.Path], path: pathlib.Path) -> None:
+  writer, num_rows = None, 0
+  try:
+    for part in filter(pathlib.Path.exists, parts):
+      with pq.ParquetFile(part) as file:
+        writer = writer or pq.ParquetWriter(path, file.schema_arrow, compression="zstd")
+        for batch in file.iter_batches(_ROWS_AT_ONCE):
+          row_ids = pa.array(np.arange(num_rows, num_rows + len(batch)))
+          table = pa.table(batch).set_column(0, "row_id", row_ids)
+          writer.write_table(table)
+          num_rows += len(batch)
+  finally:
+    if writer:
+      writer.close()

@@ -1,0 +1,201 @@
+"""What runs are given: flows as settings divide them, draws, and encoded inputs."""
+
+import functools
+import itertools
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+
+from mtl_traffic import draws, encoding, methods, splits
+from mtl_traffic.draws import Draw
+from mtl_traffic.errors import InputError
+from mtl_traffic.flows import Flows
+from mtl_traffic.methods.base import Method, Problem
+from mtl_traffic.runs import Run
+from mtl_traffic.settings import ALL, Settings
+from mtl_traffic.tasks import MAIN_TASKS, TASKS
+
+_FLOWS_AT_ONCE = 1 << 14  # Bounds what is held beside the inputs themselves.
+
+
+class Inputs:
+  """The flows of a dataset, and what runs are given of them.
+
+  Attributes:
+    flows: those of all partitions that are long enough.
+    others: the flows of each partition that is not trained on.
+    table: the flows as draws see them.
+  """
+
+  def __init__(self, settings: Settings, flows: Flows, runs: Sequence[Run]):
+    """Checks that the flows suffice.
+
+    Args:
+      settings: see `Settings`.
+      flows: all partitions.
+      runs: what is to be run.
+
+    Raises:
+      InputError: naming the setting at fault and what to do.
+    """
+    for run in runs:
+      check_run(run, settings)
+    self._settings = settings
+    self.flows = _long_enough(flows, settings.min_packets)
+    eligible, self.others = _partitions(self.flows, settings.train_partition)
+    tasks = dict.fromkeys(task for run in runs for task in run.tasks)
+    self.table = draws.flow_table(
+      self.flows, eligible, tuple(dict.fromkeys(MAIN_TASKS) | tasks)
+    )
+    splits.check_sizes(
+      self.table.class_names,
+      self.table.class_sizes,
+      test_per_class=settings.test_per_class,
+      validation_per_class=settings.validation_per_class,
+      labels_per_class=max(_number(run.labels_per_class, 1) for run in runs),
+    )
+
+  def problem(self, run: Run) -> tuple[Method, Problem]:
+    """The method of a run, and what all runs of its program share."""
+    method = make_method(run, self._settings)
+    num_classes = dict.fromkeys((*self.table.values, "class"), self.table.num_classes)
+    for task, dividers in run.dividers().items():
+      num_classes[task] = len(dividers) + 1
+    return method, Problem(
+      flows=self.flows,
+      inputs=self._read(method, run.k, run.k),
+      num_classes=num_classes,
+    )
+
+  def shown(self, method: Method, run: Run) -> jax.Array:
+    """`[N, ...]`, the inputs of all flows as a run is shown them when it is asked."""
+    return self._read(method, run.k, run.packets)
+
+  @functools.lru_cache(maxsize=2)  # noqa: B019 - there is one in a process
+  def _read(self, method: Method, k: int, num_packets: int) -> jax.Array:
+    return read(method, self.flows, k, num_packets)
+
+  def draw(self, runs: Sequence[Run]) -> Draw:
+    """The draws of runs of one program."""
+    return draws.draw_many(
+      self.table,
+      jnp.array([run.seed for run in runs]),
+      jnp.array([_number(run.labels_per_class, draws.ALL_LABELS) for run in runs]),
+      test_per_class=self._settings.test_per_class,
+      validation_per_class=self._settings.validation_per_class,
+      dividers={
+        task: jnp.array([run.dividers()[task] for run in runs], jnp.float32)
+        for task in runs[0].dividers()
+      },
+    )
+
+
+def make_method(run: Run, settings: Settings) -> Method:
+  """The method of a run, with those settings that it reads.
+
+  Raises:
+    InputError: there is no such method, or a setting cannot be.
+  """
+  fields = {name: getattr(run, name) for name in vars(run)}
+  return methods.make(run.method, vars(settings) | fields)
+
+
+def hyperparameters(method: Method, runs: Sequence[Run]) -> dict[str, jax.Array]:
+  """`[R]` of each of the method's hyperparameters."""
+  return {
+    name: jnp.array([getattr(run, name) for run in runs], jnp.float32)
+    for name in method.hyperparameters
+  }
+
+
+def read(
+  method: Method, flows: Flows, k: int, num_packets: int | None = None
+) -> jax.Array:
+  """What a method reads of N flows, `[N, ...]`, on the device.
+
+  Args:
+    method: the method.
+    flows: N flows.
+    k: packets that it reads, unless it reads whole flows.
+    num_packets: how many of these are shown; all by default.
+  """
+  if method.reads_whole_flows:
+    k = num_packets = flows.packets.lengths.shape[1]
+  first = encoding.first_packets(flows.packets, k, num_packets)
+  inputs = jax.jit(method.inputs)
+  parts = [
+    inputs(jax.tree.map(lambda leaf, s=start: leaf[s : s + _FLOWS_AT_ONCE], first))
+    for start in range(0, max(len(flows), 1), _FLOWS_AT_ONCE)
+  ]
+  return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
+
+
+def check_run(run: Run, settings: Settings) -> None:
+  """Raises an InputError if there can be no such run, naming the setting."""
+  method = make_method(run, settings)
+  if run.k < method.least_k:
+    raise InputError(
+      f"k = {run.k} packets are too few for {run.method}; it needs {method.least_k}"
+    )
+  if run.shortest_prefix is not None:
+    if not method.learns_prefixes:
+      raise InputError(f"shortest_prefix: {run.method} does not learn from prefixes")
+    if not 1 <= run.shortest_prefix <= run.packets:
+      raise InputError(
+        f"shortest_prefix: {run.shortest_prefix} must be 1 to {run.packets}, the "
+        "packets after which it is asked"
+      )
+  elif run.packets != run.k:
+    raise InputError(
+      f"packets: {run.packets} is not k = {run.k}; only a model that is trained on "
+      "prefixes can be asked earlier"
+    )
+  if not 0 <= run.lambda_ < math.inf:
+    raise InputError(f"lambda: {run.lambda_} must be at least 0")
+  for task in run.tasks:
+    if task not in TASKS:
+      raise InputError(f"tasks: {task!r} is unknown; there are {', '.join(TASKS)}")
+  if len(set(run.tasks)) != len(run.tasks):
+    raise InputError(f"tasks: {run.tasks} must name each once")
+  for name in ("bandwidth_dividers", "duration_dividers"):
+    dividers = getattr(run, name)
+    numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in dividers)
+    if not numbers or any(a >= b for a, b in itertools.pairwise(dividers)):
+      raise InputError(f"{name}: {dividers} must be finite, each above the last")
+
+
+def _number(labels_per_class: int | str, if_all: int) -> int:
+  return if_all if labels_per_class == ALL else labels_per_class
+
+
+def _long_enough(flows: Flows, min_packets: int) -> Flows:
+  kept = flows.num_packets >= min_packets
+  if not kept.all():
+    logging.info("left out %d flows of under %d packets", (~kept).sum(), min_packets)
+  if not kept.any():
+    raise InputError(f"min_packets: no flows are left; none has {min_packets} packets")
+  return flows[kept]
+
+
+def _partitions(
+  flows: Flows, train_partition: str
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+  """A mask of the flows to split, and the flows of each other partition."""
+  if train_partition == ALL:
+    return np.ones(len(flows), bool), {}
+  if train_partition not in flows.partition_names:
+    raise InputError(
+      f"train_partition: the flows have no partition {train_partition!r}, "
+      f"but {', '.join(flows.partition_names)}; {ALL!r} takes all"
+    )
+  of = {
+    name: flows.partitions == code for code, name in enumerate(flows.partition_names)
+  }
+  eligible = of.pop(train_partition)
+  return eligible, {
+    name: np.flatnonzero(mask) for name, mask in of.items() if mask.any()
+  }

@@ -1,0 +1,198 @@
+"""Forests as plain arrays: grown by scikit-learn, asked under JAX.
+
+The arrays can be kept and read by anything, run no code when they are loaded, and are
+exported with the rest of a model.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sklearn.base import BaseEstimator
+
+# How far all walks go before the few that are not at a leaf yet are gathered.
+_STEPS_OF_ALL, _STEPS_OF_FEW, _FEW = 20, 10, 4
+_BLOCK = 2048  # Flows whose walks are in memory together.
+
+
+# T trees, of M nodes together, as arrays by name. They end in nodes of no tree.
+#   "roots": `[T]` int32.
+#   "features": `[M]` int32, the input that a node looks at.
+#   "thresholds": `[M]` float32: up to it a flow goes to the first child, else to the
+#     second; infinite at leaves.
+#   "children": `[M]` int32, the first child, which the second follows; a leaf's is
+#     itself.
+#   "values": `[M, V]` float32, what a tree answers at each leaf; or a pytree of such.
+Forest = Mapping[str, Any]
+
+
+def grow(
+  estimator: BaseEstimator,
+  inputs: np.ndarray,
+  targets: np.ndarray,
+  num_classes: int | None = None,
+) -> Forest:
+  """Fits a forest of scikit-learn's and keeps its trees.
+
+  Args:
+    estimator: a forest or extra trees.
+    inputs: `[N, F]` float32.
+    targets: `[N]` int classes, or `[N, V]` values of a regressor.
+    num_classes: of a classifier; its values are `[M, num_classes]`, whichever classes
+      there are among the targets.
+
+  Returns:
+    The forest, whose values are the classes' probabilities, or the means of targets.
+  """
+  # The trees' threads each change Python's filters of warnings for a while, and may
+  # leave them empty between them; scikit-learn then warns of that at every tree.
+  with warnings.catch_warnings():
+    estimator.fit(inputs, targets)
+  trees = [_tree(tree.tree_) for tree in estimator.estimators_]
+  sizes = [len(features) for features, *_ in trees]
+  roots = np.cumsum([0, *sizes[:-1]])
+  children = [child + root for root, (_, _, child, _) in zip(roots, trees, strict=True)]
+  # Few sizes, so that few programs are compiled for many forests.
+  missing = 2 ** math.ceil(math.log2(sum(sizes))) - sum(sizes)
+
+  def joined(arrays, dtype) -> np.ndarray:
+    whole = np.concatenate([*arrays])
+    return np.pad(whole, [(0, missing)] + [(0, 0)] * (whole.ndim - 1)).astype(dtype)
+
+  values = joined((tree[3] for tree in trees), np.float32)
+  if num_classes is not None:
+    of_all = np.zeros((len(values), num_classes), np.float32)
+    of_all[:, estimator.classes_] = values
+    values = of_all
+  arrays = {
+    "roots": roots.astype(np.int32),
+    "features": joined((tree[0] for tree in trees), np.int32),
+    "thresholds": joined((tree[1] for tree in trees), np.float32),
+    "children": joined(children, np.int32),
+    "values": values,
+  }
+  return {name: jnp.asarray(array) for name, array in arrays.items()}
+
+
+def leaves(forest: Forest, inputs: jax.Array) -> jax.Array:
+  """The leaf that each flow comes to in each tree, `[T, N]` int32.
+
+  Args:
+    forest: the trees.
+    inputs: `[N, F]` float32.
+  """
+  num_flows, num_inputs = inputs.shape
+  shape = len(forest["roots"]), num_flows
+  num_walks = math.prod(shape)
+  values = inputs.ravel()
+  rows = jnp.broadcast_to(num_inputs * jnp.arange(num_flows), shape).ravel()
+  roots = jnp.broadcast_to(forest["roots"][:, None], shape).ravel()
+
+  def walk(nodes: jax.Array, rows: jax.Array, steps: int) -> jax.Array:
+    def step(_, nodes):
+      goes_on = values[rows + forest["features"][nodes]] > forest["thresholds"][nodes]
+      return forest["children"][nodes] + goes_on
+
+    return jax.lax.fori_loop(0, steps, step, nodes)
+
+  # Most walks end early, and the longest takes three times as many steps as the mean.
+  def walk_few(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    nodes, are_on = state
+    (few,) = jnp.nonzero(are_on, size=-(-num_walks // _FEW), fill_value=num_walks)
+    moved = walk(nodes[few], rows[few], _STEPS_OF_FEW)
+    nodes = nodes.at[few].set(moved, mode="drop")
+    return nodes, are_within(nodes)
+
+  def are_within(nodes: jax.Array) -> jax.Array:
+    return forest["thresholds"][nodes] < jnp.inf
+
+  nodes = walk(roots, rows, _STEPS_OF_ALL)
+  nodes, _ = jax.lax.while_loop(
+    lambda state: jnp.any(state[1]), walk_few, (nodes, are_within(nodes))
+  )
+  return nodes.reshape(shape)
+
+
+def answer(forest: Forest, inputs: jax.Array) -> Any:
+  """The mean over the trees of what they answer, `[N, V]`, as their values are."""
+  at = leaves(forest, inputs)
+  return jax.tree.map(lambda values: jnp.mean(values[at], axis=0), forest["values"])
+
+
+def with_means(forest: Forest, inputs: np.ndarray, values: Any) -> Forest:
+  """The forest that answers, at each leaf, the mean of the values of the flows there.
+
+  Args:
+    forest: the trees.
+    inputs: `[N, F]` float32, of the flows that have values.
+    values: `[N, V]`, or a pytree of such. A leaf that no flow comes to answers 0.
+  """
+  at = in_blocks(leaves, forest, inputs, axis=1)
+  num_nodes = len(forest["features"])
+  counts = np.maximum(np.bincount(at.ravel(), minlength=num_nodes), 1)
+
+  def means(values: np.ndarray) -> np.ndarray:
+    sums = [
+      np.bincount(at.ravel(), np.broadcast_to(column, at.shape).ravel(), num_nodes)
+      for column in values.T
+    ]
+    return jnp.asarray(np.stack(sums, axis=1) / counts[:, None], jnp.float32)
+
+  return {**forest, "values": jax.tree.map(means, values)}
+
+
+def in_blocks(
+  function: Callable, forest: Forest, inputs: np.ndarray, axis: int = 0
+) -> np.ndarray:
+  """A function of a forest and of inputs `[N, F]`, of some flows at a time.
+
+  Args:
+    function: `leaves`, `answer` or the like.
+    forest: its first argument.
+    inputs: its second one.
+    axis: of the flows, in what it returns.
+  """
+  jitted = jax.jit(function)
+  parts = [
+    np.asarray(jitted(forest, jnp.asarray(inputs[start : start + _BLOCK], jnp.float32)))
+    for start in range(0, len(inputs), _BLOCK)
+  ]
+  return np.concatenate(parts, axis=axis)
+
+
+def seed_of(key: jax.Array) -> int:
+  """A seed for scikit-learn, from a random key."""
+  return int(jax.random.bits(key) >> 1)
+
+
+def _tree(tree) -> tuple[np.ndarray, ...]:
+  """Features, thresholds, children and values of a tree, its nodes level by level."""
+  levels = [np.array([0])]
+  while True:
+    inner = levels[-1][tree.children_left[levels[-1]] >= 0]
+    if not inner.size:
+      break
+    both = np.stack([tree.children_left[inner], tree.children_right[inner]], axis=1)
+    levels.append(both.ravel())
+  order = np.concatenate(levels)
+  place = np.empty(len(order), np.int64)
+  place[order] = np.arange(len(order))
+  first = tree.children_left[order]
+  is_leaf = first < 0
+  # A float32 is at most a float64 if it is at most the next float32 below that.
+  exact = tree.threshold[order]
+  rounded = exact.astype(np.float32)
+  rounded = np.where(
+    rounded > exact, np.nextafter(rounded, np.float32(-np.inf)), rounded
+  )
+  return (
+    np.where(is_leaf, 0, tree.feature[order]),
+    np.where(is_leaf, np.float32(np.inf), rounded),
+    np.where(is_leaf, np.arange(len(order)), place[np.maximum(first, 0)]),
+    # A classifier's are [nodes, 1, classes], a regressor's [nodes, outputs, 1].
+    tree.value[order].reshape(len(order), -1),
+  )

@@ -1,0 +1,156 @@
+"""What the methods that train networks share: the encoding, the schedule, the fit."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from mtl_traffic import encoding, models, sweeps
+from mtl_traffic.encoding import FirstPackets
+from mtl_traffic.methods.base import (
+  Hyperparameters,
+  Method,
+  Parameters,
+  Problem,
+  Score,
+)
+from mtl_traffic.training import Assignment, Schedule
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkMethod(Method):
+  """A method whose parameters are the variables of a Flax network.
+
+  Attributes:
+    epochs: passes over the training flows.
+    batch_size: flows a step.
+    iat_range: see `encoding.encode`.
+    signed_lengths: see `encoding.encode`.
+    dtype: what the network computes in.
+    shortest_prefix: see `training.train_epochs`.
+  """
+
+  epochs: int = 20
+  batch_size: int = 64
+  iat_range: tuple[float, float] = (0.0, 1.0)
+  signed_lengths: bool = True
+  dtype: str = "float32"
+  shortest_prefix: int | None = None
+
+  hyperparameters: ClassVar[tuple[str, ...]] = ("learning_rate", "clip_norm")
+  learns_prefixes: ClassVar[bool] = True
+  fits_together: ClassVar[bool] = True
+  least_k: ClassVar[int] = models.FEWEST_PACKETS
+
+  def network(self, heads: Mapping[str, int]) -> nn.Module:
+    """The network with a head for each task, of so many classes."""
+    return models.MultitaskCNN(models.heads_of(heads), jnp.dtype(self.dtype))
+
+  def inputs(self, packets: FirstPackets) -> jax.Array:
+    return encoding.encode(
+      packets, iat_range=self.iat_range, signed_lengths=self.signed_lengths
+    )
+
+  def apply(self, parameters: Parameters, inputs: jax.Array) -> dict[str, jax.Array]:
+    return self.network(_heads(parameters)).apply(parameters, inputs)
+
+  def train(
+    self,
+    problem: Problem,
+    hyperparameters: Hyperparameters,
+    *,
+    key: jax.Array,
+    members: jax.Array,
+    num_members: jax.Array,
+    targets: Mapping[str, jax.Array],
+    weights: Mapping[str, jax.Array] | None = None,
+    network: nn.Module | None = None,
+    frozen: tuple[str, ...] = (),
+    start: Mapping | None = None,
+    score: Score | None = None,
+    on_epoch: Callable[[], None] = lambda: None,
+  ) -> Parameters:
+    """Trains R networks, with as many steps as an epoch of all members has.
+
+    Whoever learns from a few labelled flows takes as many steps as whoever learns from
+    all training flows. So every network converges, and none is flattered.
+
+    Args:
+      problem: what the runs share.
+      hyperparameters: `[R]` "learning_rate" and "clip_norm".
+      key: `[R]` random keys.
+      members: `[R, M]`, see `training.Assignment`.
+      num_members: `[R]`.
+      targets: per task `[R, N]`.
+      weights: per task `[R]`; 1 for each task of `targets` by default.
+      network: by default that with a head for each task of `targets`.
+      frozen: see `training.optimizer`.
+      start: see `sweeps.fit`.
+      score: see `sweeps.fit`.
+      on_epoch: called whenever all runs have finished an epoch.
+    """
+    num_runs, most_members = members.shape
+    if weights is None:
+      weights = dict.fromkeys(targets, jnp.ones(num_runs))
+    schedule = Schedule(self.epochs, self.batch_size)
+    return sweeps.fit(
+      Assignment(
+        key=key,
+        members=members,
+        num_members=num_members,
+        targets=dict(targets),
+        weights=dict(weights),
+        **{
+          name: jnp.asarray(hyperparameters[name], jnp.float32)
+          for name in NetworkMethod.hyperparameters
+        },
+      ),
+      problem.inputs,
+      model=network
+      or self.network({task: problem.num_classes[task] for task in targets}),
+      schedule=schedule,
+      steps_per_epoch=schedule.steps_per_epoch(most_members),
+      frozen=frozen,
+      shortest_prefix=self.shortest_prefix,
+      start=start,
+      score=score,
+      on_epoch=on_epoch,
+    )
+
+  def epochs_of(
+    self, progress: Callable[[float], None], stages: int = 1
+  ) -> Callable[[], None]:
+    """What to call at each epoch of some stages of equal length."""
+    done = 0
+
+    def on_epoch() -> None:
+      nonlocal done
+      done += 1
+      progress(done / (stages * self.epochs))
+
+    return on_epoch
+
+
+def all_members(members: jax.Array) -> jax.Array:
+  """`num_members` for those who learn from every one of `[R, M]` members."""
+  num_runs, num_members = members.shape
+  return jnp.full(num_runs, num_members)
+
+
+@functools.partial(jax.vmap, in_axes=(0, None))
+def fold_in(keys: jax.Array, number: int) -> jax.Array:
+  """Keys `[R]` of a further stage of training; no epoch has so large a number."""
+  return jax.random.fold_in(keys, number)
+
+
+def _heads(parameters: Parameters) -> dict[str, int]:
+  """The tasks and their numbers of classes, which the heads' parameters tell."""
+  return {
+    name.removesuffix("_head"): part["bias"].shape[-1]
+    for name, part in parameters["params"].items()
+    if name.endswith("_head")
+  }

@@ -1,0 +1,156 @@
+"""Where runs lie: on which devices, and how many of them together.
+
+Runs are laid over all devices, of all hosts that `jax.distributed` joined. Nothing
+passes between runs, so none waits for another.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+LAID_OUT, ON_ALL = PartitionSpec("runs"), PartitionSpec()
+_OF_MEMORY = 0.8  # The rest is for what is not counted, and for fragments.
+
+_T = TypeVar("_T")
+
+
+def runs_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+  """A mesh whose one axis, "runs", goes over the devices, by default over all."""
+  return Mesh(np.array(jax.devices() if devices is None else devices), ("runs",))
+
+
+def mesh_for(num_runs: int) -> Mesh:
+  """All devices, or as many as there are runs: others would only repeat one.
+
+  Devices of several hosts are all taken, as each host has to be in the program.
+  """
+  devices = jax.devices()
+  return runs_mesh(devices if jax.process_count() > 1 else devices[:num_runs])
+
+
+def over_runs(function: Callable, together: int, mesh: Mesh) -> Callable:
+  """Maps a function over the runs, which are laid over the devices of a mesh.
+
+  Args:
+    function: of the arguments of one run, and of what all runs share.
+    together: how many runs a device vmaps; such groups go one after another.
+    mesh: see `runs_mesh`.
+
+  Returns:
+    A function of a tuple of arguments with R as leading axis, a multiple of the mesh's
+    size, and of what all runs share.
+  """
+  # One at a time stays unbatched: a batch of one is a slower matrix product.
+  size = None if together == 1 else together
+
+  def of_device(runs, *shared):
+    return jax.lax.map(lambda run: function(*run, *shared), runs, batch_size=size)
+
+  def mapped(runs, *shared):
+    return jax.shard_map(
+      of_device,
+      mesh=mesh,
+      in_specs=(LAID_OUT, *(ON_ALL for _ in shared)),
+      out_specs=LAID_OUT,
+      # The check would have to be told which values are the same on all devices.
+      check_vma=False,
+    )(runs, *shared)
+
+  return mapped
+
+
+def lay_out(tree: Any, mesh: Mesh) -> Any:
+  """Lays runs over the devices; copies of the first fill up the last device."""
+
+  def of_leaf(leaf: jax.Array) -> jax.Array:
+    missing = -len(leaf) % mesh.size
+    if missing:
+      leaf = jnp.concatenate([leaf, *[leaf[:1]] * missing])
+    return _put(leaf, NamedSharding(mesh, LAID_OUT))
+
+  return jax.tree.map(of_leaf, tree)
+
+
+def on_all(leaf: jax.Array, mesh: Mesh) -> jax.Array:
+  """Puts what all runs share on every device."""
+  return _put(leaf, NamedSharding(mesh, ON_ALL))
+
+
+def first(tree: Any, num_runs: int) -> Any:
+  """Without the copies that `lay_out` added."""
+  return jax.tree.map(lambda leaf: leaf[:num_runs], tree)
+
+
+def _put(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
+  """`jax.device_put`, which for devices of other hosts takes plain arrays alone."""
+  if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    data = _put(jax.random.key_data(leaf), sharding)
+    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+  if jax.process_count() > 1 and getattr(leaf, "is_fully_addressable", True):
+    leaf = np.asarray(leaf)
+  return jax.device_put(leaf, sharding)
+
+
+def runs_together(
+  num_runs: int,
+  memory: int | None = None,
+  memory_of_run: Callable[[], int] = lambda: 0,
+) -> int:
+  """How many of a device's runs to vmap where nobody said.
+
+  On a CPU one run's matrix products occupy the cores, and one run's activations stay
+  in the cache while many runs' do not; an accelerator wants as many as it can hold.
+
+  Args:
+    num_runs: of the device.
+    memory: bytes that an accelerator has; None on a CPU, or if it does not tell.
+    memory_of_run: called for the bytes that one run needs.
+  """
+  if jax.default_backend() == "cpu":
+    return 1
+  if memory is None:
+    return num_runs
+  needed = memory_of_run()
+  together = max(1, min(num_runs, int(_OF_MEMORY * memory / max(1, needed))))
+  logging.info(
+    "%d of %d runs of a device at once: one needs %.0f MB, the device has %.0f MB",
+    together,
+    num_runs,
+    needed / 1e6,
+    memory / 1e6,
+  )
+  return together
+
+
+def memory(mesh: Mesh) -> int | None:
+  """Bytes that a device of the mesh has, if it tells."""
+  return (mesh.local_devices[0].memory_stats() or {}).get("bytes_limit")
+
+
+def out_of_memory(error: Exception) -> bool:
+  """Whether the error says that a device, or the host, had no memory left."""
+  return isinstance(error, MemoryError) or (
+    isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+  )
+
+
+def with_room(attempt: Callable[[int], _T], size: int) -> _T:
+  """Attempts it with half as many runs, again and again, until the memory suffices.
+
+  Args:
+    attempt: called with a number of runs.
+    size: the number to begin with.
+  """
+  while True:
+    try:
+      return attempt(size)
+    except Exception as error:
+      if not out_of_memory(error) or size == 1:
+        raise
+    size = -(-size // 2)
+    logging.warning("out of memory; trying with %d runs at once", size)

@@ -1,0 +1,102 @@
+"""What a run is: all that sets it apart from the other runs of a comparison."""
+
+import dataclasses
+
+from mtl_traffic.errors import InputError
+from mtl_traffic.settings import Settings
+from mtl_traffic.tasks import MAIN_TASKS
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A method, fitted on the draw of one seed, and asked after so many packets.
+
+  Attributes:
+    method: its name.
+    labels_per_class: labelled training flows of each class, or "all".
+    seed: of the draw.
+    k: packets that the method reads.
+    packets: packets of a flow that are shown when it is asked; k unless it was trained
+      on prefixes.
+    lambda_: weight of the class task.
+    learning_rate: Adam's.
+    clip_norm: largest norm of a step's gradient.
+    tasks: what multitask learns beside the class.
+    bandwidth_dividers: bytes/s; none = drawn from the labelled flows.
+    duration_dividers: s; the same.
+    signed_lengths: whether lengths carry the direction.
+    mask: what keeps unlabelled flows out of the class task.
+    shortest_prefix: trained on prefixes from so many packets on; None = on all k.
+  """
+
+  method: str
+  labels_per_class: int | str
+  seed: int
+  k: int
+  packets: int
+  lambda_: float = 1.0
+  learning_rate: float = 1e-3
+  clip_norm: float = 1.0
+  tasks: tuple[str, ...] = MAIN_TASKS
+  bandwidth_dividers: tuple[float, ...] = ()
+  duration_dividers: tuple[float, ...] = ()
+  signed_lengths: bool = True
+  mask: str = "loss"
+  shortest_prefix: int | None = None
+
+  @classmethod
+  def of(cls, row: dict) -> "Run":
+    """The run that a row belongs to.
+
+    Raises:
+      InputError: the row does not say.
+    """
+    try:
+      fields = {name: row[_IN_A_ROW.get(name, name)] for name in FIELDS}
+    except KeyError as error:
+      raise InputError(
+        f"a row of the work directory lacks the field {error}; an older version made "
+        "it, so take another directory"
+      ) from None
+    return cls(**{n: tuple(v) if isinstance(v, list) else v for n, v in fields.items()})
+
+  def identity(self) -> dict:
+    """The part of a row that says which run it belongs to."""
+    return {_IN_A_ROW.get(name, name): getattr(self, name) for name in FIELDS}
+
+  def fitted(self) -> "Run":
+    """Runs of which this is the same are the same fit, asked after other packets."""
+    return dataclasses.replace(self, packets=self.k)
+
+  def dividers(self) -> dict[str, tuple[float, ...]]:
+    """The dividers that the run is given; it draws the others."""
+    given = {"bandwidth": self.bandwidth_dividers, "duration": self.duration_dividers}
+    return {task: dividers for task, dividers in given.items() if dividers}
+
+
+FIELDS = tuple(field.name for field in dataclasses.fields(Run))
+_IN_A_ROW = {"lambda_": "lambda"}
+
+
+def label_budgets(settings: Settings, **fields) -> list[Run]:
+  """The runs of all methods, seeds and label budgets, the first seeds first.
+
+  Args:
+    settings: see `Settings`.
+    **fields: of `Run`, where they are not the settings'.
+  """
+  defaults = {
+    name: getattr(settings, name)
+    for name in FIELDS
+    if name in vars(settings) and name != "shortest_prefix"
+  }
+  fields = {**defaults, **fields}
+  del fields["labels_per_class"]
+  fields.setdefault("packets", fields["k"])
+  seeds = range(settings.first_seed, settings.first_seed + settings.num_seeds)
+  return [
+    Run(method=method, seed=seed, labels_per_class=labels, **fields)
+    for method in settings.methods
+    for seed in seeds
+    for labels in settings.labels_per_class
+  ]

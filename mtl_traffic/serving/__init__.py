@@ -1,0 +1,1 @@
+"""A model of one's own: trained, calibrated, kept, asked, and how good it is."""

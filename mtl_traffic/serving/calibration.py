@@ -1,0 +1,50 @@
+"""Temperature scaling, which makes probabilities as sure as they are right.
+
+C. Guo, G. Pleiss, Y. Sun and K. Weinberger, "On Calibration of Modern Neural Networks",
+ICML 2017.
+"""
+
+import numpy as np
+from scipy import optimize, special
+
+_LARGEST_LOG_TEMPERATURE = 4.0
+# Of log T, before any flow is seen. 150 flows leave log T uncertain by 0.1 to 0.2, and
+# without this made probabilities worse as often as better.
+_PRIOR_DEVIATION = 0.1
+_LEAST_DOUBT = 1e-12  # Or being wrong once would count without bounds.
+
+
+def fit_temperature(scores: np.ndarray, targets: np.ndarray) -> float:
+  """The T for which the confidences of `softmax(scores / T)` are best.
+
+  A confidence, the probability of the most probable class, says how often that class is
+  right. T is the most probable one, given which flows it was right for, and before that
+  a normal distribution of log T around 0. So few flows move T little away from 1.
+
+  The likelihood of the targets themselves would let a few flows that are far off make
+  all others less sure than they are right.
+
+  Args:
+    scores: `[N, C]` logits or log probabilities of validation flows.
+    targets: `[N]` int; flows of −1 do not count.
+
+  Returns:
+    T; 1 if no flow counts.
+  """
+  counted = targets >= 0
+  scores = np.asarray(scores, np.float64)[counted]
+  targets = np.asarray(targets)[counted]
+  if not len(targets):
+    return 1.0
+
+  is_right = np.argmax(scores, axis=-1) == targets
+
+  def loss(log_temperature: float) -> float:
+    scaled = special.log_softmax(scores / np.exp(log_temperature), axis=-1)
+    log_confidence = np.minimum(np.max(scaled, axis=-1), -_LEAST_DOUBT)
+    log_doubt = np.log(-np.expm1(log_confidence))
+    prior = (log_temperature / _PRIOR_DEVIATION) ** 2 / 2
+    return prior - float(np.sum(np.where(is_right, log_confidence, log_doubt)))
+
+  bounds = (-_LARGEST_LOG_TEMPERATURE, _LARGEST_LOG_TEMPERATURE)
+  return float(np.exp(optimize.minimize_scalar(loss, bounds=bounds).x))

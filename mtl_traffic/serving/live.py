@@ -1,0 +1,311 @@
+"""Answers for the flows of a capture while its packets come in."""
+
+import collections
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from mtl_traffic import tables
+from mtl_traffic.data import captures
+from mtl_traffic.data.captures.assembly import FlowAssembler
+from mtl_traffic.data.captures.captured_flows import (
+  END_REASON_NAMES,
+  PROTOCOL_NAMES,
+  CapturedFlows,
+  EndReason,
+)
+from mtl_traffic.data.captures.decoding import Decoder
+from mtl_traffic.data.captures.reading import NANOSECONDS, RawPackets
+from mtl_traffic.serving.answer_files import AnswerFile, Rows
+from mtl_traffic.serving.predictor import UNKNOWN, Answers, Predictor
+
+UNKNOWN_NAME = "unknown"
+MEASURED_TASKS = ("bandwidth", "duration")  # What the end of a flow tells.
+_MINUTE = 60 * NANOSECONDS
+
+
+def schema(tasks: Sequence[str], evaluate: bool) -> pa.Schema:
+  """The columns of answers; see the README."""
+  text, count = pa.string(), pa.int64()
+  when = pa.timestamp("ns", "UTC")
+  columns = {"event": text} if evaluate else {}
+  columns |= {
+    "flow": text,
+    "client_address": text,
+    "client_port": count,
+    "server_address": text,
+    "server_port": count,
+    "protocol": text,
+    "start_time": when,
+    "time": when,
+    "packets": count,
+  }
+  for task in tasks:
+    columns |= {task: text, f"{task}_probability": pa.float64()}
+  if evaluate:
+    columns |= {"flow_packets": count, "flow_bytes": count}
+    columns |= {"flow_duration": pa.float64(), "end_reason": text}
+    columns |= {f"true_{task}": text for task in tasks if task in MEASURED_TASKS}
+  return pa.schema(list(columns.items()))
+
+
+@dataclasses.dataclass
+class Tally:
+  """What was answered so far.
+
+  Attributes:
+    answers: by task and class, how many flows were last answered so; and the sum of
+      those answers' probabilities.
+    by_minute: by minute since 1970 and class, the same for the first task.
+    by_tasks: by bandwidth and duration class, the same.
+    evaluated: by task, whether the flow came to its end, and whether the answer was
+      right (None = unknown), how many.
+  """
+
+  answers: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  probabilities: collections.Counter = dataclasses.field(
+    default_factory=collections.Counter
+  )
+  by_minute: collections.Counter = dataclasses.field(
+    default_factory=collections.Counter
+  )
+  by_tasks: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  evaluated: collections.Counter = dataclasses.field(
+    default_factory=collections.Counter
+  )
+  num_answers: int = 0
+
+
+class Answering:
+  """Gives each flow of a capture its answers, and writes them to a file."""
+
+  def __init__(
+    self,
+    predictor: Predictor,
+    file: AnswerFile,
+    tally: Tally,
+    *,
+    points: Sequence[int],
+    threshold: float = 0.0,
+    evaluate: bool = False,
+  ):
+    """Args:
+    predictor: the model.
+    file: where answers go.
+    tally: where they are counted.
+    points: at which packets of a flow an answer is given, ascending. A flow that ends
+      before the last of them is answered when it ends.
+    threshold: what is less probable is unknown.
+    evaluate: when a flow ends, write what its bandwidth and duration were.
+    """
+    self._predictor, self._file, self._tally = predictor, file, tally
+    self._points, self._threshold, self._evaluate = tuple(points), threshold, evaluate
+    self._given: dict[str, dict] = {}  # The last answers of open flows.
+    # A model for all k packets answers too for a flow that ends before the k-th.
+    shortest = predictor.description.settings.get("shortest_prefix") or 1
+    self._fewest = max(predictor.description.min_packets, shortest)
+
+  def read(
+    self,
+    batches: Iterator[RawPackets],
+    name: str,
+    accounts: captures.Accounts,
+    rules: captures.Rules,
+    live: bool = False,
+  ) -> Iterator[int]:
+    """Answers for the flows of one capture; yields now and then.
+
+    Args:
+      batches: its packets; an empty batch means that time has passed without any.
+      name: what to call the capture.
+      accounts: where packets and flows are counted.
+      rules: what makes a flow.
+      live: answer for flows that have ended at once.
+
+    Yields:
+      The number of packets read so far.
+    """
+    decoder = Decoder(accounts, rules.payload_lengths)
+    assembler = FlowAssembler(name, accounts, rules)
+    for raw in batches:
+      if len(raw.times):
+        assembler.add(decoder.decode(raw))
+      else:
+        assembler.advance(time.time_ns())
+      for point in self._points:
+        for captured in assembler.reaching(point):
+          self._answer(captured, point)
+      for captured in assembler.ended(wait=not live):
+        self._end(captured)
+      assembler.forget_packets(self._points[-1])
+      yield accounts.num_packets
+    for captured in assembler.finish():
+      self._end(captured)
+    yield accounts.num_packets
+
+  def _answer(
+    self, captured: CapturedFlows, num_packets: int | None, was_given: bool = False
+  ) -> None:
+    """Answers after so many packets, or after all that there are.
+
+    Args:
+      captured: the flows.
+      num_packets: how many packets to look at.
+      was_given: the answer was given before, and only now turns out to be the last.
+    """
+    seen = captured.flows.packets.counts.astype(np.int64)
+    if num_packets is not None:
+      seen = np.minimum(seen, num_packets)
+    answers = self._predictor(captured.flows, num_packets)
+    rows = self._addresses(captured)
+    last = captured.flows.packets.times[np.arange(len(seen)), seen - 1]
+    rows["time"] = captured.start_times + np.round(last * NANOSECONDS).astype(np.int64)
+    rows["packets"] = seen.tolist()
+    labels = self._labels(answers, seen)
+    for task in self._predictor.tasks:
+      names = (*self._predictor.names[task], UNKNOWN_NAME)
+      rows[task] = [names[label] for label in labels[task].tolist()]
+      confidences = answers.confidences(task).astype(np.float64)
+      rows[f"{task}_probability"] = np.round(confidences, 6).tolist()
+    if self._evaluate:
+      rows["event"] = ["answer"] * len(seen)
+    if not was_given:
+      self._file.write(rows)
+      self._tally.num_answers += len(seen)
+    # Flows that are to be answered again are counted when that is done.
+    is_last = num_packets is None or num_packets == self._points[-1]
+    self._count(rows, is_last)
+
+  def _end(self, captured: CapturedFlows) -> None:
+    """Answers for the flows that ended early, and says what the flows were like."""
+    num_packets = captured.flows.num_packets
+    early = num_packets < self._points[-1]
+    was_given = np.isin(num_packets, self._points)
+    if (early & ~was_given).any():
+      self._answer(_select(captured, early & ~was_given), None)
+    if (early & was_given).any():
+      self._answer(_select(captured, early & was_given), None, was_given=True)
+    if self._evaluate:
+      self._file.write(self._truth(captured))
+
+  def _labels(self, answers: Answers, seen: np.ndarray) -> dict[str, np.ndarray]:
+    """Of every task `[N]`; unknown too after fewer packets than in training."""
+    return {
+      task: np.where(
+        seen < self._fewest, UNKNOWN, answers.labels(task, self._threshold)
+      )
+      for task in self._predictor.tasks
+    }
+
+  def _addresses(self, captured: CapturedFlows) -> dict:
+    return {
+      "flow": captured.flows.ids.tolist(),
+      "client_address": captured.client_addresses.tolist(),
+      "client_port": captured.client_ports.tolist(),
+      "server_address": captured.server_addresses.tolist(),
+      "server_port": captured.server_ports.tolist(),
+      "protocol": [PROTOCOL_NAMES[number] for number in captured.protocols.tolist()],
+      "start_time": captured.start_times,
+    }
+
+  def _truth(self, captured: CapturedFlows) -> dict:
+    """Rows of the flows that ended: their last answers, and what was true."""
+    flows, tasks = captured.flows, self._predictor.tasks
+    given = [self._given.pop(flow, {}) for flow in flows.ids.tolist()]
+    rows = self._addresses(captured)
+    rows["event"] = ["end"] * len(flows)
+    rows["time"] = captured.start_times + np.round(
+      flows.durations * NANOSECONDS
+    ).astype(np.int64)
+    of_answers = ("packets", *tasks, *(f"{task}_probability" for task in tasks))
+    for name in of_answers:
+      rows[name] = [answer.get(name) for answer in given]
+    rows["flow_packets"] = flows.num_packets.tolist()
+    rows["flow_bytes"] = flows.num_bytes.tolist()
+    rows["flow_duration"] = flows.durations.tolist()
+    reasons = captured.end_reasons.tolist()
+    rows["end_reason"] = [END_REASON_NAMES[reason] for reason in reasons]
+    came_to_end = [
+      reason not in (EndReason.END_OF_CAPTURE, EndReason.EVICTED) for reason in reasons
+    ]
+    for task in tasks:
+      if task in MEASURED_TASKS:
+        rows[f"true_{task}"] = truth = self._true_names(captured, task)
+        for ended, answer, true in zip(came_to_end, rows[task], truth, strict=True):
+          if true is not None and answer is not None:
+            is_right = None if answer == UNKNOWN_NAME else answer == true
+            self._tally.evaluated[task, ended, is_right] += 1
+    return rows
+
+  def _true_names(self, captured: CapturedFlows, task: str) -> list[str | None]:
+    """The classes that whole flows turned out to have; None without a bandwidth."""
+    values = durations = captured.flows.durations.astype(np.float32)
+    if task == "bandwidth":
+      values = np.divide(
+        captured.flows.num_bytes.astype(np.float32),
+        durations,
+        out=np.full(len(durations), np.nan, np.float32),
+        where=durations > 0,
+      )
+    dividers = np.array(self._predictor.description.dividers[task], np.float32)
+    classes = np.searchsorted(dividers, values, side="right")
+    names = self._predictor.names[task]
+    return [
+      None if np.isnan(value) else names[index]
+      for value, index in zip(values, classes.tolist(), strict=True)
+    ]
+
+  def _count(self, rows: Rows, is_last: bool) -> None:
+    tasks = self._predictor.tasks
+    if self._evaluate:
+      of_answers = ("packets", *tasks, *(f"{task}_probability" for task in tasks))
+      for i, flow in enumerate(rows["flow"]):
+        self._given[flow] = {name: rows[name][i] for name in of_answers}
+    if not is_last:
+      return
+    for task in tasks:
+      for name, p in zip(rows[task], rows[f"{task}_probability"], strict=True):
+        self._tally.answers[task, name] += 1
+        self._tally.probabilities[task, name] += p
+    first = "class" if "class" in tasks else tasks[0]
+    minutes = (rows["time"] // _MINUTE).tolist()
+    self._tally.by_minute.update(zip(minutes, rows[first], strict=True))
+    if all(task in tasks for task in MEASURED_TASKS):
+      pairs = zip(*(rows[task] for task in MEASURED_TASKS), strict=True)
+      self._tally.by_tasks.update(pairs)
+
+
+def summary(tally: Tally, predictor: Predictor) -> str:
+  """What was answered, as a table, and how much of it was right if that is known."""
+  lines = []
+  for task in predictor.tasks:
+    total = sum(tally.answers[task, n] for n in (*predictor.names[task], UNKNOWN_NAME))
+    for name in (*predictor.names[task], UNKNOWN_NAME):
+      count = tally.answers[task, name]
+      if count:
+        mean = tally.probabilities[task, name] / count
+        lines.append([task, name, count, f"{100 * count / total:.1f}", f"{mean:.3f}"])
+  header = ["task", "answer", "flows", "%", "mean probability"]
+  text = tables.markdown_table(header, lines)
+  for task in MEASURED_TASKS:
+    for ended, what in ((True, "flows that ended"), (False, "flows cut off")):
+      right, wrong, unknown = (
+        tally.evaluated[task, ended, value] for value in (True, False, None)
+      )
+      if right + wrong:
+        text += (
+          f"{task}: {100 * right / (right + wrong):.1f} % right of {right + wrong} "
+          f"answered of {right + wrong + unknown} {what}\n"
+        )
+  return text
+
+
+def _select(captured: CapturedFlows, rows: np.ndarray) -> CapturedFlows:
+  fields = {
+    field.name: getattr(captured, field.name)[rows]
+    for field in dataclasses.fields(captured)
+  }
+  return CapturedFlows(**fields)

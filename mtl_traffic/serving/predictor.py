@@ -1,0 +1,235 @@
+"""Answers for flows, by a trained model.
+
+    predictor = load_model(DIR)
+    answers = predictor(flows)
+    answers.probabilities["class"]  # [N, classes]
+
+The probabilities are the mean over the members of an ensemble, calibrated by the
+temperature that was fitted on validation flows.
+"""
+
+import concurrent.futures
+import dataclasses
+import functools
+import io
+import json
+import math
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mtl_traffic import encoding, files
+from mtl_traffic.encoding import FirstPackets
+from mtl_traffic.errors import InputError
+from mtl_traffic.flows import Flows, Packets
+from mtl_traffic.methods.base import Method, Parameters
+from mtl_traffic.serving import checkpoints
+from mtl_traffic.serving.checkpoints import Description
+
+# Flows in a batch are one of these numbers, so that no other is ever compiled. Beyond
+# the largest, activations leave a core's cache, and flows a second become fewer.
+BATCH_SIZES = (16, 32, 64, 128)
+UNKNOWN = -1  # The label of a flow of which too little is known.
+_PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+  """What a model says of N flows.
+
+  Attributes:
+    probabilities: per task `[N, classes]` float32.
+    names: per task what its classes are called.
+  """
+
+  probabilities: dict[str, np.ndarray]
+  names: dict[str, tuple[str, ...]]
+
+  def confidences(self, task: str) -> np.ndarray:
+    """`[N]`, the probability of each flow's most probable class."""
+    return np.max(self.probabilities[task], axis=-1)
+
+  def labels(self, task: str, threshold: float = 0.0) -> np.ndarray:
+    """`[N]` int, the most probable class; −1 where it is less so than the threshold."""
+    probabilities = self.probabilities[task]
+    labels = np.argmax(probabilities, axis=-1)
+    return np.where(np.max(probabilities, axis=-1) < threshold, UNKNOWN, labels)
+
+
+class Predictor:
+  """A trained model, ready to answer."""
+
+  def __init__(self, description: Description, parameters: Parameters):
+    """Args:
+    description: what the model is.
+    parameters: those of the members of an ensemble, as leading axis.
+    """
+    self.description = description
+    self.names = description.names()
+    self.tasks = tuple(self.names)
+    self._method = description.make()
+    self._members = [
+      jax.tree.map(lambda leaf, i=i: jnp.asarray(leaf[i]), parameters)
+      for i in range(len(jax.tree.leaves(parameters)[0]))
+    ]
+    self._temperatures = {
+      task: jnp.float32(description.temperatures[task]) for task in self.tasks
+    }
+    # One call does not keep the cores of a CPU busy, nor do as many as there are.
+    self._pool = concurrent.futures.ThreadPoolExecutor(
+      os.cpu_count() + 1 if jax.default_backend() == "cpu" else 1
+    )
+
+  @property
+  def k(self) -> int:
+    """Packets that the model reads of a flow."""
+    return self.description.k
+
+  def __call__(self, flows: Flows | Packets, num_packets: int | None = None) -> Answers:
+    """Answers for N flows.
+
+    Args:
+      flows: flows, or their first packets `[N, P]`.
+      num_packets: look at so many of their first packets only; k by default.
+
+    Raises:
+      InputError: the model cannot answer after so few packets, or so many.
+    """
+    packets = flows.packets if isinstance(flows, Flows) else flows
+    num_packets = self.k if num_packets is None else num_packets
+    self.check_num_packets(num_packets)
+    first = encoding.first_packets(packets, self.k, num_packets)
+    starts = range(0, max(len(first.counts), 1), BATCH_SIZES[-1])
+    answer = functools.partial(self._answer, first)
+    parts = self._pool.map(answer, starts) if len(starts) > 1 else map(answer, starts)
+    return Answers(
+      jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts), self.names
+    )
+
+  def check_num_packets(self, num_packets: int) -> None:
+    """Raises an InputError if the model cannot answer after so many packets."""
+    shortest = self.description.shortest_prefix
+    if not shortest <= num_packets <= self.k:
+      able = f"{self.k}" if shortest == self.k else f"{shortest} to {self.k}"
+      raise InputError(
+        f"the model answers after {able} packets, not {num_packets}; "
+        "train another, or ask for that"
+      )
+
+  def warm_up(self) -> None:
+    """Compiles for all sizes of batches, so that no answer has to wait for it."""
+    batches = [_no_packets(size, self.k) for size in BATCH_SIZES]
+    list(self._pool.map(self._probabilities, batches))
+
+  def export(self, path: str | os.PathLike) -> None:
+    """Writes the model as one file that runs with JAX alone.
+
+    A zip file of `model.json`, with `k` and the `names` of the classes, and
+    `predict.jax`, a function serialised by `jax.export` of float32
+    `inter_arrival_times` `[N, k]` (seconds since the packet before, 0 for the first),
+    int32 `lengths` `[N, k]` (bytes), int8 `directions` `[N, k]` (±1, 0 = padding) and
+    int32 `counts` `[N]`, for any N, that returns per task probabilities `[N, classes]`:
+
+        with zipfile.ZipFile(path) as file:
+          predict = jax.export.deserialize(bytearray(file.read("predict.jax"))).call
+          names = json.loads(file.read("model.json"))["names"]
+
+    JAX promises to read it for six months of its releases.
+
+    Raises:
+      InputError: `mtl_traffic[export]` is not installed, or the file cannot be written.
+    """
+    (num_flows,) = jax.export.symbolic_shape("N")
+    arguments = [
+      jax.ShapeDtypeStruct((num_flows, *leaf.shape[1:]), leaf.dtype)
+      for leaf in jax.tree.leaves(_no_packets(1, self.k))
+    ]
+    exported = jax.export.export(jax.jit(self.function()), platforms=_PLATFORMS)(
+      *arguments
+    )
+    try:
+      serialized = bytes(exported.serialize())
+    except ImportError as error:
+      raise InputError(
+        f"{error}; pip install 'mtl_traffic[export]' brings it"
+      ) from None
+    names = {"k": self.k, "names": self.names}
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
+      file.writestr("model.json", json.dumps(names, indent=2) + "\n")
+      file.writestr("predict.jax", serialized)
+    try:
+      with files.replacing(path) as partial:
+        partial.write_bytes(content.getvalue())
+    except OSError as error:
+      raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+  def function(self):
+    """The model as a pure function of the fields of `FirstPackets`, in their order."""
+
+    def predict(inter_arrival_times, lengths, directions, counts):
+      return _probabilities(
+        self._members,
+        self._temperatures,
+        FirstPackets(inter_arrival_times, lengths, directions, counts),
+        method=self._method,
+      )
+
+    return predict
+
+  def _answer(self, first: FirstPackets, start: int) -> dict[str, np.ndarray]:
+    """Probabilities of the flows of one batch."""
+    rows = slice(start, start + BATCH_SIZES[-1])
+    num_flows = len(first.counts[rows])
+    batch = _no_packets(next(n for n in BATCH_SIZES if n >= num_flows), self.k)
+    for padded, leaf in zip(
+      jax.tree.leaves(batch), jax.tree.leaves(first), strict=True
+    ):
+      padded[:num_flows] = leaf[rows]
+    answers = self._probabilities(batch)
+    return {task: np.asarray(p)[:num_flows] for task, p in answers.items()}
+
+  def _probabilities(self, batch: FirstPackets) -> dict[str, jax.Array]:
+    return _probabilities(self._members, self._temperatures, batch, method=self._method)
+
+
+def load_model(path: str | os.PathLike) -> Predictor:
+  """The model that was trained to a folder.
+
+  Raises:
+    InputError: there is no model, it is cut short or damaged, or of another format.
+  """
+  return Predictor(*checkpoints.load(path))
+
+
+@functools.partial(jax.jit, static_argnames="method")
+def _probabilities(
+  members: Sequence[Parameters],
+  temperatures: Mapping[str, jax.Array],
+  packets: FirstPackets,
+  *,
+  method: Method,
+) -> dict[str, jax.Array]:
+  inputs = method.inputs(packets)
+  # Not a loop of the compiler's, in which matrix products are several times slower.
+  scores = [method.apply(parameters, inputs) for parameters in members]
+
+  def probabilities(task: str) -> jax.Array:
+    of_members = jnp.stack([jax.nn.log_softmax(of_one[task]) for of_one in scores])
+    mean = jax.nn.logsumexp(of_members, axis=0) - math.log(len(members))
+    return jax.nn.softmax(mean / temperatures[task])
+
+  return {task: probabilities(task) for task in temperatures}
+
+
+def _no_packets(num_flows: int, k: int) -> FirstPackets:
+  return FirstPackets(
+    inter_arrival_times=np.zeros((num_flows, k), np.float32),
+    lengths=np.zeros((num_flows, k), np.int32),
+    directions=np.zeros((num_flows, k), np.int8),
+    counts=np.zeros(num_flows, np.int32),
+  )

@@ -1,0 +1,129 @@
+"""How good a trained model is, and how far its probabilities can be trusted."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mtl_traffic import draws, evaluation, files, tables
+from mtl_traffic.inputs import Inputs
+from mtl_traffic.serving import figures
+from mtl_traffic.serving.predictor import Predictor
+from mtl_traffic.serving.trainer import Trained
+
+THRESHOLDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
+
+
+def write(inputs: Inputs, trained: Sequence[Trained], workdir: pathlib.Path) -> str:
+  """Accuracy and calibration on flows that had no part in training, as text.
+
+  Writes it to `report.md`, and accuracy against coverage to `calibration.png`.
+
+  Args:
+    inputs: the flows.
+    trained: a model of each draw.
+    workdir: where to write.
+  """
+  rows = [_quality(inputs, one) for one in trained]
+  header = ["tested on", "task", "flows", "accuracy", "ECE, T = 1", "ECE", "T"]
+  quality, coverages, curves = [], [], {}
+  for row in rows[0]:
+    part, task, curve = row["part"], row["task"], row["curve"]
+    curves[part, task] = curve
+    measured = [_percent(row[name]) for name in ("accuracy", "ece_raw", "ece")]
+    quality.append([part, task, row["flows"], *measured, f"{row['temperature']:.2f}"])
+    coverages.append(
+      [part, task]
+      + ["{} of {}".format(*map(_percent, curve.at(t)[::-1])) for t in THRESHOLDS]
+    )
+  text = (
+    "Accuracy and expected calibration error (ECE) in %, without and with the "
+    "temperature T that validation flows gave.\n\n"
+    f"{tables.markdown_table(header, quality)}\n"
+    "Accuracy of the answers that are at least so probable, of how many flows (%).\n\n"
+    + tables.markdown_table(["tested on", "task", *THRESHOLDS], coverages)
+  )
+  if len(trained) > 1:
+    text += (
+      f"\nThe same over {len(trained)} draws of split and labels, the first of which "
+      "is the above: mean ± half of the 95 % t-interval.\n\n" + _over_draws(rows)
+    )
+  files.write_text(workdir / "report.md", text)
+  figures.coverage_figure(curves, workdir / "calibration.png")
+  return text
+
+
+def _quality(inputs: Inputs, trained: Trained) -> list[dict]:
+  """How good a model is, for each part of the flows and each task.
+
+  Returns:
+    `part`, `task`, how many `flows` have a target, and of those `accuracy`, and the
+    expected calibration error without and with the `temperature`, `ece_raw` and `ece`:
+    fractions, None without flows. And accuracy against coverage, `curve`.
+  """
+  flows, (description, parameters, draw) = inputs.flows, trained
+  calibrated = Predictor(description, parameters)
+  raw = Predictor(
+    dataclasses.replace(
+      description, temperatures=dict.fromkeys(description.temperatures, 1.0)
+    ),
+    parameters,
+  )
+  rows = []
+  for part, members in {"test": np.asarray(draw.test), **inputs.others}.items():
+    answers, uncalibrated = calibrated(flows[members]), raw(flows[members])
+    for task in calibrated.tasks:
+      known = draws.truth(flows, draw, task)[members]
+      probabilities = answers.probabilities[task]
+      before, after = (
+        evaluation.expected_calibration_error(answer.probabilities[task], known)
+        for answer in (uncalibrated, answers)
+      )
+      rows.append(
+        {
+          "part": part,
+          "task": task,
+          "flows": int((known >= 0).sum()),
+          "accuracy": evaluation.accuracy(probabilities, known),
+          "ece_raw": before,
+          "ece": after,
+          "temperature": description.temperatures[task],
+          "curve": evaluation.coverage(probabilities, known),
+        }
+      )
+  return rows
+
+
+def _over_draws(drawn: Sequence[Sequence[Mapping]]) -> str:
+  """A table of what `_quality` says of each draw: means over draws, with intervals."""
+  fields = ("accuracy", "ece_raw", "ece", "temperature")
+  lines = []
+  for part in dict.fromkeys(row["part"] for row in drawn[0]):
+    tasks = [row["task"] for row in drawn[0] if row["part"] == part]
+    values = np.array(
+      [
+        [[row[field] for field in fields] for row in rows if row["part"] == part]
+        for rows in drawn
+      ],
+      np.float64,  # None becomes NaN.
+    )
+    values = np.concatenate([values, values.mean(axis=1, keepdims=True)], axis=1)
+    for i, task in enumerate((*tasks, "mean")):
+      accuracy, before, after, temperatures = values[:, i].T
+      shown = [
+        tables.percent(evaluation.mean_with_interval(measured), form)
+        for measured, form in (
+          (accuracy, ".1f"),
+          (before, ".1f"),
+          (after, ".1f"),
+          (after - before, "+.1f"),
+        )
+      ]
+      lines.append([part, task, *shown, f"{np.mean(temperatures):.2f}"])
+  header = ["tested on", "task", "accuracy", "ECE, T = 1", "ECE", "difference", "T"]
+  return tables.markdown_table(header, lines)
+
+
+def _percent(fraction: float | None) -> str:
+  return "–" if fraction is None or np.isnan(fraction) else f"{100 * fraction:.1f}"

@@ -1,0 +1,205 @@
+"""Trains a model to keep: chooses its epoch, and calibrates its probabilities.
+
+The epoch is chosen, and probabilities are calibrated, on the validation flows.
+Bandwidth and duration need no label, so some of the training flows without one are held
+back and validate those two as well. Without validation flows there is nothing to choose
+by: the model is that of the last epoch, as in a comparison.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mtl_traffic import draws, encoding, losses
+from mtl_traffic.draws import Draw
+from mtl_traffic.errors import InputError
+from mtl_traffic.flows import Flows
+from mtl_traffic.inputs import Inputs, hyperparameters, make_method
+from mtl_traffic.methods.base import Method, Parameters, Problem, Progress, Score
+from mtl_traffic.runs import Run
+from mtl_traffic.serving import calibration
+from mtl_traffic.serving.checkpoints import Description
+from mtl_traffic.serving.predictor import Predictor
+from mtl_traffic.settings import Settings
+
+HELD_BACK = 8  # One in so many training flows without label.
+_PREFIXES = 5  # Numbers of packets at which a model for prefixes is calibrated.
+
+
+class Trained(NamedTuple):
+  """A trained model.
+
+  Attributes:
+    description: what it is.
+    parameters: those of its members, as leading axis.
+    draw: what it was trained and is to be tested on.
+  """
+
+  description: Description
+  parameters: Parameters
+  draw: Draw
+
+
+def check(run: Run, settings: Settings, num_members: int = 1) -> None:
+  """Raises an InputError if such a model cannot be trained to keep."""
+  method = make_method(run, settings)
+  if method.reads_whole_flows:
+    raise InputError(
+      f"{run.method} reads whole flows, so it cannot answer for one that goes on; "
+      "take another method"
+    )
+  if num_members > 1 and not method.is_random:
+    raise InputError(
+      f"an ensemble of {run.method} would be {num_members} times the same; "
+      "train a single one"
+    )
+
+
+def train(
+  settings: Settings,
+  inputs: Inputs,
+  run: Run,
+  *,
+  num_members: int = 1,
+  rules: Mapping[str, object] | None = None,
+  progress: Progress = lambda fraction: None,
+) -> Trained:
+  """Trains a model on one draw, chooses its epoch, and calibrates it.
+
+  Args:
+    settings: see `Settings`.
+    inputs: the flows.
+    run: what to train; its seed's draw is that of all members.
+    num_members: those of an ensemble; each starts from, and is shuffled by, the key of
+      a seed of its own.
+    rules: what is known of how the flows were made, see `captures.Rules.shared`.
+    progress: told the fraction that is done.
+
+  Raises:
+    InputError: such a model cannot be trained to keep.
+  """
+  check(run, settings, num_members)
+  method, problem = inputs.problem(run)
+  runs = [
+    dataclasses.replace(run, seed=run.seed + member) for member in range(num_members)
+  ]
+  of_members = inputs.draw(runs)
+  # One split for all members, or a flow that tests one would train another.
+  one = jax.tree.map(lambda leaf: leaf[0], of_members)
+  validation = None
+  if settings.validation_per_class:
+    one, held_back = draws.hold_back(one, HELD_BACK)
+    validation = _validation(problem.flows, one, held_back)
+  shared = jax.tree.map(
+    lambda leaf: jnp.broadcast_to(leaf, (num_members, *leaf.shape)), one
+  )
+  parameters = method.fit(
+    problem,
+    shared.replace(key=of_members.key),
+    hyperparameters(method, runs),
+    score=validation and _score(method, problem, validation),
+    progress=progress,
+  )
+  description = Description(
+    method=run.method,
+    settings=dataclasses.asdict(method),
+    k=run.k,
+    min_packets=settings.min_packets,
+    rules={"payload_lengths": settings.payload_lengths, **(rules or {})},
+    class_names=problem.flows.class_names,
+    dividers=_dividers(one, method),
+    temperatures=dict.fromkeys(method.answered, 1.0),
+  )
+  if validation:
+    predictor = Predictor(description, parameters)
+    temperatures = _temperatures(predictor, problem.flows, validation)
+    description = dataclasses.replace(description, temperatures=temperatures)
+  return Trained(description, jax.tree.map(np.asarray, parameters), one)
+
+
+class _Validation(NamedTuple):
+  """What members are chosen and calibrated by.
+
+  Attributes:
+    flows: `[V]`, which flows.
+    known: per task `[V]`, their targets; −1 where they may not be known.
+  """
+
+  flows: np.ndarray
+  known: dict[str, np.ndarray]
+
+
+def _validation(flows: Flows, draw: Draw, held_back: np.ndarray) -> _Validation:
+  """The validation flows, and after them those that were held back, without class."""
+  validation = np.asarray(draw.validation)
+  both = np.concatenate([validation, held_back])
+  known = {
+    task: draws.truth(flows, draw, task)[both] for task in ("class", *draw.dividers)
+  }
+  known["class"][len(validation) :] = -1
+  return _Validation(both, known)
+
+
+def _score(method: Method, problem: Problem, validation: _Validation) -> Score:
+  """Marks runs by their accuracy on the validation flows, the mean over tasks.
+
+  Of equal ones, the greater likelihood is better. Likelihood alone ends as soon as
+  networks become too sure, which the temperature makes up for.
+  """
+  num_flows = len(validation.flows)
+  inputs = problem.inputs[validation.flows]
+  shortest = getattr(method, "shortest_prefix", None)
+  if shortest is not None:
+    # Every flow at another number of packets, from the fewest to all.
+    prefixes = jnp.linspace(shortest, inputs.shape[1], num_flows).round()
+    order = jax.random.permutation(jax.random.key(0), num_flows)
+    inputs = encoding.cut(inputs, prefixes[order])
+
+  def mark(scores: Mapping[str, jax.Array]) -> jax.Array:
+    known = {task: jnp.asarray(validation.known[task]) for task in scores}
+    loss, _ = losses.multitask_loss(scores, known, dict.fromkeys(known, 1.0))
+    right = {task: jnp.argmax(scores[task], axis=-1) == known[task] for task in known}
+    accuracies = [
+      right[task].sum() / jnp.maximum((known[task] >= 0).sum(), 1) for task in known
+    ]
+    return sum(accuracies) / len(known) + 1e-4 * jnp.exp(-loss)
+
+  def score(parameters: Parameters) -> jax.Array:
+    num_runs = len(jax.tree.leaves(parameters)[0])
+    queries = jnp.tile(jnp.arange(num_flows), (num_runs, 1))
+    return jax.vmap(mark)(method.ask(parameters, inputs, queries))
+
+  return score
+
+
+def _temperatures(
+  predictor: Predictor, flows: Flows, validation: _Validation
+) -> dict[str, float]:
+  """The temperature of each task, for a predictor of temperature 1."""
+  asked = flows[validation.flows]
+  shortest = predictor.description.shortest_prefix
+  shown = np.geomspace(shortest, predictor.k, _PREFIXES).round().astype(int)
+  answers = [predictor(asked, n) for n in np.unique(shown).tolist()]
+
+  def fit(task: str) -> float:
+    probabilities = np.concatenate([a.probabilities[task] for a in answers])
+    known = np.tile(validation.known[task], len(answers))
+    return calibration.fit_temperature(np.log(np.maximum(probabilities, 1e-30)), known)
+
+  return {task: fit(task) for task in predictor.tasks}
+
+
+def _dividers(draw: Draw, method: Method) -> dict[str, tuple[float, ...]]:
+  tasks = [task for task in method.answered if task != "class"]
+  dividers = {task: np.asarray(draw.dividers[task]) for task in tasks}
+  for task, values in dividers.items():
+    if not np.isfinite(values).all():
+      raise InputError(
+        f"a class has no labelled flow with a {task}, so its dividers are not known; "
+        f"label more flows, or give the setting {task}_dividers"
+      )
+  return {task: tuple(values.tolist()) for task, values in dividers.items()}
