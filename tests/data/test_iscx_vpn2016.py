@@ -85,6 +85,15 @@ def test_published_names_have_categories(manual_dir):
   assert left_out == LEFT_OUT
 
 
+def test_linked_folders_are_followed(manual_dir, tmp_path):
+  (manual_dir / "VPN-PCAPS-01").rename(tmp_path / "another disk")
+  (manual_dir / "VPN-PCAPS-01").symlink_to(tmp_path / "another disk")
+  (manual_dir / "again").symlink_to(tmp_path / "another disk")
+  (manual_dir / "VPN-PCAPS-01" / "back").symlink_to(manual_dir)  # Has no end.
+  found, _ = categories.find_captures(manual_dir, categories.read_table())
+  assert {c.path.name: (c.category, c.is_vpn) for c in found} == PUBLISHED
+
+
 def test_flows_of_all_captures(manual_dir, prepare):
   flows = prepare(manual_dir)
   assert len(flows) == 3 * len(PUBLISHED)
@@ -160,7 +169,7 @@ def test_folders_that_cannot_be_used_raise(tmp_path, prepare):
   folder = tmp_path / "empty"
   folder.mkdir()
   (folder / "readme.txt").write_text("no capture")
-  with pytest.raises(InputError, match="holds no capture of a known category"):
+  with pytest.raises(InputError, match=r"no capture of a known .*but readme\.txt"):
     prepare(folder)
   (folder / "email1.pcap").write_bytes(b"not a capture, though it is named like one")
   with pytest.raises(InputError, match="not a pcap or pcapng capture"):

@@ -4,6 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mtl_traffic import pytrees  # noqa: F401 - flows are compared as trees
 from mtl_traffic.data import parquet
 from mtl_traffic.errors import InputError
 
@@ -67,8 +68,8 @@ def test_a_failed_write_leaves_the_earlier_file(tmp_path, flows, monkeypatch):
   parquet.write(flows, path)
   before = path.read_bytes()
 
-  def full_disk(*arguments, **options):
-    (tmp_path / "f.parquet.partial").write_bytes(b"half")
+  def full_disk(table, partial, **options):
+    partial.write_bytes(b"half")
     raise OSError("No space left on device")
 
   monkeypatch.setattr(pq, "write_table", full_disk)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mtl_traffic import pytrees  # noqa: F401 - flows are compared as trees
 from mtl_traffic.data import parquet
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows, pad_packets, validate

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from mtl_traffic import flows as flows_lib
+from mtl_traffic import pytrees  # noqa: F401 - flows are compared as trees
 from mtl_traffic.data.simulated import (
   ACK_BYTES,
   APPLICATIONS,

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from mtl_traffic import pytrees  # noqa: F401 - flows are compared as trees
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows, Packets
 

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 import pytest
 
+from mtl_traffic import pytrees  # noqa: F401 - flows are compared as trees
 from mtl_traffic.data import parquet
 from mtl_traffic.errors import InputError
 
@@ -114,6 +115,17 @@ def test_zips_give_the_same(prepare, flows, tmp_path):
 def test_a_zip_beside_what_it_unpacks_to_adds_nothing(prepare, flows, manual_dir):
   shutil.make_archive(str(manual_dir / "pretraining"), "zip", manual_dir, "pretraining")
   assert_same(prepare(manual_dir), flows)
+
+
+def test_linked_folders_are_followed(prepare, flows, manual_dir, tmp_path):
+  elsewhere = tmp_path / "another disk"
+  elsewhere.mkdir()
+  (manual_dir / "pretraining").rename(elsewhere / "pretraining")
+  (manual_dir / "pretraining").symlink_to(elsewhere / "pretraining")
+  (manual_dir / "pretraining" / "back").symlink_to(manual_dir)  # Has no end.
+  assert_same(prepare(manual_dir), flows)
+  (tmp_path / "link").symlink_to(manual_dir)
+  assert_same(prepare(tmp_path / "link", "by link"), flows)
 
 
 def test_parquet_gives_the_same_and_equals_reading_it_directly(
@@ -316,6 +328,28 @@ def test_a_wrong_download_is_refused_and_fetched_anew(
   assert_nothing_left(tmp_path / "data")
   tarball.write_bytes(right)
   assert_same(prepare(), flows)
+
+
+def test_a_given_folder_without_the_dataset_is_told_at_once(
+  prepare, monkeypatch, tmp_path
+):
+  def download(dl_manager):
+    raise AssertionError("must not be downloaded")
+
+  monkeypatch.setattr(ucdavis, "_download", download)
+  folder = tmp_path / "manual"
+  folder.mkdir()
+  with pytest.raises(InputError, match=r"manual: holds nothing of this .* nothing at"):
+    prepare(folder)
+  for number in range(7):
+    (folder / f"{number}.dat").touch()
+  with pytest.raises(InputError) as error:
+    prepare(folder)
+  assert f"{folder}: holds nothing of this dataset" in str(error.value)
+  assert "pretraining.zip" in str(error.value)
+  assert "there is 0.dat, 1.dat, 2.dat, 3.dat, 4.dat and 2 more" in str(error.value)
+  assert "\n" not in str(error.value)
+  assert_nothing_left(tmp_path / "data")
 
 
 def test_says_what_to_do_when_the_download_fails(prepare, server, tarball):

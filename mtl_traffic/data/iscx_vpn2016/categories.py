@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 
+from mtl_traffic.data import folders
 from mtl_traffic.errors import InputError
 
 CATEGORIES = ("chat", "email", "file-transfer", "streaming", "voip")
@@ -66,17 +67,18 @@ def read_table(path: str | os.PathLike = TABLE) -> list[Row]:
 def find_captures(
   folder: str | os.PathLike, table: list[Row]
 ) -> tuple[list[Capture], dict[str, str]]:
-  """Finds the captures below a folder.
+  """Finds the captures below a folder; linked folders are followed.
 
   Returns:
     Those with a category, in alphabetical order, and why each other one is left out.
 
   Raises:
-    InputError: there is none with a category, or two of one name.
+    InputError: there is none with a category, two of one name, or a folder that cannot
+      be read.
   """
   found: dict[str, Capture] = {}
   left_out = {}
-  for path in sorted(pathlib.Path(folder).rglob("*")):
+  for path in map(pathlib.Path, folders.files_below(folder)):
     name = path.name.lower().removesuffix(".gz")
     if not name.endswith(_SUFFIXES):
       continue
@@ -87,15 +89,19 @@ def find_captures(
     elif row.left_out_because:
       left_out[path.name] = row.left_out_because
     else:
-      if path.name in found:
+      known = found.get(path.name)
+      if known and path.samefile(known.path):
+        continue  # Reached by a link too.
+      if known:
         raise InputError(
-          f"{path} and {found[path.name].path} have the same name; remove one of them"
+          f"{path} and {known.path} have the same name; remove one of them"
         )
       is_vpn = re.search("(^|_)vpn_", stem) is not None
       found[path.name] = Capture(path, row.category, is_vpn)
   if not found:
     raise InputError(
-      f"{folder}: holds no capture of a known category; give the folder of the "
-      "published captures, e.g. vpn_skype-chat1a.pcap"
+      f"{folder}: holds no capture of a known category, but "
+      f"{folders.contents(folder)}; give the folder of the published captures, e.g. "
+      "vpn_skype-chat1a.pcap"
     )
   return list(found.values()), left_out

@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 
-from mtl_traffic.data import text
+from mtl_traffic.data import folders, text
 from mtl_traffic.errors import InputError
 
 CLASS_NAMES = (
@@ -38,6 +38,11 @@ CURATED_MD5 = {
 }
 _PARSED_AT_ONCE = 1 << 22  # bytes
 _TARBALLS = ("*.tar", "*.tgz", "*.tar.*")
+LOOKED_FOR = (
+  "pretraining.zip, Retraining(script-triggered).zip and Retraining(human-triggered)"
+  ".zip, the folders that they unpack to, the curated file (*.parquet) or its tarball "
+  f"({', '.join(_TARBALLS)})"
+)
 _BROKEN_ARCHIVE = (
   zipfile.BadZipFile,
   tarfile.TarError,
@@ -102,6 +107,8 @@ def find_flow_files(
 ) -> list[FlowFile]:
   """The text files below a folder, unpacked or in zips, in the curated file's order.
 
+  Linked folders are followed.
+
   A file is known by the folders (or zips) that it lies in: `pretraining`,
   `Retraining(script-triggered)` or `Retraining(human-triggered)` and, right above it,
   its class. `.txt` files elsewhere are not the dataset's. A flow that is there both
@@ -112,7 +119,8 @@ def find_flow_files(
     on_error: what to do with an `InputError` of one file; raised by default.
 
   Raises:
-    InputError: a zip is broken, or a file lies in the folder of an unknown class.
+    InputError: a folder cannot be read, a zip is broken, or a file lies in the folder
+      of an unknown class.
   """
   on_error = on_error or _reraise
   above = len(str(folder.parent))
@@ -194,14 +202,11 @@ def check_md5(path: pathlib.Path, expected: str, name: str) -> None:
 def _text_files(folder: pathlib.Path, on_error) -> Iterator[tuple[str, str | None]]:
   """Unpacked files first, so that they win over the same ones in a zip."""
   zips = []
-  for parent, folders, names in os.walk(folder):
-    folders[:] = sorted(name for name in folders if not _hidden(name))
-    for name in sorted(names):
-      path = os.path.join(parent, name)
-      if name.endswith(".txt") and not _hidden(name):
-        yield path, None
-      elif name.lower().endswith(".zip"):
-        zips.append(path)
+  for path in folders.files_below(folder):
+    if path.endswith(".txt"):
+      yield path, None
+    elif path.lower().endswith(".zip"):
+      zips.append(path)
   for path in zips:
     try:
       with _readable(path):
@@ -210,16 +215,12 @@ def _text_files(folder: pathlib.Path, on_error) -> Iterator[tuple[str, str | Non
       on_error(error)
       continue
     for member in members:
-      if member.endswith(".txt") and not any(map(_hidden, member.split("/"))):
+      if member.endswith(".txt") and not any(map(folders.is_hidden, member.split("/"))):
         yield path, member
 
 
 def _reraise(error: InputError):
   raise error
-
-
-def _hidden(name: str) -> bool:
-  return name.startswith(".") or name == "__MACOSX"
 
 
 def _letters(name: str) -> str:
@@ -233,11 +234,11 @@ def _kind(place: str) -> tuple[str | None, str | None]:
   The partition is that of the innermost folder or zip named like one. Google Doc,
   GoogleDoc and Google Doc-human are all google-doc.
   """
-  folders = [_letters(name) for name in place.split("/")]
-  for folder in reversed(folders):
+  names = [_letters(name) for name in place.split("/")]
+  for name in reversed(names):
     for letters, partition in _PARTITION_BY_LETTERS.items():
-      if letters in folder:
-        classes = (c for c in CLASS_NAMES if folders[-1].startswith(_letters(c)))
+      if letters in name:
+        classes = (c for c in CLASS_NAMES if names[-1].startswith(_letters(c)))
         return partition, next(classes, None)
   return None, None
 

@@ -16,7 +16,7 @@ from absl import logging
 from tensorflow_datasets.core import splits as splits_lib
 from tqdm import tqdm
 
-from mtl_traffic.data import parquet, tfds_flows
+from mtl_traffic.data import folders, parquet, tfds_flows
 from mtl_traffic.data.text import TextFlow
 from mtl_traffic.data.ucdavis_icdm19 import sources
 from mtl_traffic.errors import InputError
@@ -53,10 +53,11 @@ def config(max_packets: int = 256, skip_bad_files: bool = False) -> Config:
 class Builder(tfds.core.ShardBasedBuilder):
   """The flows of the UC Davis QUIC dataset; one split a partition.
 
-  `manual_dir` may hold the original zips, the folders they unpack to, the curated
-  Parquet file, or its tarball; with none of these there the tarball is downloaded.
-  Flows keep the order of the curated file. Text is parsed by threads; Beam is used if
-  the `DownloadConfig` has a `beam_runner` or `beam_options`, one task a shard.
+  `manual_dir` holds the original zips, the folders they unpack to, the curated Parquet
+  file, or its tarball. If it is not given, TFDS's own is looked into, and with none of
+  these there the tarball is downloaded. Flows keep the order of the curated file. Text
+  is parsed by threads; Beam is used if the `DownloadConfig` has a `beam_runner` or
+  `beam_options`, one task a shard.
 
   Preparation raises `mtl_traffic.errors.InputError` if the input cannot be used.
   """
@@ -72,7 +73,7 @@ class Builder(tfds.core.ShardBasedBuilder):
     ),
   ]
   MANUAL_DOWNLOAD_INSTRUCTIONS = f"""
-  Put one of these into the folder, or nothing to have the curated file downloaded:
+  Put one of these into the folder, or give none to have the curated file downloaded:
   the authors' pretraining.zip, Retraining(script-triggered).zip and
   Retraining(human-triggered).zip, or the folders they unpack to; the curated Parquet
   file; or its tarball, {sources.CURATED_URL}.
@@ -91,6 +92,7 @@ class Builder(tfds.core.ShardBasedBuilder):
     )
 
   def _download_and_prepare(self, dl_manager, download_config=None) -> None:
+    self._given = download_config and download_config.manual_dir
     if download_config and download_config.beam_options:
       # TFDS would leave options without a runner unheeded.
       runner = download_config.beam_options.get_all_options()["runner"]
@@ -132,7 +134,14 @@ class Builder(tfds.core.ShardBasedBuilder):
     }
 
   def _read_curated(self, dl_manager, folder: pathlib.Path | None) -> Flows:
-    path = (folder and sources.find_curated(folder)) or _download(dl_manager)
+    path = folder and sources.find_curated(folder)
+    if self._given and not path:
+      # Whoever gives a folder has the files there, and does not wait for a download.
+      raise InputError(
+        f"{self._given}: holds nothing of this dataset, which is "
+        f"{sources.LOOKED_FOR}; there is {folders.contents(folder) if folder else 'nothing at all'}"
+      )
+    path = path or _download(dl_manager)
     logging.info("Reading %s", path)
     max_packets = self.builder_config.max_packets
     if path.suffix == ".parquet":
@@ -275,7 +284,8 @@ def _download(dl_manager: tfds.download.DownloadManager) -> pathlib.Path:
 
 def _manual_dir(dl_manager: tfds.download.DownloadManager) -> pathlib.Path | None:
   try:
-    return pathlib.Path(dl_manager.manual_dir).resolve()
+    # Not resolved: a link's own name may say which partition it leads to.
+    return pathlib.Path(dl_manager.manual_dir).absolute()
   except AssertionError:  # TFDS's way to say that it is missing or empty.
     return None
 
