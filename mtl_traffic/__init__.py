@@ -21,7 +21,7 @@ _MODULES = {
   "methods": ("METHODS",),
   "methods.base": ("Method", "Problem"),
   "models": ("MultitaskCNN", "heads_of"),
-  "serving": ("load_model",),
+  "serving.predictor": ("load_model",),
   "splits": ("Split", "draw_split", "labelled"),
   "sweeps": ("fit", "predict"),
   "targets": ("bandwidths", "class_averages", "divide", "midpoint_dividers"),

@@ -12,7 +12,7 @@ import numpy as np
 from mtl_traffic.errors import InputError
 
 UNKNOWN = -1  # The class of a flow that nobody labelled.
-_NAMES_SHOWN = 8
+_WIDTH_OF_NAMES = 100  # Of all classes, or partitions, as they are shown.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,13 +86,9 @@ class Flows:
     return dataclasses.replace(self, **fields)
 
   def __repr__(self) -> str:
-    classes, partitions = (
-      ", ".join(names[:_NAMES_SHOWN]) + ", …" * (len(names) > _NAMES_SHOWN)
-      for names in (self.class_names, self.partition_names)
-    )
     return (
-      f"Flows({self.packets}; classes: {classes or 'none'}; "
-      f"partitions: {partitions or 'none'})"
+      f"Flows({self.packets}; classes: {_shown(self.class_names)}; "
+      f"partitions: {_shown(self.partition_names)})"
     )
 
 
@@ -263,6 +259,12 @@ def map_arrays(function: Callable, *batches):
     elif not isinstance(values[0], tuple):
       changed[field.name] = function(*values)
   return first.replace(**changed)
+
+
+def _shown(names: Sequence[str]) -> str:
+  """Names in a row, the last of them left out where they are many or long."""
+  row = ", ".join(names[:_WIDTH_OF_NAMES]) or "none"
+  return row if len(row) <= _WIDTH_OF_NAMES else f"{row[:_WIDTH_OF_NAMES]}…"
 
 
 def _fields(

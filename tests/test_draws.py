@@ -3,7 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import mtl_traffic as mtl
 from mtl_traffic import draws, targets
+from mtl_traffic.errors import InputError
 
 SIZES = {"test_per_class": 5, "validation_per_class": 4}
 
@@ -96,3 +98,32 @@ def test_the_truth_is_known_of_flows_without_label(flows, table):
   np.testing.assert_array_equal(
     draws.truth(flows, drawn, "duration"), drawn.targets["duration"]
   )
+
+
+def test_all_classes_that_are_too_small_are_named_at_once(flows):
+  chosen = flows[(flows.classes == 1) | (np.arange(90) < 20)]  # 7, 30 and 6 flows.
+  table = mtl.flow_table(chosen, np.ones(len(chosen), bool))
+  with pytest.raises(InputError) as error:
+    mtl.draw(table, 0, 1, **SIZES)
+  assert "'a' has 7, 'c' has 6, but 5 test, 4 validation" in str(error.value)
+  assert "'b'" not in str(error.value)
+  assert "\n" not in str(error.value)
+  enough = {"test_per_class": 3, "validation_per_class": 3}
+  assert mtl.draw(table, 0, 1, **enough).test.shape == (9,)
+
+
+def test_a_table_counts_the_flows_of_the_training_partition(table):
+  assert table.class_names == ("a", "b", "c")
+  assert table.class_sizes == (27, 27, 27)
+  assert (table.num_classes, table.num_eligible) == (3, 81)
+
+
+def test_each_run_and_its_labelled_flows(flows, table):
+  drawn = draws.draw_many(table, jnp.array([3, 4]), jnp.array([2, 5]), **SIZES)
+  for seed, labels, one in zip((3, 4), (2, 5), draws.each_run(drawn), strict=True):
+    labelled, classes = one.labelled()
+    assert len(labelled) == 3 * labels
+    np.testing.assert_array_equal(classes, flows.classes[labelled])
+    np.testing.assert_array_equal(np.bincount(classes), [labels] * 3)
+    expected, _ = draws.draw(table, seed, labels, **SIZES).labelled()
+    np.testing.assert_array_equal(labelled, expected)

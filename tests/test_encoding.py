@@ -2,7 +2,9 @@ import jax
 import numpy as np
 import pytest
 
+import mtl_traffic as mtl
 from mtl_traffic import encoding
+from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Packets
 
 PACKETS = Packets(
@@ -62,22 +64,86 @@ def test_cut_is_the_encoding_of_fewer_packets():
   assert not cut[0, 2:].any()
   np.testing.assert_array_equal(cut[0, :2], inputs[0, :2])
   np.testing.assert_array_equal(cut[1], inputs[1])
-  first = encoding.first_packets(PACKETS, 2)
+  shown = encoding.first_packets(PACKETS, 5, num_packets=2)
   np.testing.assert_array_equal(
-    encoding.cut(inputs, np.array([2, 2])), encoding.encode(first, k=5)
+    encoding.cut(inputs, np.array([2, 2])), encoding.encode(shown)
   )
 
 
+def test_first_packets_by_hand():
+  first = encoding.first_packets(PACKETS, 5, num_packets=2)
+  np.testing.assert_array_equal(
+    first.inter_arrival_times, [[0, 0.25, 0, 0, 0], [0, 0, 0, 0, 0]]
+  )
+  assert first.inter_arrival_times.dtype == np.float32
+  np.testing.assert_array_equal(
+    first.lengths, [[717, 1500, 0, 0, 0], [100, 0, 0, 0, 0]]
+  )
+  np.testing.assert_array_equal(first.directions, [[1, -1, 0, 0, 0], [1, 0, 0, 0, 0]])
+  np.testing.assert_array_equal(first.counts, [2, 1])
+  np.testing.assert_array_equal(first.there, first.directions != 0)
+
+
+@pytest.mark.parametrize("num_packets", [0, 1, 5, 11, 99])
+def test_a_flow_that_is_cut_is_as_one_that_ends_there(flows, num_packets):
+  there = np.arange(14) < np.minimum(flows.packets.counts, num_packets)[:, None]
+  ending = Packets(
+    times=flows.packets.times * there,
+    lengths=flows.packets.lengths * there,
+    directions=flows.packets.directions * there,
+    counts=there.sum(axis=1),
+  )
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    encoding.first_packets(flows.packets, 12, num_packets),
+    encoding.first_packets(ending, 12),
+  )
+
+
+def test_a_gap_of_microseconds_late_in_a_flow_is_kept():
+  # Between the two times that a float32 has next to 600 s there are 61 µs.
+  late = PACKETS.replace(times=np.array([[0.0, 600.0, 600.000005, 0], [0.0] * 4]))
+  gap = encoding.first_packets(late, 4).inter_arrival_times[0, 2]
+  assert gap == pytest.approx(5e-6, rel=1e-4)
+  assert encoding.encode(late, k=4)[0, 2, 0] == pytest.approx(5e-6, rel=1e-4)
+  assert mtl.inter_arrival_times(late)[0, 2] == pytest.approx(5e-6, rel=1e-4)
+
+
+@pytest.mark.parametrize("read", [mtl.encode, mtl.first_packets])
+def test_what_cannot_be_encoded_is_one_clear_error(flows, read):
+  with pytest.raises(InputError, match=r"are Flows, .* of flows give flows\.packets"):
+    read(flows, k=5)
+  for k in (0, -1):
+    with pytest.raises(InputError, match=f"k = {k} packets, must be at least 1"):
+      read(flows.packets, k)
+
+
+def test_encoding_needs_k_or_first_packets(flows):
+  with pytest.raises(InputError, match=r"of flows give flows\.packets"):
+    mtl.encode(flows)
+  with pytest.raises(InputError, match="k = "):
+    mtl.encode(flows.packets)
+
+
 def test_logarithmic_inter_arrival_times_by_hand():
-  logarithms = encoding.log_inter_arrival_times(PACKETS)
+  logarithms = encoding.log_inter_arrival_times(encoding.first_packets(PACKETS, 4))
   np.testing.assert_allclose(
     logarithms, [[-6, np.log10(0.25), np.log10(2.75), -7], [-6, -7, -7, -7]], rtol=1e-5
   )
 
 
 def test_length_counts_by_hand():
-  counts = np.asarray(encoding.length_counts(PACKETS, width=500))
+  first = encoding.first_packets(PACKETS, 4)
+  counts = np.asarray(encoding.length_counts(first, ends=(4,), width=500))
   # Of each direction: below 500, 1000 and 1500 bytes, where 1500 counts too; bytes.
   np.testing.assert_array_equal(
     counts, [[0, 1, 0, 717, 0, 0, 2, 2934], [1, 0, 0, 100, 0, 0, 0, 0]]
   )
+
+
+def test_length_counts_of_several_ends_are_those_of_each(flows):
+  first = encoding.first_packets(flows.packets, 12)
+  counts = encoding.length_counts(first, ends=(2, 6, 12))
+  for end, columns in zip((2, 6, 12), np.split(counts, 3, axis=1), strict=True):
+    shorter = encoding.first_packets(flows.packets, end)
+    np.testing.assert_array_equal(columns, encoding.length_counts(shorter, (end,)))

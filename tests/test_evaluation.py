@@ -64,3 +64,35 @@ def test_confusion_and_the_scores_of_each_class():
 def test_a_claim_holds_where_the_whole_interval_lies_within(mean, half_width, verdict):
   estimate = evaluation.Estimate(mean, half_width, 5)
   assert evaluation.verdict(estimate, 1.0, 8.0) == verdict
+
+
+def test_expected_calibration_error_by_hand():
+  # Two bins of ten: at 0.75 half is right, at 0.95 all.
+  probabilities = np.array([[0.75, 0.25], [0.75, 0.25], [0.95, 0.05], [0.95, 0.05]])
+  targets = np.array([0, 1, 0, 0])
+  error = evaluation.expected_calibration_error(probabilities, targets, num_bins=10)
+  assert error == pytest.approx((2 * 0.25 + 2 * 0.05) / 4)
+
+
+def test_calibration_is_of_the_flows_with_a_target():
+  probabilities = np.array([[0.75, 0.25], [0.75, 0.25], [0.1, 0.9]])
+  targets = np.array([0, 0, -1])
+  error = evaluation.expected_calibration_error(probabilities, targets)
+  assert error == pytest.approx(0.25)
+  assert evaluation.expected_calibration_error(probabilities, np.full(3, -1)) is None
+
+
+def test_accuracy_against_coverage():
+  probabilities = np.array([[0.6, 0.4], [0.1, 0.9], [0.8, 0.2], [0.5, 0.5]])
+  curve = evaluation.coverage(probabilities, np.array([1, 1, 0, -1]))
+  np.testing.assert_allclose(curve.thresholds, [0.9, 0.8, 0.6])
+  np.testing.assert_allclose(curve.coverages, [1 / 3, 2 / 3, 1])
+  np.testing.assert_allclose(curve.accuracies, [1, 1, 2 / 3])
+  assert curve.at(0.0) == (1.0, pytest.approx(2 / 3))
+  assert curve.at(0.8) == (pytest.approx(2 / 3), 1.0)
+  assert curve.at(0.95)[0] == 0 and np.isnan(curve.at(0.95)[1])
+
+
+def test_coverage_of_no_flows_answers_nothing():
+  curve = evaluation.coverage(np.zeros((2, 3)), np.full(2, -1))
+  assert curve.at(0.0)[0] == 0 and np.isnan(curve.at(0.0)[1])

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from mtl_traffic import flows as flows_lib
+from mtl_traffic import pytrees  # noqa: F401 - flows are mapped over
 from mtl_traffic.errors import InputError
 
 
@@ -111,3 +112,27 @@ def test_validate_names_flow_and_field(flows, field, index, value, message):
 def test_validate_compares_the_number_of_flows(flows):
   with pytest.raises(InputError, match="classes has 3 rows for 90 flows"):
     flows_lib.validate(flows.replace(classes=flows.classes[:3]))
+
+
+def test_representations_tell_shape_and_names(flows):
+  assert repr(flows.packets) == "Packets([flows, packets] = [90, 14])"
+  text = repr(flows)
+  assert "[90, 14]" in text and "a, b, c" in text and "training" in text
+
+
+def test_representation_is_short_however_many_and_long_the_names_are(flows):
+  names = tuple(f"{number:05}" + 195 * "x" for number in range(5000))
+  text = repr(flows.replace(class_names=names, partition_names=names))
+  assert len(text) < 300
+  assert "00000" in text and "…" in text and "\n" not in text
+
+
+def test_a_representation_needs_no_names(flows):
+  none = flows.replace(class_names=(), partition_names=())
+  assert "classes: none; partitions: none" in repr(none)
+
+
+def test_names_are_static_under_jax(flows):
+  doubled = jax.tree.map(lambda leaf: leaf, flows)
+  assert doubled.class_names == flows.class_names
+  assert len(jax.tree.leaves(flows.replace(ids=None))) == 9

@@ -1,14 +1,18 @@
-"""Runs laid over several devices and hosts, in processes of their own."""
-
 import os
 import pathlib
 import socket
 import subprocess
 import sys
 
+import jax
+import pytest
+
+from mtl_traffic import placement
+
 ROOT = pathlib.Path(__file__).parents[1]
 
-# Three runs of a small model, trained and asked; prints what the flows score.
+# Three runs of a small model, trained and asked; prints what the flows score. In a
+# process of its own, which can have other devices.
 PROGRAM = """
 import sys
 import jax
@@ -32,6 +36,8 @@ assignments = Assignment(
   num_members=jnp.array([8, 16, 32]),
   targets={"class": jnp.tile(jnp.arange(N) % 2, (R, 1))},
   weights={"class": jnp.array([0.0, 1.0, 10.0])},
+  learning_rate=jnp.full(R, 1e-3),
+  clip_norm=jnp.ones(R),
 )
 inputs = jax.random.normal(keys[0], (N, 6, 2))
 told = []
@@ -85,3 +91,48 @@ def test_devices_and_hosts_make_no_difference_to_a_run():
   for num_devices, logits in hosts:
     assert num_devices == 2
     assert _close(alone, logits)
+
+
+def test_an_accelerator_takes_as_many_runs_as_its_memory_holds(monkeypatch):
+  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+  assert placement.runs_together(10) == 10
+  assert placement.runs_together(10, 1000, lambda: 100) == 8
+  assert placement.runs_together(3, 1000, lambda: 100) == 3
+  assert placement.runs_together(10, 1000, lambda: 5000) == 1
+
+
+def test_a_cpu_takes_one_run_after_another(monkeypatch):
+  monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+  assert placement.runs_together(10, 1000, lambda: 100) == 1
+
+
+@pytest.mark.parametrize(
+  "error",
+  [MemoryError(), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")],
+)
+def test_half_as_many_are_tried_until_there_is_room(error):
+  tried = []
+
+  def attempt(size):
+    tried.append(size)
+    if size > 2:
+      raise error
+    return "done"
+
+  assert placement.with_room(attempt, 9) == "done"
+  assert tried == [9, 5, 3, 2]
+
+
+def test_other_errors_and_too_little_room_for_one_are_raised():
+  tried = []
+
+  def attempt(size, error):
+    tried.append(size)
+    raise error
+
+  with pytest.raises(ZeroDivisionError):
+    placement.with_room(lambda size: attempt(size, ZeroDivisionError()), 8)
+  assert tried == [8]
+  with pytest.raises(MemoryError):
+    placement.with_room(lambda size: attempt(size, MemoryError()), 2)
+  assert tried == [8, 2, 1]

@@ -3,12 +3,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mtl_traffic import draws, encoding, models, sweeps, training
+from mtl_traffic import draws, encoding, models, placement, sweeps, training
 from mtl_traffic.training import Assignment, Schedule
 
 MODEL = models.MultitaskCNN((("bandwidth", 3), ("duration", 3), ("class", 3)))
 SCHEDULE = Schedule(epochs=2, batch_size=16)
 STEPS = 3
+LOOP = {"batch_size": SCHEDULE.batch_size, "steps_per_epoch": STEPS}
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def inputs(flows):
 def assign(flows):
   table = draws.flow_table(flows, np.ones(len(flows), bool))
 
-  def assign(seeds, labels, lambdas) -> Assignment:
+  def assign(seeds, labels, lambdas, **fields) -> Assignment:
     drawn = draws.draw_many(
       table,
       jnp.array(seeds),
@@ -35,7 +36,9 @@ def assign(flows):
       num_members=jnp.full(len(seeds), drawn.train.shape[1]),
       targets=drawn.targets,
       weights={"bandwidth": one, "duration": one, "class": jnp.array(lambdas)},
-    )
+      learning_rate=1e-3 * one,
+      clip_norm=one,
+    ).replace(**{name: jnp.array(values) for name, values in fields.items()})
 
   return assign
 
@@ -68,23 +71,36 @@ def test_a_sweep_over_seeds_budgets_and_lambdas_compiles_once(assign, inputs):
   assert after == before + 1
 
 
+def test_a_sweep_over_learning_rates_and_clip_norms_compiles_once(assign, inputs):
+  def fit(learning_rates, clip_norms):
+    rates = {"learning_rate": learning_rates, "clip_norm": clip_norms}
+    variables = _fit(assign([0, 0], [4, 4], [1.0, 1.0], **rates), inputs)
+    return [_run(variables, index) for index in range(2)]
+
+  slow, fast = fit([1e-4, 3e-3], [1.0, 1.0])
+  compiled = sweeps._train_epochs._cache_size()
+  loose, tight = fit([1e-4, 1e-4], [1.0, 1e-6])
+  assert sweeps._train_epochs._cache_size() == compiled
+  _assert_close(slow, loose, atol=0)
+  for other in (fast, tight):
+    with pytest.raises(AssertionError):
+      _assert_close(slow, other, atol=1e-5)
+
+
 @pytest.mark.parametrize("together", [1, 2, 3])
 def test_mapped_runs_equal_runs_in_a_loop(assign, inputs, together):
   assignments = assign([3, 4, 5], [2, 4, 6], [1.0, 10.0, 0.0])
   variables = _fit(assignments, inputs, together=together)
   for index in range(3):
     one = _run(assignments, index)
-    state = training.init_state(
-      one.key, inputs.shape[1:], model=MODEL, schedule=SCHEDULE
-    )
+    state = training.init_state(one.key, inputs.shape[1:], model=MODEL)
     state, _ = training.train_epochs(
       state,
       jnp.arange(1, SCHEDULE.epochs + 1),
       one,
       inputs,
       model=MODEL,
-      schedule=SCHEDULE,
-      steps_per_epoch=STEPS,
+      **LOOP,
     )
     _assert_close(_run(variables, index), state.variables, atol=1e-5)
 
@@ -156,28 +172,42 @@ def test_runs_that_a_device_cannot_hold_together_are_trained_by_halves(
   _assert_close(variables, expected, atol=0)
 
 
-def test_an_accelerator_takes_as_many_runs_as_its_memory_holds(monkeypatch):
-  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-  assert sweeps.runs_together(10) == 10
-  assert sweeps.runs_together(10, 1000, lambda: 100) == 8
-  assert sweeps.runs_together(3, 1000, lambda: 100) == 3
-  assert sweeps.runs_together(10, 1000, lambda: 5000) == 1
-
-
 def test_a_runs_memory_is_that_of_its_state_and_batches(assign, inputs):
-  assignments, mesh = assign([0, 1], [2, 2], [1.0, 1.0]), sweeps.runs_mesh()
+  assignments, mesh = assign([0, 1], [2, 2], [1.0, 1.0]), placement.runs_mesh()
 
   def needed(batch_size):
     return sweeps._memory_of_run(
       assignments,
       inputs,
       mesh,
-      model=MODEL,
-      schedule=Schedule(batch_size=batch_size),
-      steps_per_epoch=STEPS,
+      {"model": MODEL, "frozen": ()},
+      {**LOOP, "batch_size": batch_size, "shortest_prefix": None},
     )
 
   params = MODEL.init(jax.random.key(0), inputs[:1])["params"]
   # Parameters and Adam's two moments.
   state = 3 * sum(leaf.nbytes for leaf in jax.tree.leaves(params))
   assert state < needed(16) < needed(512) - 400 * inputs[0].nbytes
+
+
+def test_parts_that_a_network_starts_from_are_kept_where_they_are_frozen(
+  assign, inputs
+):
+  assignments = assign([0, 1], [3, 3], [1.0, 1.0])
+  trunk = _fit(assignments, inputs)["params"]["trunk"]
+  variables = _fit(assignments, inputs, start={"trunk": trunk}, frozen=("trunk",))
+  _assert_close(variables["params"]["trunk"], trunk, atol=0)
+
+
+def test_whatever_has_apply_can_be_asked():
+  class Sum:
+    def apply(self, parameters, inputs):
+      return {"class": parameters + jnp.sum(inputs, axis=1, keepdims=True)}
+
+  scores = sweeps.predict(
+    jnp.array([[0.0], [100.0]]),
+    jnp.array([[1.0, 2.0], [3.0, 4.0]]),
+    jnp.array([[0, 1, 1], [1, 0, 0]]),
+    model=Sum(),
+  )
+  np.testing.assert_array_equal(scores["class"][..., 0], [[3, 7, 7], [107, 103, 103]])
