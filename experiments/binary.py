@@ -4,7 +4,6 @@ from absl import flags
 
 from mtl_traffic.commands import cli
 from mtl_traffic.comparison.catalogue import EXPERIMENTS
-from mtl_traffic.comparison.conduct import conduct
 
 
 def run(name: str, about: str) -> None:
@@ -22,6 +21,9 @@ def run(name: str, about: str) -> None:
     cli.define_required("workdir", "where results go")
 
   def main() -> None:
+    # With JAX, which --help does without.
+    from mtl_traffic.comparison.conduct import conduct
+
     settings = cli.chosen_settings()
     runs = experiment.runs(settings)
     most_packets = max(settings.max_packets, *(run.k for run in runs))

@@ -9,7 +9,6 @@ and `duration.png` to the work directory.
 from absl import flags
 
 from mtl_traffic.commands import cli
-from mtl_traffic.comparison import flow_statistics
 
 
 def define_flags() -> None:
@@ -24,6 +23,9 @@ def define_flags() -> None:
 
 
 def main() -> None:
+  # With JAX, which --help does without.
+  from mtl_traffic.comparison import flow_statistics
+
   args = flags.FLAGS
   dataset, flows = cli.load_flows("ucdavis_icdm19", max_packets=1)  # Totals say it all.
   selected = flow_statistics.select(flows, args.partitions)

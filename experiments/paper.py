@@ -14,11 +14,9 @@ from collections.abc import Sequence
 from absl import flags
 
 from mtl_traffic.commands import cli
-from mtl_traffic.comparison import flow_statistics, report
+from mtl_traffic.comparison import report
 from mtl_traffic.comparison.catalogue import EXPERIMENTS
-from mtl_traffic.comparison.conduct import conduct
 from mtl_traffic.comparison.experiment import Experiment
-from mtl_traffic.methods import METHODS
 from mtl_traffic.runs import Run
 from mtl_traffic.settings import ALL, Settings
 
@@ -32,7 +30,7 @@ _WITH_ALL_LABELS = ("multitask", "single_task", "forest_propagation")
 
 
 def plan(
-  settings: Settings, methods: Sequence[str] = tuple(METHODS)
+  settings: Settings, methods: Sequence[str]
 ) -> list[tuple[Experiment, Settings, list[Run]]]:
   """Each experiment with its settings and its runs.
 
@@ -66,15 +64,23 @@ def define_flags() -> None:
   cli.define_config("simulated")
   cli.define_dataset()
   cli.define_required("workdir", "where results go")
-  flags.DEFINE_list("methods", list(METHODS), "Those of the tables.")
+  flags.DEFINE_list("methods", None, "Those of the tables; all by default.")
 
 
 def main() -> None:
+  # With JAX, which --help does without.
+  from mtl_traffic.comparison import flow_statistics
+  from mtl_traffic.comparison.conduct import conduct
+  from mtl_traffic.inputs import Inputs
+  from mtl_traffic.methods import METHODS
+
   settings, workdir = cli.chosen_settings(), pathlib.Path(flags.FLAGS.workdir)
-  planned = plan(settings, flags.FLAGS.methods)
+  planned = plan(settings, flags.FLAGS.methods or tuple(METHODS))
   most_packets = max(run.k for _, _, asked_for in planned for run in asked_for)
   most_packets = max(settings.max_packets, most_packets)
   dataset, flows = cli.load_flows(settings.dataset, most_packets)
+  for _, mine, asked_for in planned:
+    Inputs(mine, flows, asked_for)  # Raises before anything is written.
   print(flow_statistics.write(dataset, flows, workdir / "flow_statistics"))
   for experiment, mine, asked_for in planned:
     print(f"\n{experiment.title}\n")

@@ -7,12 +7,14 @@ that into values that nobody can change any more.
 import dataclasses
 import difflib
 import math
+import typing
 from collections.abc import Mapping
 
 from mtl_traffic.errors import InputError
 
 ALL = "all"  # As labels_per_class every training flow, as train_partition every flow.
-_LARGEST_SEED = 2**31 - 1
+_LARGEST_SEED = _MANY = 2**31 - 1
+DTYPES = ("float32", "bfloat16")
 
 PAPER = ("paper", "paper_dividers", "paper_dataset")  # What the paper reports.
 
@@ -48,7 +50,9 @@ class Settings:
   )
   min_packets: int = _setting(1, "flows of fewer packets are left out")
   methods: tuple[str, ...] = _setting(("multitask", "single_task"), "what is compared")
-  labels_per_class: tuple = _setting((10, 20, 50, 100), "numbers, or 'all'")
+  labels_per_class: tuple[int | str, ...] = _setting(
+    (10, 20, 50, 100), "numbers, or 'all'"
+  )
   num_seeds: int = _setting(
     20, "seeds; each draws its own split, labels and initialisation"
   )
@@ -111,19 +115,19 @@ class Settings:
     ),
     "auxiliary_tasks: the sets of tasks",
   )
-  divider_rows: tuple = _setting(
+  divider_rows: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] = _setting(
     (((), ()),), "divider_sweep: pairs of bandwidth (bytes/s) and duration (s) dividers"
   )
   runs_at_once: int = _setting(
     0, "runs in one program, whose rows are saved together; 0 = what suits the device"
   )
-  paper: tuple = _setting(
+  paper: tuple[tuple, ...] = _setting(
     (),
     "rows of (method, labels_per_class, bandwidth, duration, class accuracy) that the "
     "paper reports, in %, to be shown beside ours",
   )
   paper_dataset: str = _setting("", "the paper's dataset that this is: QUIC or ISCX")
-  paper_dividers: tuple = _setting(
+  paper_dividers: tuple[tuple, ...] = _setting(
     (), "rows of (bandwidth dividers, duration dividers, accuracies in %), as paper"
   )
 
@@ -151,52 +155,49 @@ class Settings:
     return Settings.of(vars(self) | fields)
 
   def _problems(self) -> list[str]:
-    problems = []
-    for name, (type_, least, most) in _NUMBERS.items():
-      value = getattr(self, name)
-      allowed = int if type_ is int else (int, float)
-      if isinstance(value, bool) or not isinstance(value, allowed):
-        problems.append(f"{name} = {value!r} must be a number")
-      elif not least <= value <= most:
-        range_ = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
-        problems.append(f"{name} = {value} must be {range_}")
-    for labels in self.labels_per_class:
-      is_number = isinstance(labels, int) and not isinstance(labels, bool)
-      if labels != ALL and not (is_number and labels > 0):
-        problems.append(
-          f"labels_per_class = {labels!r} must be a number above 0 or {ALL!r}"
-        )
-    for name in ("methods", "labels_per_class"):
-      values = getattr(self, name)
-      if len(set(values)) != len(values) or not values:
-        problems.append(f"{name} = {values} must name some, each once")
-    if self.dtype not in ("float32", "bfloat16"):
-      problems.append(f"dtype = {self.dtype!r} must be float32 or bfloat16")
-    if len(self.iat_range) != 2:
-      problems.append(f"iat_range = {self.iat_range} must be two numbers")
-    return problems
+    return [
+      f"{name} = {getattr(self, name)!r} must be {possible}"
+      for name in NAMES
+      if (possible := _must_be(name, getattr(self, name)))
+    ]
 
 
 FIELDS = dataclasses.fields(Settings)
 NAMES = tuple(field.name for field in FIELDS)
 
-# Type, least and largest value of those that are numbers.
-_NUMBERS: dict[str, tuple[type, float, float]] = {
-  "max_packets": (int, 1, math.inf),
-  "min_packets": (int, 0, math.inf),
-  "num_seeds": (int, 1, _LARGEST_SEED),
-  "first_seed": (int, 0, _LARGEST_SEED - 1),
-  "test_per_class": (int, 1, math.inf),
-  "validation_per_class": (int, 0, math.inf),
-  "k": (int, 1, math.inf),
-  "lambda_": (float, 0, 1e9),
-  "epochs": (int, 1, math.inf),
-  "batch_size": (int, 1, math.inf),
-  "learning_rate": (float, 1e-12, 1e3),
-  "clip_norm": (float, 1e-12, 1e12),
-  "shortest_prefix": (int, 1, math.inf),
-  "runs_at_once": (int, 0, math.inf),
+_TYPES = typing.get_type_hints(Settings)
+
+# The least and the largest value of a number, or of each of several.
+_RANGES: dict[str, tuple[float, float]] = {
+  "max_packets": (1, _MANY),
+  "min_packets": (0, _MANY),
+  "num_seeds": (1, _LARGEST_SEED),
+  "first_seed": (0, _LARGEST_SEED - 1),
+  "test_per_class": (1, _MANY),
+  "validation_per_class": (0, _MANY),
+  "k": (1, _MANY),
+  "lambda_": (0, 10**9),
+  "epochs": (1, _MANY),
+  "batch_size": (1, _MANY),
+  "learning_rate": (1e-12, 1000),
+  "clip_norm": (1e-12, 10**12),
+  "shortest_prefix": (1, _MANY),
+  "packet_budgets": (1, _MANY),
+  "lambdas": (0, 10**9),
+  "learning_rates": (1e-12, 1000),
+  "runs_at_once": (0, _MANY),
 }
+
+# What a comparison goes through.
+_SOME = (
+  "methods",
+  "labels_per_class",
+  "packet_budgets",
+  "lambdas",
+  "learning_rates",
+  "task_sets",
+  "divider_rows",
+)
 
 
 def unknown_setting(name: str) -> str:
@@ -206,8 +207,77 @@ def unknown_setting(name: str) -> str:
   return f"there is no setting {name!r}{advice}"
 
 
+def allowed(name: str) -> str:
+  """What kind of value a setting is, in words."""
+  return _NAMES_OF_TYPES[_TYPES[name]]
+
+
+def is_tuple(name: str) -> bool:
+  """Whether there is such a setting, and it holds several values."""
+  return typing.get_origin(_TYPES.get(name)) is tuple
+
+
 def _frozen(value: object) -> object:
   """Lists and tuples, however deep, as tuples."""
   if isinstance(value, list | tuple):
     return tuple(map(_frozen, value))
   return value
+
+
+def _must_be(name: str, value: object) -> str:
+  """What a setting must be; empty if the value is that."""
+  type_ = _TYPES[name]
+  if not _is_of(value, type_):
+    return allowed(name)
+  if name in _SOME and (not value or len(set(value)) != len(value)):
+    return "some, each once"
+  if name == "labels_per_class":
+    numbers = [labels for labels in value if labels != ALL]
+    possible = all(isinstance(n, int) and 1 <= n <= _MANY for n in numbers)
+    return "" if possible else f"numbers above 0, or {ALL!r}"
+  if name == "dtype" and value not in DTYPES:
+    return " or ".join(DTYPES)
+  if name in _RANGES:
+    least, most = _RANGES[name]
+    values = value if isinstance(value, tuple) else (value,)
+    if min(values) < least:
+      return f"at least {least}"
+    if max(values) > most:
+      return f"at most {most}"
+  return ""
+
+
+def _is_of(value: object, type_: object) -> bool:
+  """Whether a value is of an annotated type; whole numbers are floats as well."""
+  if typing.get_origin(type_) is tuple:
+    of_items = typing.get_args(type_)
+    if not isinstance(value, tuple):
+      return False
+    if of_items[-1] is ...:
+      of_items = of_items[:1] * len(value)
+    return len(value) == len(of_items) and all(map(_is_of, value, of_items))
+  if typing.get_args(type_):
+    return any(_is_of(value, one) for one in typing.get_args(type_))
+  if type_ in (int, float):
+    allowed = (int, float) if type_ is float else int
+    is_number = isinstance(value, allowed) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)
+  return isinstance(value, type_)
+
+
+_NAMES_OF_TYPES = {
+  bool: "True or False",
+  int: "a whole number",
+  float: "a number",
+  str: "a text",
+  tuple[int, ...]: "whole numbers, as in (5, 8)",
+  tuple[int | str, ...]: "numbers or 'all', as in (10, 'all')",
+  tuple[float, float]: "two numbers, as in (0.0, 1.0)",
+  tuple[float, ...]: "numbers, as in (0.5, 2.0)",
+  tuple[str, ...]: "names, as in ('a', 'b')",
+  tuple[tuple[str, ...], ...]: "tuples of names, as in (('a', 'b'), ('c',))",
+  tuple[tuple[tuple[float, ...], tuple[float, ...]], ...]: (
+    "pairs of dividers, as in (((), ()), ((1e5,), (10.0, 30.0)))"
+  ),
+  tuple[tuple, ...]: "a tuple of tuples",
+}

@@ -1,5 +1,6 @@
 """What all binaries share: flags, help, how JAX is set up, the exit status."""
 
+import ast
 import contextlib
 import difflib
 import logging
@@ -126,6 +127,7 @@ def run(
 
   def parse(argv: Sequence[str]) -> Sequence[str]:
     try:
+      argv = _joined(argv)
       if {"--help", "-help", "-h", "--helpshort", "--helpfull"} & set(argv[1:]):
         sys.stdout.write(_help(argv, name, about))
         sys.exit(0)
@@ -136,7 +138,9 @@ def run(
   def guarded(argv: Sequence[str]) -> None:
     try:
       if len(argv) > 1:
-        raise InputError(f"unexpected argument {argv[1]!r}; options start with --")
+        raise InputError(
+          f"unexpected argument {argv[1]!r}; options are written --NAME=VALUE"
+        )
       if uses_jax:
         _set_up_jax()
       main()
@@ -149,6 +153,17 @@ def run(
   logging.getLogger("jax").setLevel(logging.WARNING)
   arguments = sys.argv[1:] if arguments is None else arguments
   app.run(guarded, argv=[name, *arguments], flags_parser=parse)
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+  """The arguments, `--config NAME` as `--config=NAME`, and without a lone `--`."""
+  joined: list[str] = []
+  for argument in argv:
+    if joined and joined[-1] in ("--config", "-config") and argument[:1] != "-":
+      joined[-1] += f"={argument}"
+    elif argument != "--":
+      joined.append(argument)
+  return joined
 
 
 def _parse(argv: Sequence[str]) -> Sequence[str]:
@@ -168,12 +183,15 @@ def _parse(argv: Sequence[str]) -> Sequence[str]:
     close = difflib.get_close_matches(error.flagname, _our_flags(), n=1)
     advice = f"; did you mean --{close[0]}?" if close else ""
     raise InputError(f"there is no flag --{error.flagname}{advice}") from None
+  except flags.IllegalFlagValueError as error:
+    raise InputError(_illegal(str(error))) from None
   except flags.Error as error:
     raise InputError(" ".join(str(error).split())) from None
+  except ValueError as error:
+    raise InputError(str(error)) from None
   except Exception as error:  # A config is a program, which may raise anything.
-    raise InputError(
-      f"--config cannot be used: {' '.join(str(error).split())}"
-    ) from None
+    path = argv[1].partition("=")[2]
+    raise InputError(_unusable(path, f"{type(error).__name__}: {error}")) from None
   for flag in _required:
     if not flags.FLAGS[flag].value:
       raise InputError(f"--{flag} is missing, {flags.FLAGS[flag].help}")
@@ -186,6 +204,8 @@ def _with_config(argv: Sequence[str]) -> list[str]:
   Raises:
     InputError: there is no such config, or it has no such setting.
   """
+  if {"--config", "-config"} & set(argv[1:]):
+    raise InputError(f"--config lacks its value, {' or '.join(config_names())} say")
   given = [a.partition("=")[2] for a in argv if re.match("--?config=", a)]
   config = given[-1] if given else _default_config[0]
   names = config_names()
@@ -200,11 +220,51 @@ def _with_config(argv: Sequence[str]) -> list[str]:
       f"--config={config}: no such config; {meant}{', '.join(names)}, and files"
     )
   for argument in argv[1:]:
-    changed = re.match(r"--?config\.(\w*)", argument)
+    changed = re.match(r"--?config\.([^=]*)", argument)
     if changed and changed[1] not in settings.NAMES:
       raise InputError(f"--config.{changed[1]}: {settings.unknown_setting(changed[1])}")
-  others = [a for a in argv[1:] if not re.match("--?config=", a)]
+  others = [_quoted(a) for a in argv[1:] if not re.match("--?config=", a)]
   return [argv[0], f"--config={path}", *others]
+
+
+def _quoted(argument: str) -> str:
+  """`--config.methods=a,b` as `--config.methods=("a","b")`, for what is a tuple."""
+  name, equals, value = argument.partition("=")
+  name = name.lstrip("-").removeprefix("config.")
+  if not (equals and "config." in argument and settings.is_tuple(name)):
+    return argument
+  with contextlib.suppress(ValueError, SyntaxError):
+    ast.literal_eval(value)
+    return argument
+  quoted = re.sub(r"(?<![\w.'\"])[A-Za-z_][\w-]*", lambda word: repr(word[0]), value)
+  with contextlib.suppress(ValueError, SyntaxError):
+    ast.literal_eval(quoted or "()")
+    return f"--config.{name}={quoted or '()'}"
+  return argument
+
+
+def _illegal(message: str) -> str:
+  """Says what a flag must be, of absl's message on a value that it cannot be."""
+  given = re.match(r"flag --?([\w.]+)=(.*?): (.*)", message, re.DOTALL)
+  if not given:
+    return " ".join(message.split())
+  name, value, why = given.groups()
+  if name == "config":
+    # After a traceback of its own.
+    return _unusable(value, [why, *re.findall(r"^\w+: .*", why, re.MULTILINE)][-1])
+  if name.startswith("config."):
+    allowed = settings.allowed(name.removeprefix("config."))
+  else:
+    allowed = flags.FLAGS[name].parser.syntactic_help
+  return f"--{name}={value}: {f'must be {allowed}' if allowed else why}"
+
+
+def _unusable(config: str, why: str) -> str:
+  return (
+    f"--config={config} cannot be used ({' '.join(why.split())}); see that its "
+    "get_config() gives what mtl_traffic.configs.common.get_config() does, with other "
+    "values"
+  )
 
 
 def _our_flags() -> list[str]:

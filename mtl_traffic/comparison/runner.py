@@ -63,8 +63,9 @@ class Runner:
     Raises:
       InputError: naming the setting at fault and what to do.
     """
-    self.settings, self.dataset, self.runs = settings, dataset, list(runs)
-    self.inputs = Inputs(settings, flows, runs)
+    self.settings, self.dataset = settings, dataset
+    self.runs = list(dict.fromkeys(runs))
+    self.inputs = Inputs(settings, flows, self.runs)
     meaning = dict(vars(settings))
     paper = {name: meaning.pop(name) for name in PAPER}
     extent = {name: meaning.pop(name) for name in (*_EXTENT, *_TOLD, *_SWEPT, *swept)}

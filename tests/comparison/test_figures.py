@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from mtl_traffic import figures
+from mtl_traffic.comparison import figures
 
 
 def _row(method, labels, seed, partition="p"):
@@ -11,6 +11,7 @@ def _row(method, labels, seed, partition="p"):
     "labels_per_class": labels,
     "seed": seed,
     "partition": partition,
+    "shortest_prefix": None,
     "lambda": 10.0**seed,
     "class_accuracy": 0.9 + 0.01 * seed,
     "bandwidth_accuracy": 0.8,

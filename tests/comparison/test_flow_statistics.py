@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments import flow_statistics
+from mtl_traffic.comparison import flow_statistics
 from mtl_traffic.data import parquet
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows, Packets
@@ -90,7 +90,7 @@ def test_a_value_on_the_last_edge_is_counted(flows):
 def test_selects_partitions(flows):
   assert flow_statistics.select(flows, ["test"]).ids.tolist() == ["e", "f"]
   assert len(flow_statistics.select(flows, None)) == 6
-  with pytest.raises(InputError, match="--partitions: 'absent' is not in this dataset"):
+  with pytest.raises(InputError, match="partition 'absent' is not in this dataset"):
     flow_statistics.select(flows, ["test", "absent"])
   with pytest.raises(InputError, match="no flow of test has a class"):
     unknown = flows.replace(classes=np.full(6, -1, np.int32))

@@ -1,6 +1,6 @@
 """The report of fixed, made-up rows is the one that was looked at.
 
-If it is meant to change: `python tests/experiments/test_report.py` writes it anew; read
+If it is meant to change: `python tests/comparison/test_report.py` writes it anew; read
 the difference.
 """
 
@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from experiments import report
+from mtl_traffic.comparison import report
 from mtl_traffic.errors import InputError
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"

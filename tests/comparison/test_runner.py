@@ -1,30 +1,30 @@
+"""The runner on small flows: what is fitted, what is kept, what is refused."""
+
 import pytest
 
-from experiments import runs, sweep
-from experiments.configs import common
+from mtl_traffic.comparison.runner import Runner
 from mtl_traffic.errors import InputError
+from mtl_traffic.methods.multitask import Multitask
+from mtl_traffic.runs import Run, label_budgets
+from mtl_traffic.settings import Settings
+
+SMALL = Settings(
+  methods=("multitask",),
+  labels_per_class=(2, 4),
+  num_seeds=2,
+  test_per_class=5,
+  validation_per_class=4,
+  k=8,
+  epochs=2,
+  runs_at_once=1,
+)
 
 
-@pytest.fixture
-def config():
-  config = common.get_config()
-  config.update(
-    methods=("multitask",),
-    labels_per_class=(2, 4),
-    num_seeds=2,
-    test_per_class=5,
-    validation_per_class=4,
-    k=8,
-    epochs=2,
-    runs_at_once=1,
-  )
-  return config
-
-
-def _rows(config, flows, path):
-  one = sweep.Sweep(config, "small", flows, path, runs.label_budgets(config))
-  rows = one.finish()
-  one.workdir.close()
+def _rows(settings, flows, path, runs=None, **arguments):
+  runs = label_budgets(settings) if runs is None else runs
+  runner = Runner(settings, "small", flows, path, runs, **arguments)
+  rows = runner.finish()
+  runner.workdir.close()
   return rows
 
 
@@ -34,21 +34,37 @@ def _by_run(rows):
   return {tuple(row[field] for field in key): {**row, "seconds": None} for row in rows}
 
 
-def test_rows_say_what_was_run_and_tested(config, flows, tmp_path):
-  config.methods = ("multitask", "single_task")
-  config.labels_per_class = (2, "all")
+@pytest.fixture
+def fits(monkeypatch):
+  """The numbers of runs that multitask is fitted to, one program after another."""
+  fit, sizes = Multitask.fit, []
+
+  def counted(method, problem, drawn, *args, **kwargs):
+    sizes.append(len(drawn.num_labelled))
+    return fit(method, problem, drawn, *args, **kwargs)
+
+  monkeypatch.setattr(Multitask, "fit", counted)
+  return sizes
+
+
+def test_rows_say_what_was_run_and_tested(flows, tmp_path):
+  settings = SMALL.replace(
+    methods=("multitask", "single_task"),
+    labels_per_class=(2, "all"),
+    train_partition="training",
+  )
   partitions = flows.partitions.copy()
   partitions[-12:] = 1
   flows = flows.replace(
     partitions=partitions, partition_names=("training", "elsewhere")
   )
-  config.train_partition = "training"
-  rows = _rows(config, flows, tmp_path)
+  rows = _rows(settings, flows, tmp_path)
   assert len(rows) == 2 * 2 * 2 * 2
   assert {row["partition"] for row in rows} == {"training", "elsewhere"}
   assert {row["labels_per_class"] for row in rows} == {2, "all"}
   for row in rows:
-    assert (row["dataset"], row["k"], row["lambda"]) == ("small", 8, 1.0)
+    assert (row["dataset"], row["k"], row["packets"]) == ("small", 8, 8)
+    assert (row["lambda"], row["learning_rate"]) == (1.0, 1e-3)
     size = 12 if row["partition"] == "elsewhere" else 15
     for task in ("class", "bandwidth", "duration"):
       accuracy = row[f"{task}_accuracy"]
@@ -62,129 +78,131 @@ def test_rows_say_what_was_run_and_tested(config, flows, tmp_path):
 
 
 def test_a_seeds_rows_do_not_depend_on_the_number_of_seeds_or_on_chunks(
-  config, flows, tmp_path
+  flows, tmp_path
 ):
-  reference = _by_run(_rows(config, flows, tmp_path / "reference"))
-  config.num_seeds, config.labels_per_class = 3, (4,)
-  more = _by_run(_rows(config, flows, tmp_path / "more"))
-  config.runs_at_once, config.first_seed, config.num_seeds = 2, 1, 1
-  alone = _by_run(_rows(config, flows, tmp_path / "alone"))
+  more = SMALL.replace(num_seeds=3, labels_per_class=(4,))
+  alone = more.replace(runs_at_once=2, first_seed=1, num_seeds=1)
+  reference = _by_run(_rows(SMALL, flows, tmp_path / "reference"))
+  more = _by_run(_rows(more, flows, tmp_path / "more"))
+  alone = _by_run(_rows(alone, flows, tmp_path / "alone"))
+  assert len(alone) == 1
   for key in alone:
     assert alone[key] == more[key] == reference[key]
 
 
 def test_an_interrupted_sweep_continues_with_the_rows_of_an_uninterrupted_one(
-  config, flows, tmp_path
+  flows, tmp_path
 ):
-  whole = _rows(config, flows, tmp_path / "whole")
+  whole = _rows(SMALL, flows, tmp_path / "whole")
   results = tmp_path / "whole" / "results.jsonl"
   lines = results.read_text().splitlines(keepends=True)
   # As if it had been killed while it wrote the second run's row.
   results.write_text("".join(lines[:1]) + lines[1][:40])
-  continued = _rows(config, flows, tmp_path / "whole")
+  continued = _rows(SMALL, flows, tmp_path / "whole")
   assert _by_run(continued) == _by_run(whole)
   assert len(continued) == len(whole) == 4
   assert continued[0] == whole[0]  # To the second: it was not run again.
 
 
-def test_a_run_that_lacks_a_partitions_row_is_run_again(config, flows, tmp_path):
-  flows = flows.replace(
-    partitions=flows.partitions + (flows.classes < 0), partition_names=("p", "q")
-  )
+def test_a_run_that_lacks_a_partitions_row_is_run_again(flows, tmp_path):
   partitions = flows.partitions.copy()
   partitions[:9] = 1
-  flows = flows.replace(partitions=partitions)
-  config.train_partition = "p"
-  whole = _rows(config, flows, tmp_path)
+  flows = flows.replace(partitions=partitions, partition_names=("p", "q"))
+  settings = SMALL.replace(train_partition="p", labels_per_class=(4,))
+  whole = _rows(settings, flows, tmp_path)
   results = tmp_path / "results.jsonl"
   results.write_text("".join(results.read_text().splitlines(keepends=True)[:-1]))
-  assert _by_run(_rows(config, flows, tmp_path)) == _by_run(whole)
+  assert _by_run(_rows(settings, flows, tmp_path)) == _by_run(whole)
 
 
-def test_more_seeds_and_methods_are_added_to_what_is_there(config, flows, tmp_path):
-  first = _rows(config, flows, tmp_path)
-  config.num_seeds, config.methods = 3, ("multitask", "single_task")
-  config.payload_lengths = True  # Says nothing that the flows do not.
-  second = _rows(config, flows, tmp_path)
+def test_more_seeds_and_methods_are_added_to_what_is_there(flows, tmp_path):
+  first = _rows(SMALL, flows, tmp_path)
+  more = SMALL.replace(
+    num_seeds=3,
+    methods=("multitask", "single_task"),
+    payload_lengths=True,  # Says nothing that the flows do not.
+  )
+  second = _rows(more, flows, tmp_path)
   assert second[: len(first)] == first
   assert len(second) == 12
 
 
-def test_other_flows_of_the_same_name_are_refused(config, flows, flow_maker, tmp_path):
-  _rows(config, flows, tmp_path)
+def test_other_flows_of_the_same_name_are_refused(flows, flow_maker, tmp_path):
+  _rows(SMALL, flows, tmp_path)
   with pytest.raises(InputError, match="was made with flows = "):
-    _rows(config, flow_maker(seed=1), tmp_path)
+    _rows(SMALL, flow_maker(seed=1), tmp_path)
 
 
 @pytest.mark.parametrize(
   ("setting", "value", "message"),
   [
-    ("methods", ("multitask", "magic"), "config.methods: 'magic' is unknown"),
-    ("methods", (), "config.methods: () must name some"),
-    ("labels_per_class", (10, 10), "config.labels_per_class: (10, 10) must"),
-    ("labels_per_class", (0,), "config.labels_per_class: 0 must be a number above 0"),
-    ("labels_per_class", ("some",), "'some' must be a number above 0 or 'all'"),
-    ("labels_per_class", (22,), "class 'a' has 30 flows to split, but 5 test"),
-    ("num_seeds", 0, "config.num_seeds: 0 must be at least 1"),
+    ("methods", ("multitask", "magic"), "method 'magic' is unknown; there are multi"),
+    ("labels_per_class", (22,), "too few flows"),
     ("k", 5, "k = 5 packets are too few"),
-    ("lambda_", -1.0, "lambda: -1.0 must be at least 0"),
-    ("lambda_", float("nan"), "lambda: nan must be"),
-    ("learning_rate", 0.0, "config.learning_rate: 0.0 must be above 0"),
     ("tasks", ("bandwidth", "colour"), "tasks: 'colour' is unknown; there are band"),
     ("tasks", ("bursts", "bursts"), "must name each once"),
-    ("dtype", "int8", "config.dtype: 'int8' must be"),
+    ("mask", "hat", "mask: 'hat' is unknown; there are loss, features"),
     ("duration_dividers", (2.0, 1.0), "duration_dividers: (2.0, 1.0) must be"),
     ("bandwidth_dividers", (1.0, 1.0), "bandwidth_dividers: (1.0, 1.0)"),
-    ("bandwidth_dividers", (float("nan"),), "bandwidth_dividers: (nan,)"),
     ("train_partition", "nowhere", "no partition 'nowhere', but training; 'all'"),
     ("min_packets", 1000, "no flows are left"),
   ],
 )
 def test_settings_that_cannot_be_are_named_before_anything_is_written(
-  config, flows, tmp_path, setting, value, message
+  flows, tmp_path, setting, value, message
 ):
-  config[setting] = value
+  settings = SMALL.replace(**{setting: value})
   with pytest.raises(InputError) as error:
-    _rows(config, flows, tmp_path / "w")
+    _rows(settings, flows, tmp_path / "w")
   assert message in str(error.value)
   assert not (tmp_path / "w").exists()
 
 
-def _run(method="a", seed=0, **fields):
-  return runs.Run(method, 10, seed, **{"k": 8, "lambda_": 1.0, **fields})
+def test_a_program_goes_in_chunks_of_one_size(flows, tmp_path, fits):
+  settings = SMALL.replace(num_seeds=5, labels_per_class=(4,), runs_at_once=4, epochs=1)
+  rows = _rows(settings, flows, tmp_path)
+  # Five runs, at most four at once: two of three, the last of them filled up.
+  assert fits == [3, 3]
+  assert [row["seed"] for row in rows] == [0, 1, 2, 3, 4]
 
 
-def test_chunks_are_equal_and_of_one_method():
-  many = [_run(seed=seed) for seed in range(10)]
-  many += [_run("b", seed) for seed in range(3)]
-  chunks = list(sweep._chunks(many, at_once=4))
-  assert [(len(chunk), size) for chunk, size in chunks] == [
-    (4, 4),
-    (4, 4),
-    (2, 4),
-    (3, 3),
+def test_what_differs_in_numbers_alone_is_one_program(flows, tmp_path):
+  def run(method="multitask", **fields):
+    return Run(method, 4, 0, **{"k": 8, "packets": 8, **fields})
+
+  one = [
+    run(lambda_=value, learning_rate=value, duration_dividers=(value,))
+    for value in (1.0, 9.0)
   ]
-  assert [run for chunk, _ in chunks for run in chunk] == many
+  others = [
+    run(k=9, packets=9),
+    run(tasks=()),
+    run(duration_dividers=(1.0, 2.0)),
+    run(shortest_prefix=4),
+    run("single_task"),
+  ]
+  asked_for = [one[0], *others, one[1]]
+  runner = Runner(SMALL, "small", flows, tmp_path, asked_for)
+  assert runner._programs(asked_for) == [one, *[[run] for run in others]]
 
 
-def test_what_differs_in_numbers_alone_is_one_program():
-  one = [_run(lambda_=value, duration_dividers=(value,)) for value in (1.0, 9.0)]
-  other = [_run(k=9), _run(tasks=()), _run(duration_dividers=(1.0, 2.0))]
-  programs = [chunk for chunk, _ in sweep._chunks([one[0], *other, one[1]], at_once=8)]
-  assert programs == [one, *[[run] for run in other]]
+def test_a_run_that_is_asked_for_twice_is_run_once(flows, tmp_path, fits):
+  settings = SMALL.replace(labels_per_class=(4,), num_seeds=1, epochs=1)
+  rows = _rows(settings, flows, tmp_path, 2 * label_budgets(settings))
+  assert len(rows) == 1
+  assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 1
+  assert fits == [1]
 
 
 def test_runs_of_other_settings_share_a_directory_only_when_they_are_swept(
-  config, flows, tmp_path
+  flows, tmp_path
 ):
-  def run(swept, **settings):
-    asked_for = runs.label_budgets(config, **settings)
-    one = sweep.Sweep(config, "small", flows, tmp_path, asked_for, swept)
-    rows = one.finish()
-    one.workdir.close()
-    return rows
+  settings = SMALL.replace(labels_per_class=(4,), epochs=1)
 
-  config.labels_per_class = (4,)
+  def run(swept, **fields):
+    runs = label_budgets(settings, **fields)
+    return _rows(settings, flows, tmp_path, runs, swept=swept)
+
   first = run(("tasks", "bandwidth_dividers"), tasks=("bursts",))
   second = run(("tasks", "bandwidth_dividers"), bandwidth_dividers=(1e3, 1e4))
   assert [row["tasks"] for row in first] == [["bursts"]] * 2
@@ -198,25 +216,24 @@ def test_runs_of_other_settings_share_a_directory_only_when_they_are_swept(
     run(("tasks",))
 
 
-def test_a_chunk_out_of_memory_is_halved_and_lost_runs_are_none(
-  config, flows, tmp_path, monkeypatch
+def test_a_program_out_of_memory_is_halved_and_lost_runs_are_none(
+  flows, tmp_path, monkeypatch
 ):
-  config.methods = ("nearest_neighbor",)
-  config.num_seeds = 3
-  config.runs_at_once = 6
-  whole = _rows(config, flows, tmp_path / "whole")
-  method, sizes = sweep.METHODS["nearest_neighbor"], []
+  settings = SMALL.replace(num_seeds=3, runs_at_once=6, epochs=1)
+  whole = _rows(settings, flows, tmp_path / "whole")
+  fit, sizes = Multitask.fit, []
 
-  def of_three(study, drawn, *args):
+  def with_room_for_some(method, problem, drawn, *args, **kwargs):
     sizes.append(len(drawn.num_labelled))
     if sizes[-1] > most:
       raise MemoryError
-    return method(study, drawn, *args)
+    return fit(method, problem, drawn, *args, **kwargs)
 
-  monkeypatch.setitem(sweep.METHODS, "nearest_neighbor", of_three)
+  monkeypatch.setattr(Multitask, "fit", with_room_for_some)
   most = 2
-  assert _by_run(_rows(config, flows, tmp_path / "halved")) == _by_run(whole)
+  assert _by_run(_rows(settings, flows, tmp_path / "halved")) == _by_run(whole)
   assert sizes == [6, 3, 2, 2, 2]
   most = 0
-  with pytest.raises(InputError, match="out of memory with a single run of nearest"):
-    _rows(config, flows, tmp_path / "none")
+  with pytest.raises(InputError, match="out of memory with a single run of multitask"):
+    _rows(settings, flows, tmp_path / "none")
+  assert not (tmp_path / "none" / "results.jsonl").read_text()

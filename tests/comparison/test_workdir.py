@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from experiments.workdir import WorkDir
+from mtl_traffic.comparison.workdir import WorkDir
 from mtl_traffic.errors import InputError
 
 MEANING = {"k": 60, "iat_range": (0.0, 1.0)}
@@ -73,5 +73,5 @@ def test_one_process_at_a_time(tmp_path):
 
 def test_a_path_that_is_no_directory(tmp_path):
   (tmp_path / "file").write_text("")
-  with pytest.raises(InputError, match="give another --workdir"):
+  with pytest.raises(InputError, match="take another directory"):
     WorkDir(tmp_path / "file", MEANING, {})
