@@ -12,8 +12,11 @@ def masked_cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
 
   Args:
     logits: `[B, C]`.
-    targets: `[B]` int; −1 = the sample has no target.
+    targets: `[B]` int; −1 = the sample has no target. Or `[B, C]` probabilities of the
+      classes; a sample counts as much as they sum to, so zeros are no target.
   """
+  if targets.ndim == logits.ndim:
+    return optax.softmax_cross_entropy(logits, targets)
   known = targets >= 0
   losses = optax.softmax_cross_entropy_with_integer_labels(
     logits, jnp.where(known, targets, 0)

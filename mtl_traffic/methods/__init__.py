@@ -16,6 +16,7 @@ from mtl_traffic.methods.nearest_neighbor import NearestNeighbor
 from mtl_traffic.methods.random_forest import RandomForest, RandomForestOnline
 from mtl_traffic.methods.single_task import SingleTask
 from mtl_traffic.methods.transfer import Transfer, TransferFineTuned
+from mtl_traffic.methods.whole_flow_distillation import WholeFlowDistillation
 
 METHODS: dict[str, type[Method]] = {
   "multitask": Multitask,
@@ -27,6 +28,7 @@ METHODS: dict[str, type[Method]] = {
   "random_forest_online": RandomForestOnline,
   "nearest_neighbor": NearestNeighbor,
   "forest_propagation": ForestPropagation,
+  "whole_flow_distillation": WholeFlowDistillation,
 }
 
 # A method of ours without one of its parts, to see what each contributes.

@@ -29,7 +29,7 @@ from mtl_traffic.methods.base import (
   Progress,
   Score,
 )
-from mtl_traffic.methods.network import NetworkMethod, all_members
+from mtl_traffic.methods.network import PacketNetworkMethod, all_members
 from mtl_traffic.tasks import MAIN_TASKS
 
 _FILTERS = (32, 64)
@@ -101,7 +101,7 @@ class CNNRNN(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class CnnRnn(NetworkMethod):
+class CnnRnn(PacketNetworkMethod):
   """Three networks, trained from scratch: bandwidth, duration, class.
 
   Bandwidth and duration are learnt from all training flows, the class from the labelled

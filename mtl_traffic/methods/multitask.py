@@ -14,14 +14,14 @@ from mtl_traffic.methods.base import (
   Progress,
   Score,
 )
-from mtl_traffic.methods.network import NetworkMethod, all_members
+from mtl_traffic.methods.network import PacketNetworkMethod, all_members
 from mtl_traffic.tasks import MAIN_TASKS
 
 MASKS = ("loss", "features")
 
 
 @dataclasses.dataclass(frozen=True)
-class Multitask(NetworkMethod):
+class Multitask(PacketNetworkMethod):
   """One trunk, and a head for each task (section IV-D).
 
   Bandwidth and duration, or other tasks, are learnt from every training flow; the class
@@ -38,7 +38,7 @@ class Multitask(NetworkMethod):
 
   hyperparameters: ClassVar[tuple[str, ...]] = (
     "lambda_",
-    *NetworkMethod.hyperparameters,
+    *PacketNetworkMethod.hyperparameters,
   )
 
   def __post_init__(self):

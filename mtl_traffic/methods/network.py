@@ -1,5 +1,6 @@
 """What the methods that train networks share: the encoding, the schedule, the fit."""
 
+import abc
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
@@ -28,32 +29,19 @@ class NetworkMethod(Method):
   Attributes:
     epochs: passes over the training flows.
     batch_size: flows a step.
-    iat_range: see `encoding.encode`.
-    signed_lengths: see `encoding.encode`.
     dtype: what the network computes in.
-    shortest_prefix: see `training.train_epochs`.
   """
 
   epochs: int = 20
   batch_size: int = 64
-  iat_range: tuple[float, float] = (0.0, 1.0)
-  signed_lengths: bool = True
   dtype: str = "float32"
-  shortest_prefix: int | None = None
 
   hyperparameters: ClassVar[tuple[str, ...]] = ("learning_rate", "clip_norm")
-  learns_prefixes: ClassVar[bool] = True
   fits_together: ClassVar[bool] = True
-  least_k: ClassVar[int] = models.FEWEST_PACKETS
 
+  @abc.abstractmethod
   def network(self, heads: Mapping[str, int]) -> nn.Module:
     """The network with a head for each task, of so many classes."""
-    return models.MultitaskCNN(models.heads_of(heads), jnp.dtype(self.dtype))
-
-  def inputs(self, packets: FirstPackets) -> jax.Array:
-    return encoding.encode(
-      packets, iat_range=self.iat_range, signed_lengths=self.signed_lengths
-    )
 
   def apply(self, parameters: Parameters, inputs: jax.Array) -> dict[str, jax.Array]:
     return self.network(_heads(parameters)).apply(parameters, inputs)
@@ -115,7 +103,7 @@ class NetworkMethod(Method):
       schedule=schedule,
       steps_per_epoch=schedule.steps_per_epoch(most_members),
       frozen=frozen,
-      shortest_prefix=self.shortest_prefix,
+      shortest_prefix=getattr(self, "shortest_prefix", None),
       start=start,
       score=score,
       on_epoch=on_epoch,
@@ -133,6 +121,32 @@ class NetworkMethod(Method):
       progress(done / (stages * self.epochs))
 
     return on_epoch
+
+
+@dataclasses.dataclass(frozen=True)
+class PacketNetworkMethod(NetworkMethod):
+  """A network on the paper's encoding, a place for each packet.
+
+  Attributes:
+    iat_range: see `encoding.encode`.
+    signed_lengths: see `encoding.encode`.
+    shortest_prefix: see `training.train_epochs`.
+  """
+
+  iat_range: tuple[float, float] = (0.0, 1.0)
+  signed_lengths: bool = True
+  shortest_prefix: int | None = None
+
+  learns_prefixes: ClassVar[bool] = True
+  least_k: ClassVar[int] = models.FEWEST_PACKETS
+
+  def network(self, heads: Mapping[str, int]) -> nn.Module:
+    return models.MultitaskCNN(models.heads_of(heads), jnp.dtype(self.dtype))
+
+  def inputs(self, packets: FirstPackets) -> jax.Array:
+    return encoding.encode(
+      packets, iat_range=self.iat_range, signed_lengths=self.signed_lengths
+    )
 
 
 def all_members(members: jax.Array) -> jax.Array:

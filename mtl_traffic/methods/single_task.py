@@ -10,11 +10,11 @@ from mtl_traffic.methods.base import (
   Progress,
   Score,
 )
-from mtl_traffic.methods.network import NetworkMethod
+from mtl_traffic.methods.network import PacketNetworkMethod
 
 
 @dataclasses.dataclass(frozen=True)
-class SingleTask(NetworkMethod):
+class SingleTask(PacketNetworkMethod):
   """A network that learns the class, from the labelled flows alone."""
 
   @property

@@ -16,14 +16,14 @@ from mtl_traffic.methods.base import (
   Progress,
   Score,
 )
-from mtl_traffic.methods.network import NetworkMethod, all_members, fold_in
+from mtl_traffic.methods.network import PacketNetworkMethod, all_members, fold_in
 from mtl_traffic.tasks import MAIN_TASKS
 
 _SECOND_STAGE = 2**31  # Beyond the number of any epoch.
 
 
 @dataclasses.dataclass(frozen=True)
-class Transfer(NetworkMethod):
+class Transfer(PacketNetworkMethod):
   """A class head that is trained on a trunk which learnt bandwidth and duration."""
 
   frozen: ClassVar[tuple[str, ...]] = ("trunk",)

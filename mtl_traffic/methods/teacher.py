@@ -1,0 +1,181 @@
+"""What whole flows say of the class of training flows: probabilities for all of them.
+
+Three forests learn the class from the labelled flows: from totals of the whole flow,
+from all its stored packets, and from what the student reads of its first packets. Their
+probabilities are multiplied, each to a power that the labelled flows give out of bag:
+where totals say little of the class, as in some traffic, they are hardly heard. Then a
+forest learns these opinions from all that is known of every training flow. What it says
+of a flow out of bag is smoother than the opinion on that flow alone.
+"""
+
+import functools
+import warnings
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import optimize, special, stats
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+
+from mtl_traffic import encoding
+from mtl_traffic.encoding import FirstPackets
+from mtl_traffic.flows import Flows
+from mtl_traffic.methods.random_forest import statistics
+from mtl_traffic.tasks import bandwidth, mean_length
+
+_NUM_TREES = 200
+_LEAF_SIZE = 2  # Training flows: a leaf of one would repeat the opinions.
+_SHARE_OF_COLUMNS = 0.3  # Looked at for a split, of the forest on opinions.
+_DOUBT = 0.02  # Of an opinion: none excludes a class.
+# Of a source's power around 1, before any flow is seen. Ten labels say little of it.
+_POWER_DEVIATION = 0.3
+_LARGEST_POWER = 3.0
+_FLOWS_AT_ONCE = 4096
+
+
+def totals(flows: Flows) -> np.ndarray:
+  """What a whole flow adds up to, `[N, 5]`; NaN where it has no such value.
+
+  Bandwidth (bytes/s), duration (s), packets, bytes, and bytes a packet.
+  """
+  columns = [bandwidth(flows), flows.durations, flows.num_packets, flows.num_bytes]
+  return np.stack([*columns, mean_length(flows)], axis=1).astype(np.float64)
+
+
+def whole_columns(flows: Flows) -> np.ndarray:
+  """All stored packets of each flow as columns for trees, `[N, F]` float32."""
+  packets = encoding.first_packets(flows.packets, flows.packets.lengths.shape[1])
+  starts = range(0, len(flows), _FLOWS_AT_ONCE)
+  parts = [
+    _whole_columns(
+      jax.tree.map(lambda leaf, s=start: leaf[s : s + _FLOWS_AT_ONCE], packets)
+    )
+    for start in starts
+  ]
+  return np.concatenate([np.asarray(part) for part in parts])
+
+
+@jax.jit
+def _whole_columns(packets: FirstPackets) -> jax.Array:
+  counts = encoding.length_counts(packets, [packets.lengths.shape[1]])
+  return jnp.concatenate([statistics(packets), counts], axis=1).astype(jnp.float32)
+
+
+def opinions(
+  sources: Sequence[np.ndarray], labels: np.ndarray, num_classes: int, seed: int
+) -> np.ndarray:
+  """The classes that T training flows have by what is known of them, `[T, C]`.
+
+  Args:
+    sources: columns `[T, F]` of the flows, the labelled ones first; several kinds.
+    labels: `[L]` int, the classes of the labelled flows.
+    num_classes: C.
+    seed: of the forests.
+
+  Returns:
+    Probabilities. Labelled flows have their labels.
+  """
+  learn = functools.partial(_learn, labels=labels, num_classes=num_classes, seed=seed)
+  of_sources = [learn(columns) for columns in sources]
+  powers = source_powers([out_of_bag for _, out_of_bag in of_sources], labels)
+  product = multiplied([of_all for of_all, _ in of_sources], powers)
+  product[: len(labels)] = np.eye(num_classes)[labels]
+  smoothed = _smoothed(np.concatenate(sources, axis=1), product, seed)
+  smoothed[: len(labels)] = np.eye(num_classes)[labels]
+  return smoothed
+
+
+def multiplied(opinions: Sequence[np.ndarray], powers: Sequence[float]) -> np.ndarray:
+  """The product of probabilities `[N, C]` to some powers, each with some doubt."""
+  logs = [
+    power * np.log(_doubted(opinion))
+    for opinion, power in zip(opinions, powers, strict=True)
+  ]
+  return special.softmax(sum(logs), axis=1)
+
+
+def source_powers(opinions: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
+  """The powers, one a source, for which the product names labelled flows best.
+
+  The most probable ones, given the labels, and before that normal distributions around
+  1. So they stay at 1 where labels say nothing.
+
+  Args:
+    opinions: of each source `[L, C]`, on labelled flows that it did not learn from;
+      rows of NaN do not count.
+    labels: `[L]` int.
+  """
+  known = ~np.isnan(np.sum(opinions, axis=(0, 2)))
+  logs = np.log([_doubted(opinion[known]) for opinion in opinions])
+  labels = labels[known]
+
+  def loss(powers: np.ndarray) -> float:
+    scores = special.log_softmax(np.tensordot(powers, logs, 1), axis=1)
+    prior = np.sum((powers - 1) ** 2) / (2 * _POWER_DEVIATION**2)
+    return prior - np.sum(scores[np.arange(len(labels)), labels])
+
+  begin = np.ones(len(opinions))
+  return optimize.minimize(loss, begin, bounds=[(0, _LARGEST_POWER)] * len(begin)).x
+
+
+def ranked(totals: np.ndarray) -> np.ndarray:
+  """The rank of each flow in each total, 0 to 1; 0.5 where it has none."""
+  ranks = stats.rankdata(totals, axis=0, nan_policy="omit") / len(totals)
+  return np.nan_to_num(ranks, nan=0.5).astype(np.float32)
+
+
+def _learn(
+  columns: np.ndarray, labels: np.ndarray, num_classes: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """What one source says of all flows, and out of bag of the labelled ones."""
+  # Classes weigh alike, however many labels they have.
+  settings = {
+    "n_estimators": _NUM_TREES,
+    "class_weight": "balanced",
+    "random_state": seed,
+    "n_jobs": -1,
+  }
+  whole = ExtraTreesClassifier(**settings)
+  bagged = ExtraTreesClassifier(bootstrap=True, oob_score=True, **settings)
+  of_all = np.zeros((len(columns), num_classes))
+  out_of_bag = np.full((len(labels), num_classes), np.nan)
+  # The trees' threads change Python's filters of warnings. And a class of a single flow
+  # has no tree that knows it and did not learn from that flow.
+  with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    whole.fit(columns[: len(labels)], labels)
+    of_all[:, whole.classes_] = whole.predict_proba(columns)
+    bagged.fit(columns[: len(labels)], labels)
+  counts = np.bincount(labels, minlength=num_classes)
+  several = counts[labels] > 1
+  out_of_bag[several] = 0
+  out_of_bag[np.ix_(several, bagged.classes_)] = bagged.oob_decision_function_[several]
+  return of_all, out_of_bag
+
+
+def _smoothed(columns: np.ndarray, opinions: np.ndarray, seed: int) -> np.ndarray:
+  """What flows that share leaves with a flow say of it, `[T, C]`."""
+  forest = ExtraTreesRegressor(
+    _NUM_TREES,
+    min_samples_leaf=_LEAF_SIZE,
+    max_features=_SHARE_OF_COLUMNS,
+    bootstrap=True,
+    oob_score=True,
+    random_state=seed,
+    n_jobs=-1,
+  )
+  with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    # Classes weigh alike, however many flows are of them.
+    forest.fit(columns, opinions / np.sum(opinions, axis=0))
+  smoothed = forest.oob_prediction_ * np.sum(opinions, axis=0)
+  return _shares(np.maximum(smoothed, 1e-9))
+
+
+def _doubted(opinion: np.ndarray) -> np.ndarray:
+  return _shares(opinion + _DOUBT)
+
+
+def _shares(values: np.ndarray) -> np.ndarray:
+  return values / np.sum(values, axis=1, keepdims=True)
