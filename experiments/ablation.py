@@ -4,7 +4,7 @@
 to the whole, on the same draws. `config.methods` is ignored. Writes what
 `label_budget` writes, but its figure.
 
-    python -m experiments.ablation --config=ucdavis \
+    python -m experiments.ablation --config=ucdavis \\
         --workdir=runs/ablation --config.num_seeds=5
 """
 

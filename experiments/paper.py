@@ -4,7 +4,7 @@ Tables III and V with every method over `config.num_seeds` seeds; the other expe
 with `multitask` over five of them, as they have many settings. Each experiment has a
 directory of its own in the work directory. Called again it continues where it stopped.
 
-    python -m experiments.paper --config=ucdavis \
+    python -m experiments.paper --config=ucdavis \\
         --workdir=runs/paper
 """
 

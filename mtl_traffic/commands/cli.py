@@ -23,17 +23,17 @@ if TYPE_CHECKING:
   from mtl_traffic.flows import Flows
 
 _CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
-_OURS = ("mtl_traffic.", "experiments.", "benchmarks.", "__main__")
-# What the flags themselves cannot say: which ones must be given, and the config that is
-# meant where none is given.
-_required: list[str] = []
+# What the flags themselves cannot say: which of them are not absl's, which ones must be
+# given and what for, and the config that is meant where none is given.
+_ours: set[str] = set()
+_required: dict[str, str] = {}
 _default_config: list[str] = []
 
 
 def define_required(name: str, meaning: str) -> None:
   """Defines a flag with a text that has to be given."""
-  flags.DEFINE_string(name, None, meaning)
-  _required.append(name)
+  flags.DEFINE_string(name, None, f"{meaning[0].upper()}{meaning[1:]}; needed.")
+  _required[name] = meaning
 
 
 def define_config(default: str) -> None:
@@ -121,9 +121,11 @@ def run(
     arguments: those after the name; the process's by default.
     uses_jax: whether to set up JAX.
   """
+  others = set(flags.FLAGS)
   define_flags()
   if uses_jax:
     _define_jax_flags()
+  _ours.update(set(flags.FLAGS) - others)
 
   def parse(argv: Sequence[str]) -> Sequence[str]:
     try:
@@ -180,7 +182,7 @@ def _parse(argv: Sequence[str]) -> Sequence[str]:
     if "config" in flags.FLAGS:
       flags.FLAGS.config.keys()  # A file that did not load says so when it is used.
   except flags.UnrecognizedFlagError as error:
-    close = difflib.get_close_matches(error.flagname, _our_flags(), n=1)
+    close = difflib.get_close_matches(error.flagname, _ours, n=1)
     advice = f"; did you mean --{close[0]}?" if close else ""
     raise InputError(f"there is no flag --{error.flagname}{advice}") from None
   except flags.IllegalFlagValueError as error:
@@ -192,9 +194,9 @@ def _parse(argv: Sequence[str]) -> Sequence[str]:
   except Exception as error:  # A config is a program, which may raise anything.
     path = argv[1].partition("=")[2]
     raise InputError(_unusable(path, f"{type(error).__name__}: {error}")) from None
-  for flag in _required:
+  for flag, meaning in _required.items():
     if not flags.FLAGS[flag].value:
-      raise InputError(f"--{flag} is missing, {flags.FLAGS[flag].help}")
+      raise InputError(f"--{flag} is missing, {meaning}")
   return rest
 
 
@@ -267,19 +269,10 @@ def _unusable(config: str, why: str) -> str:
   )
 
 
-def _our_flags() -> list[str]:
-  return [
-    flag.name
-    for module, defined in flags.FLAGS.flags_by_module_dict().items()
-    for flag in defined
-    if module.startswith(_OURS)
-  ]
-
-
 def _help(argv: Sequence[str], name: str, about: str) -> str:
   """Every flag and every setting, with its default and a line."""
   lines = [f"{name}: {about.strip()}", "", "Flags:"]
-  for flag in sorted(_our_flags()):
+  for flag in sorted(_ours):
     holder = flags.FLAGS[flag]
     default = "" if holder.default in (None, "") else f" (default: {holder.default})"
     lines.append(_entry(f"--{flag}", f"{holder.help}{default}"))
@@ -297,11 +290,12 @@ def _help(argv: Sequence[str], name: str, about: str) -> str:
 
 
 def _parse_config_alone(argv: list[str]) -> None:
-  required, _required[:] = _required[:], []
+  required = dict(_required)
+  _required.clear()
   try:
     _parse(argv)
   finally:
-    _required[:] = required
+    _required.update(required)
 
 
 def _entry(head: str, meaning: str) -> str:

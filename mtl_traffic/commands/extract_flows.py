@@ -1,6 +1,6 @@
 """Turns captures into a Parquet file of flows, ready for `--dataset=flows.parquet`.
 
-    mtl-traffic extract-flows --captures='DIR/*.pcap' --labels=labels.csv \
+    mtl-traffic extract-flows --captures='DIR/*.pcap' --labels=labels.csv \\
       --out=flows.parquet
 
 Captures are pcap or pcapng, plain or gzip. The labels are a CSV file with the columns

@@ -1,7 +1,7 @@
 """Classifies the flows of captures or of live traffic with a trained model.
 
     mtl-traffic predict --model=DIR --captures='DIR/*.pcap' --out=answers.csv
-    tcpdump -i eth0 -s 128 -U -w - | \
+    tcpdump -i eth0 -s 128 -U -w - | \\
         mtl-traffic predict --model=DIR --captures=- --out=answers.jsonl
     mtl-traffic predict --model=DIR --interface=eth0 --out=answers.jsonl
 

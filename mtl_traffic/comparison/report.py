@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import markdown
 import numpy as np
+from absl import logging
 
 from mtl_traffic import evaluation, files
 from mtl_traffic.comparison import claims, figures
@@ -53,12 +54,8 @@ def write(workdir: str | os.PathLike) -> pathlib.Path:
     InputError: there is nothing to report on.
   """
   workdir = pathlib.Path(workdir)
-  done = [
-    Done(path, read_config(path), read_rows(path))
-    for path in sorted({config.parent for config in workdir.rglob("config.json")})
-    if (path / "results.jsonl").exists()
-  ]
-  done = [one for one in done if one.rows]
+  paths = sorted(config.parent for config in workdir.rglob("config.json"))
+  done = [one for path in paths if (one := _read(path)) and one.rows]
   if not done:
     raise InputError(f"{workdir}: no results in it or below; run an experiment first")
   order = list(EXPERIMENTS)
@@ -75,6 +72,21 @@ def write(workdir: str | os.PathLike) -> pathlib.Path:
   page = workdir / "report.html"
   files.write_text(page, _html(text, workdir))
   return page
+
+
+def _read(path: pathlib.Path) -> Done | None:
+  """What a directory holds; None if an experiment made none of it."""
+  if not (path / "results.jsonl").exists():
+    return None
+  try:
+    config = read_config(path)
+    known = config["meaning"]["experiment"] in EXPERIMENTS
+  except (InputError, KeyError, TypeError):
+    known = False
+  if not known:
+    logging.warning("%s: no experiment's results; left out", path)
+    return None
+  return Done(path, config, read_rows(path))
 
 
 def _dataset(done: Sequence[Done], workdir: pathlib.Path, number: str) -> str:
@@ -125,6 +137,8 @@ def _claims(rows: Sequence[dict], paper: dict) -> str:
 
 def _what_was_run(done: Sequence[Done]) -> str:
   meaning = done[0].config["meaning"]
+  rates = sorted({row["learning_rate"] for one in done for row in one.rows})
+  rates = ", ".join(f"{rate:g}" for rate in rates)
   lines = []
   for one in done:
     for (method,), rows in group(_trained_on(one), "method").items():
@@ -146,7 +160,7 @@ def _what_was_run(done: Sequence[Done]) -> str:
       f"{meaning['num_flows']:,} flows of {len(meaning['classes'])} classes; of each "
       f"class {meaning['test_per_class']} test and {meaning['validation_per_class']} "
       f"validation flows, drawn anew for each seed. {meaning['epochs']} epochs of Adam "
-      f"at {meaning['learning_rate']:g} in batches of {meaning['batch_size']}.",
+      f"at {rates} in batches of {meaning['batch_size']}.",
       markdown_table(header, lines),
       f"With {', '.join(sorted(versions))}.",
     ]

@@ -4,9 +4,11 @@ If it is meant to change: `python tests/comparison/test_report.py` writes it ane
 the difference.
 """
 
+import json
 import pathlib
 import re
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -54,6 +56,57 @@ def test_runs_that_cannot_be_compared_are_reported_apart(tmp_path):
 def test_nothing_to_report_is_said(tmp_path):
   with pytest.raises(InputError, match="no results in it or below"):
     report.write(tmp_path)
+
+
+@pytest.mark.parametrize("config", ['{"model_type": "bert"}', "[]", "{", ""])
+def test_what_no_experiment_made_is_left_out(tmp_path, config):
+  shutil.copytree(GOLDEN / "results", tmp_path / "w")
+  other = tmp_path / "w" / "other"
+  other.mkdir()
+  (other / "config.json").write_text(config)
+  (other / "results.jsonl").write_text("nonsense\n")
+  report.write(tmp_path / "w")
+  assert (tmp_path / "w" / "report.md").read_text() == (
+    GOLDEN / "report.md"
+  ).read_text()
+
+
+def test_learning_rates_alone_are_reported(tmp_path):
+  lines = (GOLDEN / "results/lambda_sweep/results.jsonl").read_text().splitlines()
+  config = json.loads((GOLDEN / "results/lambda_sweep/config.json").read_text())
+  config["meaning"]["experiment"] = "learning_rate_sweep"
+  del config["meaning"]["learning_rate"]  # As the runs differ in it.
+  config["meaning"]["lambda_"] = 1.0
+  rates = {0.1: 1e-4, 10.0: 1e-3, 1000.0: 1e-2}
+  rows = [
+    {**row, "lambda": 1.0, "learning_rate": rates[row["lambda"]]}
+    for row in map(json.loads, lines)
+  ]
+  (tmp_path / "config.json").write_text(json.dumps(config))
+  results = "".join(json.dumps(row) + "\n" for row in rows)
+  (tmp_path / "results.jsonl").write_text(results)
+  report.write(tmp_path)
+  text = (tmp_path / "report.md").read_text()
+  assert "Adam at 0.0001, 0.001, 0.01 in" in text
+  assert re.search(r"\| 0\.0001 +\| 3 +\| 86\.7 ", text)
+
+
+def test_the_command_takes_no_jax(tmp_path):
+  shutil.copytree(GOLDEN / "results", tmp_path / "w")
+  command = f"""
+import sys
+from mtl_traffic.commands import main
+try:
+  main.main(["report", "--workdir={tmp_path / "w"}"])
+finally:
+  print("jax" in sys.modules)
+"""
+  done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
+  assert done.stdout.splitlines() == [
+    f"The report is in {tmp_path / 'w' / 'report.html'}",
+    "False",
+  ], done.stderr
+  assert (tmp_path / "w" / "report.html").exists()
 
 
 if __name__ == "__main__":

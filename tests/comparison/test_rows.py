@@ -1,8 +1,4 @@
-import numpy as np
-
 from mtl_traffic.comparison.rows import accuracy_table
-from mtl_traffic.evaluation import Estimate
-from mtl_traffic.tables import Table, percent
 
 
 def _row(method, labels, seed, accuracy, partition="p", bandwidth=None, **fields):
@@ -85,14 +81,3 @@ def test_lists_can_tell_lines_apart_and_be_a_reference():
   )
   assert [line[0] for line in table.rows] == ["bandwidth, duration", "–"]
   assert [line[-1] for line in table.rows] == ["", "-20.0"]
-
-
-def test_csv_has_the_cells_of_the_table():
-  table = Table(["a", "b, c"], [[1, "x"], ["2, 3", "–"]])
-  assert table.csv() == 'a,"b, c"\n1,x\n"2, 3",–\n'
-
-
-def test_percent():
-  assert percent(Estimate(0.5, np.nan, 1)) == "50.0"
-  assert percent(Estimate(np.nan, np.nan, 0)) == "–"
-  assert percent(Estimate(0.05, 0.012, 2), "+.1f") == "+5.0 ± 1.2"
