@@ -12,6 +12,7 @@ intervals.
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 
 from absl import flags
 from tqdm import tqdm
@@ -64,10 +65,7 @@ def main() -> None:
   if len(flows.class_names) < 2:
     raise InputError(f"{dataset}: the flows carry no labels of two or more classes")
   rules = data.rules_of(args.dataset or settings.dataset)
-  if settings.payload_lengths and rules.get("payload_lengths") is False:
-    raise InputError(
-      f"--config.payload_lengths: the lengths of {dataset} are those of IP packets"
-    )
+  _check_lengths(settings, dataset, rules)
   inputs = Inputs(settings, flows, [run])
   trained = []
   with tqdm(
@@ -94,6 +92,20 @@ def main() -> None:
   description, parameters, _ = trained[0]
   checkpoints.save(workdir, description, parameters)
   print(f"{report}\nThe model is in {workdir}/")
+
+
+def _check_lengths(
+  settings: Settings, dataset: str, rules: Mapping[str, object]
+) -> None:
+  """Raises an InputError if the settings contradict what the dataset says."""
+  is_told = settings.payload_lengths or cli.is_changed("payload_lengths")
+  known = rules.get("payload_lengths", settings.payload_lengths)
+  if is_told and known != settings.payload_lengths:
+    of = "TCP and UDP payload" if known else "IP packets"
+    raise InputError(
+      f"--config.payload_lengths={settings.payload_lengths}: {dataset} says that its "
+      f"lengths are those of {of}; leave the setting out"
+    )
 
 
 def _run(settings: Settings) -> Run:

@@ -32,14 +32,18 @@ _GROUP_BYTES, _FOOTER_BYTES = _ROWS_IN_GROUP * 512, 1 << 13
 def open_answers(path: str | os.PathLike, schema: pa.Schema) -> "AnswerFile":
   """Opens a file by its suffix, `.csv`, `.jsonl` or `.parquet`, for writing.
 
+  A pipe or a device, such as /dev/null, needs no suffix and then gets JSON lines.
+
   Raises:
     InputError: the suffix is another, something is in the file already, or it cannot be
       written.
   """
   path = pathlib.Path(path)
   kinds = {".csv": _Csv, ".jsonl": _JsonLines, ".parquet": _Parquet}
+  if path.exists() and not path.is_file() and not path.is_dir():
+    kinds = {".jsonl": _JsonLines, "": _JsonLines, ".csv": _Csv}
   if path.suffix not in kinds:
-    raise InputError(f"{path}: must end in {', '.join(kinds)}")
+    raise InputError(f"{path}: must end in {', '.join(filter(None, kinds))}")
   if path.is_file() and path.stat().st_size:
     raise InputError(f"{path}: is there already; remove it, or give another file")
   try:
@@ -94,7 +98,9 @@ class _Lines(AnswerFile):
 
   def __init__(self, path: pathlib.Path, schema: pa.Schema):
     super().__init__(path, schema)
-    self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+    # A pipe is opened for writing alone, or nobody would notice that its reader left.
+    mode = os.O_RDWR if path.is_file() or not path.exists() else os.O_WRONLY
+    self._file = os.open(path, mode | os.O_CREAT | os.O_TRUNC, 0o666)
 
   def _write(self, columns: Sequence[Sequence | np.ndarray]) -> None:
     shown = [

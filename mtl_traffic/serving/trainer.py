@@ -182,8 +182,7 @@ def _temperatures(
   """The temperature of each task, for a predictor of temperature 1."""
   asked = flows[validation.flows]
   shortest = predictor.description.shortest_prefix
-  shown = np.geomspace(shortest, predictor.k, _PREFIXES).round().astype(int)
-  answers = [predictor(asked, n) for n in np.unique(shown).tolist()]
+  answers = [predictor(asked, n) for n in prefixes(shortest, predictor.k)]
 
   def fit(task: str) -> float:
     probabilities = np.concatenate([a.probabilities[task] for a in answers])
@@ -191,6 +190,17 @@ def _temperatures(
     return calibration.fit_temperature(np.log(np.maximum(probabilities, 1e-30)), known)
 
   return {task: fit(task) for task in predictor.tasks}
+
+
+def prefixes(shortest: int, k: int) -> list[int]:
+  """The numbers of packets at which a model is calibrated, ascending, up to k.
+
+  Args:
+    shortest: from how many packets on it answers.
+    k: packets that it reads.
+  """
+  # Rounded, or 48 packets, which come out as 47.999…, would be 47.
+  return np.unique(np.geomspace(shortest, k, _PREFIXES).round().astype(int)).tolist()
 
 
 def _dividers(draw: Draw, method: Method) -> dict[str, tuple[float, ...]]:

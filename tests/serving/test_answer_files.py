@@ -1,20 +1,23 @@
-"""Tests of `experiments.answer_files`."""
+"""Tests of `mtl_traffic.serving.answer_files`."""
 
 import csv
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import textwrap
+import threading
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from experiments import answer_files
 from mtl_traffic.errors import InputError
+from mtl_traffic.serving import answer_files
 
+ROOT = pathlib.Path(__file__).parents[2]
 SCHEMA = pa.schema(
   [
     ("flow", pa.string()),
@@ -67,9 +70,9 @@ def test_a_full_disk_leaves_whole_rows(tmp_path, suffix):
   path = tmp_path / f"answers{suffix}"
   program = f"""
     import resource, sys
-    from experiments import answer_files
     from mtl_traffic.errors import InputError
-    from tests.experiments.test_answer_files import SCHEMA, rows
+    from mtl_traffic.serving import answer_files
+    from tests.serving.test_answer_files import SCHEMA, rows
     resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, 5_000_000))
     with answer_files.open_answers({str(path)!r}, SCHEMA) as file:
       try:
@@ -79,7 +82,10 @@ def test_a_full_disk_leaves_whole_rows(tmp_path, suffix):
         print(first, error)
   """
   done = subprocess.run(
-    [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True
+    [sys.executable, "-c", textwrap.dedent(program)],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
   )
   written, _, message = done.stdout.strip().partition(" ")
   assert "cannot be written (File too large); the answers before are in it" in message
@@ -98,3 +104,51 @@ def test_files_that_cannot_be_raise(tmp_path):
   os.mkdir(tmp_path / "a.csv")
   with pytest.raises(InputError, match="Is a directory"):
     answer_files.open_answers(tmp_path / "a.csv", SCHEMA)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_answers_that_are_there_are_left_alone(tmp_path, suffix):
+  path = tmp_path / f"answers{suffix}"
+  path.write_bytes(b"kept")
+  with pytest.raises(InputError, match=r"answers.*: is there already") as error:
+    answer_files.open_answers(path, SCHEMA)
+  assert "\n" not in str(error.value)
+  assert path.read_bytes() == b"kept"
+  path.write_bytes(b"")  # As mktemp leaves it.
+  with answer_files.open_answers(path, SCHEMA) as file:
+    file.write(rows(0, 3))
+  assert read(path) == [0, 1, 2]
+
+
+def test_a_pipe_gets_lines(tmp_path):
+  for name in ("answers.csv", "answers.jsonl", "pipe"):
+    path = tmp_path / name
+    os.mkfifo(path)
+    got = []
+    reader = threading.Thread(target=lambda p=path, g=got: g.append(p.read_text()))
+    reader.start()
+    with answer_files.open_answers(path, SCHEMA) as file:
+      file.write(rows(0, 2))
+    reader.join(60)
+    (text,) = got
+    assert len(text.splitlines()) == 2 + name.endswith(".csv")
+    assert '"flow, 1"' in text
+  os.mkfifo(tmp_path / "answers.parquet")
+  with pytest.raises(InputError, match=r"must end in \.jsonl, \.csv"):
+    answer_files.open_answers(tmp_path / "answers.parquet", SCHEMA)
+
+
+def test_a_pipe_that_nobody_reads_any_more_raises(tmp_path):
+  path = tmp_path / "pipe"
+  os.mkfifo(path)
+  reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+  with answer_files.open_answers(path, SCHEMA) as file:
+    file.write(rows(0, 2))
+    os.close(reader)
+    with pytest.raises(InputError, match="Broken pipe"):
+      file.write(rows(2, 2))
+
+
+def test_devices_take_answers():
+  with answer_files.open_answers("/dev/null", SCHEMA) as file:
+    file.write(rows(0, 2))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mtl_traffic import calibration
+from mtl_traffic.serving import calibration
 
 
 def test_temperature_is_that_which_the_scores_were_divided_by():
@@ -34,22 +34,3 @@ def test_flows_without_target_do_not_count():
     calibration.fit_temperature(scores[:3], targets[:3])
   )
   assert calibration.fit_temperature(scores[3:], targets[3:]) == 1.0
-  assert calibration.expected_calibration_error(scores[3:], targets[3:]) is None
-
-
-def test_expected_calibration_error_by_hand():
-  # Two bins of ten: at 0.75 half is right, at 0.95 all.
-  probabilities = np.array([[0.75, 0.25], [0.75, 0.25], [0.95, 0.05], [0.95, 0.05]])
-  targets = np.array([0, 1, 0, 0])
-  error = calibration.expected_calibration_error(probabilities, targets, num_bins=10)
-  assert error == pytest.approx((2 * 0.25 + 2 * 0.05) / 4)
-
-
-def test_accuracy_against_coverage():
-  probabilities = np.array([[0.6, 0.4], [0.1, 0.9], [0.8, 0.2], [0.5, 0.5]])
-  curve = calibration.coverage(probabilities, np.array([1, 1, 0, -1]))
-  np.testing.assert_allclose(curve.thresholds, [0.9, 0.8, 0.6])
-  np.testing.assert_allclose(curve.accuracies, [1, 1, 2 / 3])
-  assert curve.at(0.0) == (1.0, pytest.approx(2 / 3))
-  assert curve.at(0.8) == (pytest.approx(2 / 3), 1.0)
-  assert curve.at(0.95)[0] == 0 and np.isnan(curve.at(0.95)[1])

@@ -1,35 +1,50 @@
 import json
+import shutil
 
 import jax
 import numpy as np
 import pytest
 
-from mtl_traffic import checkpoints
 from mtl_traffic.errors import InputError
-from tests.model_maker import make_model
+from mtl_traffic.serving import checkpoints
+from tests.serving.model_maker import make_model
 
 
 @pytest.fixture
 def saved(tmp_path):
-  checkpoints.save(tmp_path / "model", *make_model(num_networks=2))
+  checkpoints.save(tmp_path / "model", *make_model(num_members=2))
   return tmp_path / "model"
 
 
 def test_what_is_loaded_is_what_was_saved(saved):
-  description, variables = make_model(num_networks=2)
-  loaded, loaded_variables = checkpoints.load(saved)
-  assert loaded.network() == description.network()
-  assert loaded.encoding == description.encoding
+  description, parameters = make_model(num_members=2)
+  loaded, loaded_parameters = checkpoints.load(saved)
+  assert loaded == description
+  assert loaded.make() == description.make()
   assert loaded.names() == description.names()
-  assert loaded.temperatures == description.temperatures
-  assert loaded.payload_lengths == description.payload_lengths
-  jax.tree.map(np.testing.assert_array_equal, loaded_variables, variables)
+  jax.tree.map(np.testing.assert_array_equal, loaded_parameters, parameters)
   assert not list(saved.glob("*.partial"))
+
+
+def test_a_model_says_what_it_is_to_whoever_reads_the_file(saved):
+  content = json.loads((saved / "model.json").read_text())
+  assert content["names"]["duration"] == ["under 2.5 s", "from 2.5 s"]
+  assert content["units"] == {"bandwidth": "bytes/s", "duration": "s"}
+  assert content["num_members"] == 2 and content["rules"]["udp_silence_s"] == 15.0
+  assert {"python", "jax", "numpy"} <= content["versions"].keys()
 
 
 def _change(saved, **fields):
   path = saved / "model.json"
   path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def _swap(saved):
+  """Puts the parameters of another model in the place of these."""
+  other = saved.parent / "other"
+  checkpoints.save(other, *make_model(num_members=3))
+  shutil.rmtree(saved / "parameters")
+  (other / "parameters").rename(saved / "parameters")
 
 
 def _cut_largest(saved):
@@ -43,14 +58,20 @@ def _cut_largest(saved):
   [
     (lambda s: (s / "model.json").unlink(), "holds no trained model"),
     (lambda s: (s / "model.json").write_text('{"format'), "cannot be read"),
-    (lambda s: (s / "model.json").write_text('{"format": 2}'), "lacks method, k"),
-    (lambda s: _change(s, format=1), "is of format 1, this version reads 2"),
-    (lambda s: _change(s, model="transformer"), "'transformer' is unknown"),
-    (lambda s: _change(s, encoding={"name": "x", "settings": {}}), "encoding 'x'"),
-    (lambda s: _change(s, k=60), "not the parameters that model.json describes"),
-    (lambda s: _change(s, k=3), "k = 3 packets are too few"),
-    (lambda s: _change(s, k="many"), "cannot be used"),
-    (lambda s: _change(s, digest="0"), "not the parameters that model.json describes"),
+    (lambda s: (s / "model.json").write_text('{"format": 3}'), "lacks method, "),
+    (lambda s: (s / "model.json").write_text("[]"), "is of format None"),
+    (lambda s: _change(s, format=2), "is of format 2, this version reads 3"),
+    (lambda s: _change(s, method="transformer"), "'transformer' is unknown"),
+    (lambda s: _change(s, settings=[]), "cannot be used"),
+    (lambda s: _change(s, rules={"colour": 1}), "there is no rule 'colour'"),
+    (lambda s: _change(s, rules={"udp_silence_s": -1}), "udp_silence_s is -1"),
+    (lambda s: _change(s, dividers=3), "cannot be used"),
+    # Whatever else is changed shows in the digest.
+    (lambda s: _change(s, k=60), "are not what training wrote"),
+    (lambda s: _change(s, k="many"), "are not what training wrote"),
+    (lambda s: _change(s, class_names=["a", "c", "b"]), "are not what training wrote"),
+    (lambda s: _change(s, digest="0"), "are not what training wrote"),
+    (_swap, "are not what training wrote"),
     (_cut_largest, "parameters: cannot be read"),
   ],
 )

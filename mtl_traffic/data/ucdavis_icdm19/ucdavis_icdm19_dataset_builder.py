@@ -137,9 +137,10 @@ class Builder(tfds.core.ShardBasedBuilder):
     path = folder and sources.find_curated(folder)
     if self._given and not path:
       # Whoever gives a folder has the files there, and does not wait for a download.
+      there = folders.contents(folder) if folder else "nothing at all"
       raise InputError(
         f"{self._given}: holds nothing of this dataset, which is "
-        f"{sources.LOOKED_FOR}; there is {folders.contents(folder) if folder else 'nothing at all'}"
+        f"{sources.LOOKED_FOR}; there is {there}"
       )
     path = path or _download(dl_manager)
     logging.info("Reading %s", path)
