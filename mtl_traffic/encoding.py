@@ -1,5 +1,6 @@
 """What models read of a flow's first packets (section IV-C of the paper)."""
 
+import math
 from collections.abc import Sequence
 
 import jax
@@ -125,7 +126,7 @@ def length_counts(
   counts = counts.at[(*place, interval)].add(packets.there)
   num_bytes = jnp.zeros(shape, jnp.int32).at[place].add(packets.there * lengths)
   both = jnp.concatenate([counts, num_bytes[..., None]], axis=-1)[:, :-1]
-  return jnp.cumsum(both, axis=1).reshape(num_flows, -1)
+  return jnp.cumsum(both, axis=1).reshape(num_flows, math.prod(both.shape[1:]))
 
 
 def encode(

@@ -85,6 +85,7 @@ def leaves(forest: Forest, inputs: jax.Array) -> jax.Array:
     forest: the trees.
     inputs: `[N, F]` float32.
   """
+  forest, inputs = jax.tree.map(jnp.asarray, (forest, inputs))
   num_flows, num_inputs = inputs.shape
   shape = len(forest["roots"]), num_flows
   num_walks = math.prod(shape)

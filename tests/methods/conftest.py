@@ -1,25 +1,35 @@
-"""Studies and draws that the tests of the methods share."""
+"""Flows, problems and draws that the tests of the methods share."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mtl_traffic import draws, encoding
-from mtl_traffic.study import Study
-from mtl_traffic.training import Schedule
+from mtl_traffic import draws, inputs, methods
+from mtl_traffic.methods.base import Problem
+
+HYPERPARAMETERS = {"lambda_": 30.0, "learning_rate": 5e-3, "clip_norm": 1.0}
 
 
-@pytest.fixture
-def study(flows):
-  return Study(
-    flows=flows,
-    inputs=encoding.encode(flows.packets, k=16),
-    num_classes={"bandwidth": 3, "duration": 3, "class": 3},
-    schedule=Schedule(epochs=15, batch_size=32, learning_rate=5e-3),
-  )
+@pytest.fixture(scope="session")
+def flows(flow_maker):
+  return flow_maker(num_packets=24)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def problem_of(flows):
+  """The problem of a method on the first 16 packets of flows."""
+
+  def problem_of(method, flows=flows):
+    return Problem(
+      flows=flows,
+      inputs=inputs.read(method, flows, 16),
+      num_classes={"bandwidth": 3, "duration": 3, "class": 3},
+    )
+
+  return problem_of
+
+
+@pytest.fixture(scope="session")
 def draw(flows):
   """Draws of as many runs as there are label budgets."""
 
@@ -33,3 +43,27 @@ def draw(flows):
     )
 
   return draw
+
+
+@pytest.fixture(scope="session")
+def make():
+  """A method by name; a short one if it is a network."""
+
+  def make(name, **settings):
+    return methods.make(name, {"epochs": 12, "batch_size": 32, **settings})
+
+  return make
+
+
+@pytest.fixture(scope="session")
+def fit():
+  """Parameters of the runs of draws."""
+
+  def fit(method, problem, drawn, hyperparameters=None, **options):
+    chosen = HYPERPARAMETERS | (hyperparameters or {})
+    runs = {
+      name: jnp.full(len(drawn.train), chosen[name]) for name in method.hyperparameters
+    }
+    return method.fit(problem, drawn, runs, **options)
+
+  return fit

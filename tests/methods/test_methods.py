@@ -1,83 +1,284 @@
 """What holds for every method."""
 
 import dataclasses
+import functools
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mtl_traffic import evaluation
-from mtl_traffic.methods import METHODS
+from mtl_traffic import encoding, evaluation, methods
+from mtl_traffic.errors import InputError
+from mtl_traffic.flows import Packets
+from mtl_traffic.methods import ABLATIONS, METHODS
+from mtl_traffic.tasks import MAIN_TASKS
 
-NEURAL = ("multitask", "single_task", "transfer", "transfer_fine_tuned", "cnn_rnn")
+EVERY = pytest.mark.parametrize("name", METHODS)
+
+_NETWORK = {"epochs", "batch_size", "dtype"}
+_ON_PACKETS = _NETWORK | {"iat_range", "signed_lengths", "shortest_prefix"}
+_STEPS = ("learning_rate", "clip_norm")
+# What each method reads of the settings, and what may differ between its runs.
+READ = {
+  "multitask": (_ON_PACKETS | {"tasks", "mask"}, ("lambda_", *_STEPS)),
+  "single_task": (_ON_PACKETS, _STEPS),
+  "transfer": (_ON_PACKETS, _STEPS),
+  "transfer_fine_tuned": (_ON_PACKETS, _STEPS),
+  "cnn_rnn": (_ON_PACKETS, _STEPS),
+  "whole_flow_distillation": (_NETWORK, _STEPS),
+  "random_forest": (set(), ()),
+  "random_forest_online": (set(), ()),
+  "nearest_neighbor": ({"signed_lengths"}, ()),
+  "forest_propagation": ({"parts"}, ()),
+}
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_learns_the_class_and_answers_for_the_flows_asked_about(
-  study, flows, draw, name
-):
-  drawn = draw(8, 8)
-  epochs = []
-  scores = METHODS[name](
-    study, drawn, jnp.full(2, 30.0), drawn.test, lambda: epochs.append(1)
-  )
-  assert scores["class"].shape == (2, 18, 3)
-  assert len(epochs) == (study.schedule.epochs if name in NEURAL else 0)
-  for run in range(2):
-    accuracy = evaluation.accuracy(
-      np.asarray(scores["class"][run]), flows.classes[drawn.test[run]]
+@pytest.fixture(scope="module")
+def fitted(make, problem_of, draw, fit):
+  """Two runs of a method, fitted once for all tests."""
+
+  @functools.cache
+  def fitted(name):
+    method, told = make(name), []
+    problem, drawn = problem_of(method), draw(8, 6)
+    parameters = fit(method, problem, drawn, progress=told.append)
+    return SimpleNamespace(
+      method=method, problem=problem, draws=drawn, parameters=parameters, told=told
     )
-    assert accuracy > 0.5  # A guess is right a third of the time.
+
+  return fitted
 
 
-def test_tasks_of_each_method(study, draw):
-  drawn = draw(4)
-  short = dataclasses.replace(
-    study, schedule=dataclasses.replace(study.schedule, epochs=1)
-  )
-  for name, method in METHODS.items():
-    tasks = set(method(short, drawn, jnp.ones(1), drawn.test))
-    if name in ("multitask", "cnn_rnn", "forest_propagation"):
-      assert tasks == {"bandwidth", "duration", "class"}
-    else:
-      assert tasks == {"class"}
+def _run(tree, index):
+  return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
-@pytest.mark.parametrize("name", ["single_task", "random_forest", "nearest_neighbor"])
-def test_what_learns_from_labels_alone_sees_no_other_flows(study, flows, draw, name):
-  drawn = draw(5)
-  labelled = np.asarray(drawn.train[0, :15])
-  asked = np.asarray(drawn.test[0])
-  others = np.setdiff1d(np.arange(len(flows)), [*labelled, *asked])
-  lengths = flows.packets.lengths.copy()
-  lengths[others] = 7777
-  spoilt = dataclasses.replace(
-    study,
-    flows=flows.replace(packets=flows.packets.replace(lengths=lengths)),
-    inputs=study.inputs.at[others].set(jnp.inf),
-  )
-  arguments = (drawn, jnp.ones(1), drawn.test)
+def _assert_close(left, right, **tolerance):
+  assert set(left) == set(right)
   jax.tree.map(
-    np.testing.assert_array_equal,
-    METHODS[name](study, *arguments),
-    METHODS[name](spoilt, *arguments),
+    functools.partial(np.testing.assert_allclose, **tolerance), dict(left), dict(right)
   )
 
 
-def test_a_mask_on_the_features_lets_unlabelled_flows_teach_the_class_bias(study, draw):
-  # No flow has a label. All else being equal, as without clipping it is, what the class
-  # head says differs by its bias alone.
-  unclipped = dataclasses.replace(study.schedule, clip_norm=1e9)
-  drawn = draw(4)
-  drawn.targets["class"] = jnp.full_like(drawn.targets["class"], -1)
-  all_of_class_0 = study.flows.replace(classes=np.zeros_like(study.flows.classes))
-  masks_loss = dataclasses.replace(study, schedule=unclipped, flows=all_of_class_0)
-  masks_features = dataclasses.replace(masks_loss, mask="features")
-  ours, theirs = (
-    METHODS["multitask"](one, drawn, jnp.ones(1), drawn.test)["class"][0]
-    for one in (masks_loss, masks_features)
+@EVERY
+def test_learns_the_class_of_the_flows_asked_about(fitted, flows, name):
+  one = fitted(name)
+  asked = np.asarray(one.draws.test)
+  scores = one.method.ask(one.parameters, one.problem.inputs, asked)
+  assert scores["class"].shape == (2, 18, 3)
+  for run in range(2):
+    of_run = np.asarray(scores["class"][run])
+    # A guess is right a third of the time.
+    assert evaluation.accuracy(of_run, flows.classes[asked[run]]) > 0.5
+
+
+@EVERY
+def test_progress_rises_to_one(fitted, name):
+  told = fitted(name).told
+  assert told == sorted(told)
+  assert all(0 < fraction <= 1 for fraction in told)
+  # A method without anything to wait for need not tell.
+  assert told[-1] == pytest.approx(1) if told else name == "nearest_neighbor"
+
+
+@EVERY
+def test_parameters_are_arrays_with_the_runs_as_leading_axis(fitted, name):
+  leaves = jax.tree.leaves(fitted(name).parameters)
+  assert leaves
+  assert all(isinstance(leaf, jax.Array) and len(leaf) == 2 for leaf in leaves)
+
+
+@EVERY
+def test_asking_runs_is_applying_each(fitted, name):
+  one = fitted(name)
+  queries = jnp.array([[3, 80, 3], [0, 5, 41]])
+  asked = one.method.ask(one.parameters, one.problem.inputs, queries)
+  for run in range(2):
+    arguments = _run(one.parameters, run), one.problem.inputs[queries[run]]
+    applied = one.method.apply(*arguments)
+    assert {scores.dtype for scores in applied.values()} == {jnp.dtype("float32")}
+    _assert_close(applied, jax.jit(one.method.apply)(*arguments), rtol=1e-4, atol=1e-5)
+    _assert_close(applied, _run(asked, run), rtol=1e-4, atol=1e-5)
+
+
+@EVERY
+def test_answered_is_what_is_answered(fitted, name):
+  one = fitted(name)
+  scores = one.method.apply(_run(one.parameters, 0), one.problem.inputs[:2])
+  assert set(scores) == set(one.method.answered)
+  assert all(of_task.shape == (2, 3) for of_task in scores.values())
+  alone = name in (
+    "single_task",
+    "transfer",
+    "transfer_fine_tuned",
+    "random_forest",
+    "random_forest_online",
+    "nearest_neighbor",
   )
-  bias = theirs - ours
-  np.testing.assert_allclose(bias, np.tile(bias[0], (len(bias), 1)), atol=1e-3)
-  assert bias[0, 0] > 0.1 > -0.1 > bias[0, 1]
+  assert one.method.answered == (() if alone else MAIN_TASKS) + ("class",)
+
+
+@EVERY
+def test_a_run_is_the_same_in_whatever_company(fitted, fit, name):
+  one = fitted(name)
+  drawn = jax.tree.map(lambda leaf: leaf[1:], one.draws)
+  alone = fit(one.method, one.problem, drawn)
+  among = jax.tree.map(lambda leaf: leaf[1:], one.parameters)
+  queries = jnp.arange(90)[None]
+  _assert_close(
+    *(one.method.ask(run, one.problem.inputs, queries) for run in (alone, among)),
+    rtol=1e-5,
+    atol=1e-6,
+  )
+
+
+@EVERY
+def test_a_run_does_not_know_what_it_may_not(fitted, problem_of, fit, flows, name):
+  """The classes of flows without label, and what came after the first packets."""
+  one = fitted(name)
+  drawn = jax.tree.map(lambda leaf: leaf[:1], one.draws)
+  labelled, _ = _run(drawn, 0).labelled()
+  unlabelled = np.setdiff1d(np.arange(90), labelled)
+  held_out = np.concatenate([drawn.test[0], drawn.validation[0]])
+
+  def changed(leaf, where, change):
+    leaf = np.array(leaf)
+    leaf[where] = change(leaf[where])
+    return leaf
+
+  packets = flows.packets
+  if not one.method.reads_whole_flows:
+    later = np.zeros(packets.lengths.shape, bool)
+    later[held_out, 16:] = True
+    assert (packets.there & later).any()
+    packets = packets.replace(
+      times=changed(packets.times, later, lambda times: times + 100),
+      lengths=changed(packets.lengths, later, lambda lengths: lengths + 700),
+      directions=changed(packets.directions, later, lambda directions: -directions),
+    )
+  spoilt = flows.replace(
+    packets=packets,
+    classes=changed(flows.classes, unlabelled, lambda classes: (classes + 1) % 3),
+    durations=changed(flows.durations, held_out, lambda durations: 99 + durations),
+    num_bytes=changed(flows.num_bytes, held_out, lambda num_bytes: 7 * num_bytes),
+    num_packets=changed(flows.num_packets, held_out, lambda packets: 9 + packets),
+  )
+  targets = {
+    task: target.at[:, held_out].set((target[:, held_out] + 1) % 3)
+    if task != "class"
+    else target
+    for task, target in drawn.targets.items()
+  }
+  problem = problem_of(one.method, spoilt)
+  parameters = fit(one.method, problem, drawn.replace(targets=targets))
+  before = jax.tree.map(lambda leaf: leaf[:1], one.parameters)
+  _assert_close(
+    one.method.ask(before, one.problem.inputs, drawn.test),
+    one.method.ask(parameters, problem.inputs, drawn.test),
+    rtol=1e-5,
+    atol=1e-6,
+  )
+
+
+@EVERY
+@pytest.mark.parametrize("num_packets", [1, 7])
+def test_a_flow_that_is_cut_is_read_as_one_that_ends_there(
+  make, flows, name, num_packets
+):
+  there = np.arange(24) < np.minimum(flows.packets.counts, num_packets)[:, None]
+  ending = Packets(
+    times=flows.packets.times * there,
+    lengths=flows.packets.lengths * there,
+    directions=flows.packets.directions * there,
+    counts=there.sum(axis=1),
+  )
+  method = make(name)
+  cut = method.inputs(encoding.first_packets(flows.packets, 16, num_packets))
+  short = jax.jit(method.inputs)(encoding.first_packets(ending, 16))
+  whole = method.inputs(encoding.first_packets(flows.packets, 16))
+  np.testing.assert_allclose(cut, short, rtol=1e-5, atol=1e-5)
+  assert cut.shape == whole.shape and not np.array_equal(cut, whole)
+
+
+@EVERY
+def test_what_a_method_does_not_read_is_not_its(name):
+  method = METHODS[name]
+  fields, hyperparameters = READ[name]
+  assert {field.name for field in dataclasses.fields(method)} == fields
+  assert method.hyperparameters == hyperparameters
+
+
+@EVERY
+def test_methods_are_equal_by_value(make, name):
+  assert make(name) == make(name)
+  assert hash(make(name)) == hash(make(name))
+  others = [make(other) for other in METHODS if other != name]
+  assert make(name) not in others
+
+
+def test_methods_of_other_settings_differ(make):
+  assert make("multitask") != make("multitask", mask="features")
+  assert make("single_task", mask="features") == make("single_task")
+  assert make("random_forest", k=5, learning_rate=3.0) == make("random_forest")
+
+
+def test_methods_that_cannot_be_are_refused():
+  with pytest.raises(InputError, match="method 'svm' is unknown; there are multitask"):
+    methods.make("svm", {})
+  with pytest.raises(
+    InputError, match="mask: 'x' is unknown; there are loss, features"
+  ):
+    methods.make("multitask", {"mask": "x"})
+
+
+def test_an_ablation_lacks_its_part(make):
+  for name in ABLATIONS:
+    assert name.removeprefix("forest_propagation_without_") not in make(name).parts
+    assert make(name, parts=()) == make(name)
+
+
+@pytest.mark.parametrize(
+  "name", ["single_task", "random_forest", "random_forest_online", "nearest_neighbor"]
+)
+def test_what_learns_from_labels_alone_sees_no_other_flows(fitted, fit, name):
+  one = fitted(name)
+  drawn = jax.tree.map(lambda leaf: leaf[:1], one.draws)
+  labelled, _ = _run(drawn, 0).labelled()
+  others = np.setdiff1d(np.asarray(drawn.train[0]), labelled)
+  spoilt = dataclasses.replace(
+    one.problem, inputs=one.problem.inputs.at[others].set(1e6)
+  )
+  _assert_close(
+    one.method.ask(fit(one.method, spoilt, drawn), spoilt.inputs, drawn.test),
+    _run_of(one, 0, drawn.test),
+    atol=0,
+  )
+
+
+def _run_of(one, index, queries):
+  parameters = jax.tree.map(lambda leaf: leaf[index : index + 1], one.parameters)
+  return one.method.ask(parameters, one.problem.inputs, queries)
+
+
+@pytest.mark.parametrize(
+  "name", [name for name, method in METHODS.items() if method.hyperparameters]
+)
+def test_a_network_keeps_the_epoch_that_scores_best(make, problem_of, draw, fit, name):
+  drawn = draw(8)
+  first, both = make(name, epochs=1), make(name, epochs=2)
+  problem = problem_of(both)
+  marks = iter(range(100, 0, -1))
+  chosen = fit(both, problem, drawn, score=lambda _: jnp.full(1, float(next(marks))))
+  _assert_close(
+    *(
+      method.ask(parameters, problem.inputs, drawn.test)
+      for method, parameters in (
+        (both, chosen),
+        (first, fit(first, problem, drawn)),
+      )
+    ),
+    rtol=1e-4,
+    atol=1e-5,
+  )

@@ -1,15 +1,16 @@
 import jax.numpy as jnp
 import numpy as np
 
-from mtl_traffic.methods.nearest_neighbor import nearest_neighbor
-
 
 def test_scores_are_distances_to_the_closest_labelled_flow_of_each_class(
-  study, flows, draw
+  make, problem_of, draw, fit, flows
 ):
-  drawn = draw(3, 6)
-  scores = nearest_neighbor(study, drawn, jnp.ones(2), drawn.test)["class"]
-  lengths = np.asarray(study.inputs)[:, :10, 1]
+  method, drawn = make("nearest_neighbor"), draw(3, 6)
+  problem = problem_of(method)
+  parameters = fit(method, problem, drawn)
+  scores = method.ask(parameters, problem.inputs, drawn.test)["class"]
+  lengths = (flows.packets.directions * flows.packets.lengths)[:, :10] / 1434
+  np.testing.assert_allclose(problem.inputs, lengths, rtol=1e-6)
   for run, count in enumerate((9, 18)):
     labelled = np.asarray(drawn.train[run, :count])
     for place, query in enumerate(np.asarray(drawn.test[run])):
@@ -18,3 +19,18 @@ def test_scores_are_distances_to_the_closest_labelled_flow_of_each_class(
         -distances[flows.classes[labelled] == number].min() for number in range(3)
       ]
       np.testing.assert_allclose(scores[run, place], expected, rtol=1e-5)
+
+
+def test_a_class_without_label_is_never_the_closest(make, problem_of, draw, fit):
+  method, drawn = make("nearest_neighbor"), draw(3)
+  target = drawn.targets["class"]
+  drawn.targets["class"] = jnp.where(target == 2, 1, target)
+  problem = problem_of(method)
+  scores = method.ask(fit(method, problem, drawn), problem.inputs, drawn.test)["class"]
+  assert np.isneginf(scores[..., 2]).all()
+  assert np.isfinite(scores[..., :2]).all()
+
+
+def test_lengths_without_direction(make, flows, problem_of):
+  inputs = problem_of(make("nearest_neighbor", signed_lengths=False)).inputs
+  np.testing.assert_allclose(inputs, flows.packets.lengths[:, :10] / 1434, rtol=1e-6)

@@ -1,7 +1,10 @@
 import numpy as np
+import pytest
+from sklearn.ensemble import RandomForestClassifier
 
+from mtl_traffic import encoding
 from mtl_traffic.flows import Packets
-from mtl_traffic.methods import random_forest
+from mtl_traffic.methods import forest, random_forest
 from mtl_traffic.methods.random_forest import FEATURES
 
 PACKETS = Packets(
@@ -12,9 +15,9 @@ PACKETS = Packets(
 )
 
 
-def _features(row: int) -> dict[str, float]:
-  values = random_forest.statistics(PACKETS)[row]
-  return dict(zip(FEATURES, values, strict=True))
+def _features(row: int, packets: Packets = PACKETS) -> dict[str, float]:
+  values = random_forest.statistics(encoding.first_packets(packets, 5))[row]
+  return dict(zip(FEATURES, np.asarray(values), strict=True))
 
 
 def test_statistics_by_hand():
@@ -37,6 +40,7 @@ def test_percentiles_equal_numpys():
     np.testing.assert_allclose(
       features[f"{percentile}th percentile of lengths, both ways"],
       np.percentile([100, 200, 300, 600], percentile),
+      rtol=1e-6,
     )
 
 
@@ -48,21 +52,55 @@ def test_what_is_not_there_is_zero():
   assert all(np.isfinite(value) for value in features.values())
 
 
-def test_online_features_end_with_the_kth_packet(study, flows, draw, monkeypatch):
-  seen = []
-  statistics = random_forest.statistics
+def test_gaps_of_microseconds_late_in_a_flow_are_kept():
+  late = Packets(
+    times=np.array([[0.0, 600.0, 600.000002, 600.000005, 600.000011]]),
+    lengths=np.full((1, 5), 100),
+    directions=np.array([[1, -1, 1, -1, 1]], np.int8),
+    counts=np.array([5]),
+  )
+  features = _features(0, late)
+  for name, expected in (
+    ("min of inter-arrival times, both ways", 2e-6),
+    ("min of inter-arrival times, to client", 5e-6),
+    ("min of inter-arrival times, to server", 9e-6),
+    ("max of inter-arrival times, to server", 600.000002),
+  ):
+    assert features[name] == pytest.approx(expected, rel=1e-4)
 
-  def recording(packets):
-    seen.append(packets)
-    return statistics(packets)
 
-  monkeypatch.setattr(random_forest, "statistics", recording)
-  drawn = draw(4)
-  short = study.inputs[:, :9]
-  study = study.__class__(flows, short, study.num_classes, study.schedule)
-  random_forest.random_forest_online(study, drawn, None, drawn.test)
-  random_forest.random_forest(study, drawn, None, drawn.test)
-  online, offline = seen
-  assert online.times.shape[1] == 9
-  assert online.counts.max() == 9
-  assert offline.times.shape[1] == flows.packets.times.shape[1]
+def test_gaps_of_each_direction_equal_differences_of_times(flows):
+  statistics = random_forest.statistics(encoding.first_packets(flows.packets, 24))
+  for sign, direction in ((1, "to server"), (-1, "to client")):
+    column = FEATURES.index(f"mean of inter-arrival times, {direction}")
+    for row in range(20):
+      times = flows.packets.times[row, flows.packets.directions[row] == sign]
+      expected = np.diff(times).mean() if len(times) > 1 else 0
+      np.testing.assert_allclose(statistics[row, column], expected, rtol=1e-4)
+
+
+def test_it_is_scikit_learns_forest_on_the_labelled_flows(
+  make, problem_of, draw, fit, flows
+):
+  method, drawn = make("random_forest_online"), draw(6)
+  problem = problem_of(method)
+  scores = method.ask(fit(method, problem, drawn), problem.inputs, drawn.test)["class"]
+  theirs = RandomForestClassifier(300, random_state=forest.seed_of(drawn.key[0]))
+  labelled = np.asarray(drawn.train[0, :18])
+  inputs = np.asarray(problem.inputs)
+  theirs.fit(inputs[labelled], flows.classes[labelled])
+  expected = theirs.predict_proba(inputs[np.asarray(drawn.test[0])])
+  np.testing.assert_allclose(np.exp(scores[0]), expected, atol=1e-5)
+
+
+def test_only_the_offline_forest_reads_packets_after_the_kth(make, problem_of, flows):
+  online, offline = (
+    dict(zip(FEATURES, np.asarray(problem_of(make(name)).inputs).T, strict=True))[
+      "number of packets, both ways"
+    ]
+    for name in ("random_forest_online", "random_forest")
+  )
+  counts = flows.packets.counts
+  np.testing.assert_array_equal(online, np.minimum(counts, 16))
+  np.testing.assert_array_equal(offline, counts)
+  assert counts.max() > 16

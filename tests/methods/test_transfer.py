@@ -1,26 +1,26 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from mtl_traffic import sweeps
-from mtl_traffic.methods import transfer
 
 
 @pytest.mark.parametrize(
-  ("method", "kept"), [("transfer", True), ("transfer_fine_tuned", False)]
+  ("name", "kept"), [("transfer", True), ("transfer_fine_tuned", False)]
 )
-def test_a_frozen_trunk_stays_bit_identical(study, draw, monkeypatch, method, kept):
+def test_a_frozen_trunk_stays_bit_identical(
+  make, problem_of, draw, fit, monkeypatch, name, kept
+):
   fitted = []
-  fit = sweeps.fit
+  fit_sweep = sweeps.fit
 
   def recording_fit(*arguments, **options):
-    fitted.append(fit(*arguments, **options))
+    fitted.append(fit_sweep(*arguments, **options))
     return fitted[-1]
 
   monkeypatch.setattr(sweeps, "fit", recording_fit)
-  drawn = draw(4)
-  getattr(transfer, method)(study, drawn, jnp.ones(1), drawn.test)
+  method = make(name, epochs=2)
+  fit(method, problem_of(method), draw(4))
   before, after = (variables["params"] for variables in fitted)
   assert set(before) == {"trunk", "bandwidth_head", "duration_head"}
   assert set(after) == {"trunk", "class_head"}
