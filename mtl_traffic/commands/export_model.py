@@ -12,7 +12,6 @@ from absl import flags
 
 from mtl_traffic.commands import cli
 from mtl_traffic.errors import InputError
-from mtl_traffic.serving.predictor import load_model
 
 USES_JAX = True
 
@@ -23,6 +22,9 @@ def define_flags() -> None:
 
 
 def main() -> None:
+  # With JAX, which --help need not wait for.
+  from mtl_traffic.serving.predictor import load_model
+
   output = pathlib.Path(flags.FLAGS.output)
   if output.exists():
     raise InputError(f"--output: {output} is there already; remove it or give another")

@@ -18,6 +18,7 @@ import signal
 import stat
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import tqdm
 from absl import flags, logging
@@ -27,8 +28,11 @@ from mtl_traffic.data import captures
 from mtl_traffic.data.captures.interface import read_interface
 from mtl_traffic.data.captures.reading import RawPackets, read_packets
 from mtl_traffic.errors import InputError
-from mtl_traffic.serving import answer_files, figures, live
-from mtl_traffic.serving.predictor import Predictor, load_model
+from mtl_traffic.serving import answer_files
+
+if TYPE_CHECKING:
+  from mtl_traffic.serving import live
+  from mtl_traffic.serving.predictor import Predictor
 
 USES_JAX = True
 _STDIN = "-"
@@ -61,6 +65,10 @@ def define_flags() -> None:
 
 
 def main() -> None:
+  # With JAX, which --help need not wait for.
+  from mtl_traffic.serving import live
+  from mtl_traffic.serving.predictor import load_model
+
   args = flags.FLAGS
   if (args.interface is None) == (args.captures is None):
     raise InputError("give either --captures, '-' for standard input, or --interface")
@@ -98,6 +106,8 @@ def main() -> None:
   print(accounts.summary())
   print(live.summary(tally, predictor), end="")
   if args.figure:
+    from mtl_traffic.serving import figures
+
     unknown = (live.UNKNOWN_NAME,)
     crossed = [predictor.names.get(task, ()) + unknown for task in live.MEASURED_TASKS]
     figures.answers_figure(tally.by_minute, tally.by_tasks, *crossed, args.figure)
@@ -116,7 +126,7 @@ def _open_answers(schema) -> answer_files.AnswerFile:
     raise InputError(f"--out: {error}") from None
 
 
-def _rules(predictor: Predictor, max_packets: int) -> captures.Rules:
+def _rules(predictor: "Predictor", max_packets: int) -> captures.Rules:
   """What makes a flow: as when the model was trained, unless flags say otherwise."""
   trained = predictor.description.rules
   rules = captures.Rules(max_packets=max_packets).with_shared(
@@ -148,7 +158,7 @@ def _sources() -> list[tuple[str | pathlib.Path, bool]]:
   return [(path, False) for path in capture_flags.find_captures()]
 
 
-def _points(predictor: Predictor) -> list[int]:
+def _points(predictor: "Predictor") -> list[int]:
   """The packets at which to answer."""
   if flags.FLAGS.packets is None:
     return [predictor.k]
@@ -164,12 +174,12 @@ def _points(predictor: Predictor) -> list[int]:
 
 
 def _answer_for(
-  session: live.Answering,
+  session: "live.Answering",
   source: str | pathlib.Path,
   is_live: bool,
   rules: captures.Rules,
   accounts: captures.Accounts,
-  tally: live.Tally,
+  tally: "live.Tally",
 ) -> None:
   """Reads one source to its end."""
   if flags.FLAGS.interface:
@@ -195,12 +205,12 @@ def _answer_for(
 
 
 def _follow(
-  session: live.Answering,
+  session: "live.Answering",
   packets: Iterator[RawPackets],
   name: str,
   rules: captures.Rules,
   accounts: captures.Accounts,
-  tally: live.Tally,
+  tally: "live.Tally",
 ) -> None:
   """Reads live traffic, of which nobody knows the size."""
   # In a log, a line now and then is enough.

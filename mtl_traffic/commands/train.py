@@ -20,10 +20,7 @@ from tqdm import tqdm
 from mtl_traffic import data
 from mtl_traffic.commands import cli
 from mtl_traffic.errors import InputError
-from mtl_traffic.inputs import Inputs
-from mtl_traffic.methods import METHODS
 from mtl_traffic.runs import Run, label_budgets
-from mtl_traffic.serving import checkpoints, quality, trainer
 from mtl_traffic.settings import ALL, Settings
 
 USES_JAX = True
@@ -33,7 +30,7 @@ def define_flags() -> None:
   cli.define_config("simulated")
   cli.define_dataset()
   cli.define_required("workdir", "where the model goes")
-  flags.DEFINE_string("method", "multitask", f"How to train: {', '.join(METHODS)}.")
+  flags.DEFINE_string("method", "multitask", "How to train, by the name of a method.")
   flags.DEFINE_integer(
     "ensemble",
     1,
@@ -55,6 +52,10 @@ def define_flags() -> None:
 
 
 def main() -> None:
+  # With JAX, which --help need not wait for.
+  from mtl_traffic.inputs import Inputs
+  from mtl_traffic.serving import checkpoints, quality, trainer
+
   args = flags.FLAGS
   settings = cli.chosen_settings()
   run = _run(settings)

@@ -1,4 +1,4 @@
-"""Tests of `experiments.extract_flows`."""
+"""Tests of `mtl-traffic extract-flows` and of what it calls."""
 
 import subprocess
 import sys
@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from experiments import capture_flags, extract_flows
 from mtl_traffic.data import captures, parquet
+from mtl_traffic.data.captures.extraction import extract
 from mtl_traffic.data.captures.labels import Labels, read_labels
 from mtl_traffic.errors import InputError
 from tests.data import capture_files as files
@@ -32,13 +32,13 @@ def folder(tmp_path):
 
 
 def paths_in(folder):
-  return capture_flags.find_captures([str(folder / "*.pcap")])
+  return captures.find([str(folder / "*.pcap")])
 
 
 def test_flows_of_all_captures_in_the_curated_layout(folder):
   out = folder / "out" / "flows.parquet"
   labels = Labels(of_captures={"a.pcap": "call"})
-  accounts = extract_flows.extract(paths_in(folder), out, labels)
+  accounts = extract(paths_in(folder), out, labels)
   flows = parquet.read(out)
   assert flows.ids.tolist() == ["a.pcap#1", "a.pcap#2", "a.pcap#3", "b.pcap#1"]
   assert flows.partition_names == ("a.pcap", "b.pcap")
@@ -60,9 +60,7 @@ def test_number_of_processes_does_not_change_the_file(folder):
   tables = []
   for processes in (1, 2):
     out = folder / f"{processes}.parquet"
-    accounts = extract_flows.extract(
-      paths_in(folder), out, Labels(), processes=processes
-    )
+    accounts = extract(paths_in(folder), out, Labels(), processes=processes)
     tables.append((pq.read_table(out), accounts))
   assert tables[0][0].equals(tables[1][0])
   assert tables[0][1] == tables[1][1]
@@ -71,13 +69,14 @@ def test_number_of_processes_does_not_change_the_file(folder):
 def test_command_line(folder):
   labels = folder / "labels.csv"
   labels.write_text("capture,label\na.pcap,call\n")
-  command = [sys.executable, "-m", "experiments.extract_flows", "--processes=1"]
+  command = [sys.executable, "-m", "mtl_traffic", "extract-flows"]
   run = subprocess.run(
     [
       *command,
       f"--captures={folder}/*.pcap",
       f"--labels={labels}",
       f"--out={folder}/f.parquet",
+      "--processes=1",
     ],
     capture_output=True,
     text=True,
@@ -91,7 +90,34 @@ def test_command_line(folder):
     [*command, f"--captures={folder}/none"], capture_output=True, text=True
   )
   assert run.returncode == 1
-  assert run.stderr.strip() == f"error: --captures={folder}/none: no such file"
+  assert run.stderr.strip() == f"error: --captures: {folder}/none: no such file"
+
+
+def test_the_file_remembers_what_made_its_flows(folder):
+  out = folder / "f.parquet"
+  run = subprocess.run(
+    [
+      *(sys.executable, "-m", "mtl_traffic", "extract-flows"),
+      *(f"--captures={folder}/*.pcap", f"--out={out}", "--processes=1"),
+      *("--udp_silence_s=2", "--tcp_idle_s=60", "--norst_ends", "--payload_lengths"),
+      "--max_packets=5",
+    ],
+    capture_output=True,
+    text=True,
+  )
+  assert run.returncode == 0, run.stderr
+  # Three seconds of silence end a UDP flow, and bytes are those of the payload.
+  flows = parquet.read(out)
+  assert flows.num_packets.tolist() == [1] * 12 + [2]
+  assert flows.num_bytes.tolist() == [*range(12), 0]
+  assert parquet.read_rules(out) == {
+    "payload_lengths": True,
+    "udp_silence_s": 2.0,
+    "tcp_idle_s": 60.0,
+    "tcp_active_s": None,
+    "rst_ends": False,
+    "close_s": 15.0,
+  }
 
 
 def test_a_file_that_is_no_capture_stops_before_anything_is_read(folder):
@@ -104,7 +130,7 @@ def test_captures_without_flows_leave_no_file(folder):
   empty = folder / "empty.pcap"
   empty.write_bytes(files.pcap([]))
   with pytest.raises(InputError, match="no flows"):
-    extract_flows.extract([empty], folder / "flows.parquet", Labels())
+    extract([empty], folder / "flows.parquet", Labels())
   assert not list(folder.glob("*.parquet*"))
 
 
@@ -112,7 +138,7 @@ def test_captures_of_one_name_raise(folder):
   (folder / "other").mkdir()
   (folder / "other" / "a.pcap").write_bytes(files.pcap([]))
   with pytest.raises(InputError, match="same name"):
-    capture_flags.find_captures([str(folder / "a.pcap"), str(folder / "*" / "a.pcap")])
+    captures.find([str(folder / "a.pcap"), str(folder / "*" / "a.pcap")])
 
 
 def test_labels_by_five_tuple_in_either_direction(folder):

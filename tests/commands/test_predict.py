@@ -1,4 +1,4 @@
-"""Tests of `experiments.predict`, on a pipe and on files."""
+"""Tests of `mtl-traffic predict`, on a pipe and on files."""
 
 import json
 import os
@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from mtl_traffic import checkpoints, inference
 from mtl_traffic.data import captures
+from mtl_traffic.serving import checkpoints
+from mtl_traffic.serving.predictor import load_model
 from tests.data import capture_files as files
-from tests.model_maker import make_model
+from tests.serving.model_maker import make_model
 
 ROOT = pathlib.Path(__file__).parents[2]
 K = 8
@@ -46,7 +47,7 @@ def capture(*flows):
 
 def command(model, out, *options):
   return [
-    *(sys.executable, "-m", "experiments.predict"),
+    *(sys.executable, "-m", "mtl_traffic", "predict"),
     *(f"--model={model}", f"--out={out}", *options),
   ]
 
@@ -81,8 +82,8 @@ def test_answers_of_a_capture_are_those_for_the_same_flows_in_memory(model, tmp_
   answers = {row["flow"]: row for row in rows if row["event"] == "answer"}
   ends = {row["flow"]: row for row in rows if row["event"] == "end"}
   (captured,) = captures.read_flows(path, captures.Accounts())
-  expected = inference.load(model)(captured.flows)
-  predictor = inference.load(model)
+  expected = load_model(model)(captured.flows)
+  predictor = load_model(model)
   assert list(ends) and answers.keys() == ends.keys() == set(captured.flows.ids)
   for i, flow in enumerate(captured.flows.ids):
     seen = min(int(captured.flows.num_packets[i]), K)
@@ -107,14 +108,16 @@ def test_answers_of_a_capture_are_those_for_the_same_flows_in_memory(model, tmp_
 
 def test_lengths_are_those_that_the_model_was_trained_on(tmp_path):
   model, out, path = (tmp_path / name for name in ("model", "answers.jsonl", "a.pcap"))
-  checkpoints.save(model, *make_model(k=K, payload_lengths=True))
+  checkpoints.save(model, *make_model(k=K, rules={"payload_lengths": True}))
   path.write_bytes(capture(packets(1, 20)))
   done = run(model, out, f"--captures={path}", "--evaluate")
   assert done.returncode == 0, done.stderr
-  (captured,) = captures.read_flows(path, captures.Accounts(), payload_lengths=True)
+  (captured,) = captures.read_flows(
+    path, captures.Accounts(), captures.Rules(payload_lengths=True)
+  )
   answer, end = lines(out)
   assert end["flow_bytes"] == captured.flows.num_bytes[0]
-  (confidence,) = inference.load(model)(captured.flows).confidences("class")
+  (confidence,) = load_model(model)(captured.flows).confidences("class")
   assert answer["class_probability"] == pytest.approx(confidence, abs=2e-6)
 
 
@@ -185,6 +188,92 @@ def test_a_model_of_prefixes_answers_again_and_again(tmp_path):
   for row in lines(out):
     seen.setdefault(row["client_port"], []).append(row["packets"])
   assert seen == {1: [3, 5, 8], 2: [3, 5, 6], 3: [3, 5]}
+
+
+def counted(stdout, task="class"):
+  """How many flows the summary counts for a task."""
+  rows = [line.split("|")[1:4] for line in stdout.splitlines() if line[:1] == "|"]
+  return sum(int(row[2]) for row in rows if row[0].strip() == task)
+
+
+@pytest.mark.parametrize("options", [[], ["--evaluate"]])
+def test_a_flow_that_ends_where_an_answer_is_due_is_answered_once(tmp_path, options):
+  model, out = tmp_path / "model", tmp_path / "answers.jsonl"
+  checkpoints.save(model, *make_model(k=K, shortest_prefix=3))
+  path = tmp_path / "a.pcap"
+  path.write_bytes(
+    capture(packets(1, 3), packets(2, 5, 1), packets(3, 4, 2), packets(4, 8, 3))
+  )
+  done = run(model, out, f"--captures={path}", "--packets=3,5,8", *options)
+  assert done.returncode == 0, done.stderr
+  seen, ends = {}, {}
+  for row in lines(out):
+    of_event = ends if row.get("event") == "end" else seen
+    of_event.setdefault(row["client_port"], []).append(row["packets"])
+  assert seen == {1: [3], 2: [3, 5], 3: [3, 4], 4: [3, 5, 8]}
+  assert ends == ({1: [3], 2: [5], 3: [4], 4: [8]} if options else {})
+  assert counted(done.stdout) == counted(done.stdout, "bandwidth") == 4
+  assert "wrote 8 answers" in done.stdout
+
+
+def test_a_model_without_bandwidth_and_duration(tmp_path):
+  model, out = tmp_path / "model", tmp_path / "answers.csv"
+  checkpoints.save(model, *make_model(k=K, method="single_task"))
+  path, figure = tmp_path / "a.pcap", tmp_path / "figure.png"
+  path.write_bytes(capture(packets(1, 20), packets(2, 4, 1)))
+  done = run(model, out, f"--captures={path}", "--evaluate", f"--figure={figure}")
+  assert done.returncode == 0, done.stderr
+  assert counted(done.stdout) == 2 and figure.exists()
+  header, *rows = out.read_text().splitlines()
+  assert "class_probability" in header and "bandwidth" not in header
+  assert len(rows) == 4  # An answer and an end of each flow.
+
+
+def test_flows_are_made_by_the_rules_of_the_model_or_of_flags(tmp_path):
+  model, path = tmp_path / "model", tmp_path / "a.pcap"
+  checkpoints.save(model, *make_model(k=K, rules={"udp_silence_s": 1.0}))
+  # Two packets a flow, if two seconds of silence end it.
+  times = [0, 0.5, 2.5, 3.0, 5.0, 5.5]
+  path.write_bytes(
+    files.pcap([(round(t * files.SECOND), files.ip_packet(payload=9)) for t in times])
+  )
+  done = run(model, tmp_path / "a.jsonl", f"--captures={path}")
+  assert done.returncode == 0, done.stderr
+  assert [row["packets"] for row in lines(tmp_path / "a.jsonl")] == [2, 2, 2]
+  assert "the model was trained on" not in done.stderr
+  flags = (f"--captures={path}", "--udp_silence_s=2.5")
+  done = run(model, tmp_path / "b.jsonl", *flags)
+  assert done.returncode == 0, done.stderr
+  assert [row["packets"] for row in lines(tmp_path / "b.jsonl")] == [6]
+  (warning,) = [line for line in done.stderr.splitlines() if "trained on" in line]
+  assert "--udp_silence_s=2.5: the model was trained on flows of 1.0" in warning
+
+
+def test_answers_that_are_there_are_not_overwritten(model, tmp_path):
+  path, out = tmp_path / "a.pcap", tmp_path / "answers.jsonl"
+  path.write_bytes(capture(packets(1, 20)))
+  out.write_text("kept\n")
+  done = run(model, out, f"--captures={path}")
+  assert done.returncode == 1
+  assert done.stderr.startswith(f"error: --out: {out}: is there already")
+  assert len(done.stderr.splitlines()) == 1
+  assert out.read_text() == "kept\n"
+
+
+def test_answers_go_to_pipes_and_nowhere(model, tmp_path):
+  path, out = tmp_path / "a.pcap", tmp_path / "answers"
+  path.write_bytes(capture(packets(1, 20)))
+  assert run(model, "/dev/null", f"--captures={path}").returncode == 0
+  os.mkfifo(out)
+  with subprocess.Popen(
+    command(model, out, f"--captures={path}"),
+    cwd=ROOT,
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.DEVNULL,
+  ) as process:
+    (row,) = map(json.loads, out.read_text().splitlines())
+    assert process.wait(60) == 0
+  assert row["packets"] == K
 
 
 # Run inside the network of the test: datagrams, and a TCP connection with itself.
@@ -297,7 +386,7 @@ def test_an_interface_that_goes_away_ends_the_run_with_one_line(
     (["--captures=-", "--packets=5"], "the model answers after 8 packets, not 5"),
     (["--captures=-", "--packets=x"], "--packets=x: must be numbers"),
     (["--captures=-", "--out=answers.txt"], "must end in .csv, .jsonl, .parquet"),
-    (["--captures=/nowhere.pcap"], "--captures=/nowhere.pcap: no such file"),
+    (["--captures=/nowhere.pcap"], "--captures: /nowhere.pcap: no such file"),
     ([], "give either --captures"),
     (["--interface=none0"], "none0: "),
     (["--captures=-", "--model=/nowhere"], "/nowhere: holds no trained model"),

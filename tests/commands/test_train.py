@@ -1,4 +1,4 @@
-"""Tests of `experiments.train`, end to end on simulated flows."""
+"""Tests of `mtl-traffic train`, end to end."""
 
 import pathlib
 import subprocess
@@ -7,21 +7,29 @@ import sys
 import numpy as np
 import pytest
 
-from mtl_traffic import data, inference
+from mtl_traffic import load_model
+from mtl_traffic.data import parquet
 
 ROOT = pathlib.Path(__file__).parents[2]
+RULES = {"payload_lengths": True, "udp_silence_s": 3.0, "tcp_idle_s": 60.0}
 SMOKE = (
+  "--config.train_partition=all",
   "--config.labels_per_class=5",
-  "--config.epochs=2",
+  "--config.epochs=1",
   "--config.k=8",
-  "--config.test_per_class=10",
-  "--config.validation_per_class=5",
+  "--config.test_per_class=6",
 )
+
+
+@pytest.fixture
+def dataset(flows, tmp_path):
+  parquet.write(flows, tmp_path / "flows.parquet", RULES)
+  return tmp_path / "flows.parquet"
 
 
 def run(workdir, *options):
   return subprocess.run(
-    [sys.executable, "-m", "experiments.train", f"--workdir={workdir}", *options],
+    [sys.executable, "-m", "mtl_traffic", "train", f"--workdir={workdir}", *options],
     cwd=ROOT,
     capture_output=True,
     text=True,
@@ -29,45 +37,79 @@ def run(workdir, *options):
   )
 
 
-def test_an_ensemble_of_prefixes_with_dividers_of_ones_own(tmp_path):
+def test_an_ensemble_of_prefixes_with_dividers_of_ones_own(flows, dataset, tmp_path):
   done = run(
-    tmp_path,
+    tmp_path / "model",
     *SMOKE,
+    f"--dataset={dataset}",
+    "--config.validation_per_class=5",
     "--ensemble=2",
     "--draws=2",
     "--shortest_prefix=5",
     "--config.bandwidth_dividers=(1e5,)",
     "--config.duration_dividers=(10.0,60.0)",
-    "--config.payload_lengths",
   )
   assert done.returncode == 0, done.stderr
-  report = (tmp_path / "report.md").read_text()
+  report = (tmp_path / "model/report.md").read_text()
   assert report in done.stdout and "ECE, T = 1" in report
   assert "over 2 draws" in report and "| test      | mean      | " in report
-  assert (tmp_path / "calibration.png").exists()
-  predictor = inference.load(tmp_path)
+  assert (tmp_path / "model/calibration.png").exists()
+  predictor = load_model(tmp_path / "model")
   assert predictor.names["bandwidth"] == ("under 100 kB/s", "from 100 kB/s")
   assert predictor.names["duration"] == ("under 10 s", "10 to 60 s", "from 60 s")
-  assert predictor.description.payload_lengths
-  answers = predictor(data.load("simulated", 8)[:50], 5)
-  assert answers.probabilities["class"].shape == (50, 5)
+  # The model remembers what made the flows that it was trained on.
+  assert predictor.description.rules == RULES
+  answers = predictor(flows, 5)
+  assert answers.probabilities["class"].shape == (90, 3)
   np.testing.assert_allclose(answers.probabilities["class"].sum(-1), 1, atol=1e-5)
-  again = run(tmp_path, *SMOKE)
+  again = run(tmp_path / "model", *SMOKE)
   assert again.returncode == 1
   assert "holds a trained model already" in again.stderr
+
+
+def test_a_model_without_validation_flows(dataset, tmp_path):
+  done = run(
+    tmp_path / "model",
+    *SMOKE,
+    f"--dataset={dataset}",
+    "--method=single_task",
+    "--config.validation_per_class=0",
+  )
+  assert done.returncode == 0, done.stderr
+  assert load_model(tmp_path / "model").description.temperatures == {"class": 1.0}
 
 
 @pytest.mark.parametrize(
   ("options", "message"),
   [
     (["--config.labels_per_class=(5,10)"], "(5, 10) are several; give one"),
-    ([*SMOKE, "--shortest_prefix=9"], "--shortest_prefix: 9 is more than k = 8"),
+    ([*SMOKE, "--shortest_prefix=9"], "shortest_prefix: 9 must be 1 to 8"),
     ([*SMOKE, "--config.k=3"], "k = 3 packets are too few"),
-    ([*SMOKE, "--config.validation_per_class=0"], "must be at least 1 to train"),
+    ([*SMOKE, "--method=magic"], "method 'magic' is unknown; there are multitask"),
+    # Before flows, of which there are none here, are looked for.
+    (["--method=random_forest", "--dataset=/no.parquet"], "reads whole flows"),
+    (["--method=nearest_neighbor", "--ensemble=2"], "would be 2 times the same"),
   ],
 )
 def test_settings_that_cannot_be_are_named(tmp_path, options, message):
   done = run(tmp_path / "model", *options)
   assert done.returncode == 1
-  assert message in done.stderr.splitlines()[-1]
+  (line,) = done.stderr.splitlines()
+  assert line.startswith("error: ") and message in line
   assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("of_payload", [False, True])
+def test_lengths_that_the_file_contradicts_are_refused(flows, tmp_path, of_payload):
+  dataset = tmp_path / "flows.parquet"
+  parquet.write(flows, dataset, {"payload_lengths": of_payload})
+  done = run(
+    tmp_path / "model",
+    *SMOKE,
+    f"--dataset={dataset}",
+    f"--config.payload_lengths={not of_payload}",
+  )
+  assert done.returncode == 1
+  line = done.stderr.splitlines()[-1]
+  assert line.startswith(f"error: --config.payload_lengths={not of_payload}: flows ")
+  assert not (tmp_path / "model/model.json").exists()
