@@ -29,7 +29,7 @@ paper: $(STAMP)
 	    $(if $(DATASET),--dataset=$(DATASET))
 
 benchmark: $(STAMP)
-	$(BIN)/python -m experiments.benchmark
+	$(BIN)/python -m benchmarks.training
 
 # Installed anew when the dependencies change. The stamp is written last, so an
 # installation that broke off is tried again.

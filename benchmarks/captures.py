@@ -1,6 +1,6 @@
 """Packets per second from capture to flows, against NFStream on the same capture.
 
-    python -m experiments.capture_benchmark --workdir=runs/captures
+    python -m benchmarks.captures --workdir=runs/captures
 
 Writes captures of simulated flows as UDP packets, then reads them in turns with this
 project and with NFStream, each in one process and without NFStream's statistics and
@@ -17,15 +17,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from absl import flags
 
-from experiments import cli
+from mtl_traffic.commands import cli
 from mtl_traffic.data import simulated
 from mtl_traffic.errors import InputError
-
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where captures go.", required=True)
-_NUM_FLOWS = flags.DEFINE_integer("num_flows", 4000, "Flows of a capture.")
-_PACKETS = flags.DEFINE_integer("packets_per_flow", 256, "Most packets of a flow.")
-_SNAP_LENGTH = flags.DEFINE_integer("snap_length", 65535, "Bytes kept of a packet.")
-_REPEATS = flags.DEFINE_integer("repeats", 5, "How often each is measured.")
 
 _ARRIVAL_S = 600.0  # The time in which flows begin.
 _RECORD = np.dtype(
@@ -75,18 +69,29 @@ print(num_packets, num_flows, time.perf_counter() - begun)
 """
 
 
-def main(argv: Sequence[str]) -> None:
-  del argv
+def define_flags() -> None:
+  cli.define_required("workdir", "where captures go")
+  for name, default, meaning in (
+    ("num_flows", 4000, "Flows of a capture."),
+    ("packets_per_flow", 256, "Most packets of a flow."),
+    ("snap_length", 65535, "Bytes kept of a packet."),
+    ("repeats", 5, "How often each is measured."),
+  ):
+    flags.DEFINE_integer(name, default, meaning, lower_bound=1)
+
+
+def main() -> None:
+  args = flags.FLAGS
   try:
     import nfstream  # noqa: F401
   except ImportError as error:
     raise InputError("NFStream is missing; install mtl_traffic[nfstream]") from error
-  workdir = pathlib.Path(_WORKDIR.value)
+  workdir = pathlib.Path(args.workdir)
   workdir.mkdir(parents=True, exist_ok=True)
   paths = [workdir / f"simulated-{seed}.pcap" for seed in range(2)]
   for seed, path in enumerate(paths):
     num_packets = write_capture(
-      path, _NUM_FLOWS.value, _PACKETS.value, _SNAP_LENGTH.value, seed
+      path, args.num_flows, args.packets_per_flow, args.snap_length, seed
     )
     print(f"{path}: {num_packets} packets, {path.stat().st_size / 1e6:.0f} MB")
   ways: dict[str, Callable[[], float]] = {
@@ -95,7 +100,7 @@ def main(argv: Sequence[str]) -> None:
     "mtl_traffic, two processes": lambda: measure(_OURS, paths),
   }
   speeds = {way: [] for way in ways}
-  for _ in range(_REPEATS.value):  # In turns, so that all share the machine's moods.
+  for _ in range(args.repeats):  # In turns, so that all share the machine's moods.
     for way, speed in ways.items():
       speeds[way].append(speed())
   for way, values in speeds.items():
@@ -165,4 +170,10 @@ def measure(program: str, paths: Sequence[pathlib.Path]) -> float:
 
 
 if __name__ == "__main__":
-  cli.run(main, reads_dataset=False)
+  cli.run(
+    main,
+    define_flags,
+    name="python -m benchmarks.captures",
+    about=__doc__,
+    uses_jax=False,
+  )

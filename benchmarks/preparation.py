@@ -3,6 +3,8 @@
 The text flows of a folder are repeated up to a size. Then both run a few times in turn,
 each on the same number of cores: `loadtxt` in that many processes, which are warm
 before the clock starts, the preparation, whole, in a process of its own.
+
+    python -m benchmarks.preparation --text_dir=DIR
 """
 
 import concurrent.futures
@@ -20,33 +22,35 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from experiments import cli
-from mtl_traffic import reporting
+from mtl_traffic import tables
+from mtl_traffic.commands import cli
 from mtl_traffic.data import tfds_flows
 from mtl_traffic.data.ucdavis_icdm19 import sources
 from mtl_traffic.data.ucdavis_icdm19 import ucdavis_icdm19_dataset_builder as ucdavis
 from mtl_traffic.errors import InputError
 
-_TEXT_DIR = flags.DEFINE_string(
-  "text_dir",
-  None,
-  "A folder with text flows, also in zips; invented ones by default.",
-)
-_MEGABYTES = flags.DEFINE_float("megabytes", 200, "How much text.", lower_bound=0)
-_WORKERS = flags.DEFINE_integer("workers", None, "All cores by default.", 1)
-_REPEATS = flags.DEFINE_integer("repeats", 3, "How often both run.", lower_bound=1)
+
+def define_flags() -> None:
+  flags.DEFINE_string(
+    "text_dir",
+    None,
+    "A folder with text flows, also in zips; invented ones by default.",
+  )
+  flags.DEFINE_float("megabytes", 200, "How much text.", lower_bound=0)
+  flags.DEFINE_integer("workers", None, "All cores by default.", lower_bound=1)
+  flags.DEFINE_integer("repeats", 3, "How often both run.", lower_bound=1)
 
 
-def main(argv: Sequence[str]) -> None:
-  del argv
-  processes = _WORKERS.value or os.cpu_count() or 1
-  originals = list(_originals(_TEXT_DIR.value))
+def main() -> None:
+  args = flags.FLAGS
+  processes = args.workers or os.cpu_count() or 1
+  originals = list(_originals(args.text_dir))
   with tempfile.TemporaryDirectory() as scratch:
     text = pathlib.Path(scratch, "text")
-    paths = repeat(originals, text, _MEGABYTES.value * 1e6)
+    paths = repeat(originals, text, args.megabytes * 1e6)
     megabytes = sum(path.stat().st_size for path in paths) / 1e6
     rows = []
-    for number in tqdm(range(_REPEATS.value), unit=" runs", leave=False):
+    for number in tqdm(range(args.repeats), unit=" runs", leave=False):
       loadtxt_s, packets = time_loadtxt(paths, processes)
       prepare_s, peak_mb = _alone(
         time_preparation, text, pathlib.Path(scratch, str(number)), processes
@@ -56,7 +60,7 @@ def main(argv: Sequence[str]) -> None:
     f"{len(paths):,} files, {megabytes:,.0f} MB, {packets:,} packets, on {processes}:"
   )
   header = ["loadtxt (s)", "preparation (s)", "ratio", "peak resident (MB)"]
-  print(reporting.markdown_table(header, [[f"{x:.2f}" for x in row] for row in rows]))
+  print(tables.markdown_table(header, [[f"{x:.2f}" for x in row] for row in rows]))
   best = min(rows, key=lambda row: row[2])
   names = ("loadtxt_s", "preparation_s", "ratio", "peak_resident_mb")
   print(json.dumps(dict(zip(names, best, strict=True))))
@@ -136,4 +140,10 @@ def _invented(num_files: int = 20, num_packets: int = 6653):
 
 
 if __name__ == "__main__":
-  cli.run(main, reads_dataset=False)
+  cli.run(
+    main,
+    define_flags,
+    name="python -m benchmarks.preparation",
+    about=__doc__,
+    uses_jax=False,
+  )

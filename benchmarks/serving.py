@@ -1,12 +1,13 @@
 """How fast a model answers: flows, packets from a capture, and delay on a pipe.
 
-    python -m experiments.predict_benchmark --workdir=runs/predict
+    python -m benchmarks.serving --method=forest_propagation --workdir=runs/serving
 
-Measures an untrained network of the paper's shape (k = 60), which is as fast as a
-trained one, on simulated flows: flows encoded and predicted a second; packets a second
-from a capture file to a file of answers, and the memory that takes as the capture gets
-longer; and, on a pipe with `--rate` packets a second, the delay from writing a flow's
-k-th packet to reading its answer. `--measure=delays` measures that alone.
+Measures a model of `--method` with k = 60 that is hardly trained, which is as fast as a
+trained one, on simulated flows; a forest has all of its trees. Flows a second, from
+packets to probabilities; packets a second from a capture file to a file of answers, and
+the memory that takes as the capture gets longer; and, on a pipe with `--rate` packets a
+second, the delay from writing a flow's k-th packet to reading its answer.
+`--measure=delays` measures that alone.
 """
 
 import json
@@ -16,69 +17,79 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import tqdm
 from absl import flags
 
-from experiments import answer_files, answering, capture_benchmark, cli
-from mtl_traffic import checkpoints, inference, models
-from mtl_traffic.checkpoints import Description
+from benchmarks.captures import write_capture
+from mtl_traffic.commands import cli
 from mtl_traffic.data import captures, simulated
 from mtl_traffic.data.captures.decoding import Decoder
 from mtl_traffic.data.captures.reading import read_packets
-from mtl_traffic.encoding import Encoding
+from mtl_traffic.errors import InputError
+from mtl_traffic.inputs import Inputs
+from mtl_traffic.runs import label_budgets
+from mtl_traffic.serving import answer_files, checkpoints, live, trainer
+from mtl_traffic.serving.predictor import Predictor, load_model
+from mtl_traffic.settings import ALL, Settings
 
 _MEASURES = ("flows", "packets", "memory", "delays")
-_MEASURE = flags.DEFINE_multi_enum(
-  "measure", _MEASURES, _MEASURES, "What to measure; may be given several times."
-)
-_RATE = flags.DEFINE_integer("rate", 20_000, "Packets a second on the pipe.")
-_SECONDS = flags.DEFINE_integer("seconds", 20, "How long packets come on the pipe.")
-
 _K, _SNAP_LENGTH = 60, 96
 _LONGER = 4
-_CLASSES = ("a", "b", "c", "d", "e")
 _PIECE_S = 1e-3  # Packets are written to the pipe so often.
 
 
-def main(argv: Sequence[str]) -> None:
-  del argv
-  workdir = pathlib.Path(flags.FLAGS.workdir)
+def define_flags() -> None:
+  cli.define_required("workdir", "where the model, captures and answers go")
+  flags.DEFINE_string("method", "multitask", "What answers; any that can be served.")
+  flags.DEFINE_multi_enum(
+    "measure", _MEASURES, _MEASURES, "What to measure; may be given several times."
+  )
+  for name, default, meaning in (
+    ("num_flows", 4000, "Flows of a capture."),
+    ("predicted_flows", 20_000, "Flows that are predicted at once."),
+    ("training_flows", 2800, "Flows that a forest is grown from."),
+    ("rate", 20_000, "Packets a second on the pipe."),
+    ("seconds", 20, "How long packets come on the pipe."),
+    ("repeats", 5, "How often each is measured."),
+  ):
+    flags.DEFINE_integer(name, default, meaning, lower_bound=1)
+
+
+def main() -> None:
+  args = flags.FLAGS
+  workdir = pathlib.Path(args.workdir)
   workdir.mkdir(parents=True, exist_ok=True)
-  model = workdir / "model"
-  save_untrained(model)
-  predictor = inference.load(model)
+  model = workdir / args.method
+  _say(f"making {model}")
+  save_model(model, args.method, args.training_flows)
+  predictor = load_model(model)
   predictor.warm_up()
-  num_flows = {"short": flags.FLAGS.num_flows}
-  if "memory" in _MEASURE.value:
+  num_flows = {"short": args.num_flows}
+  if "memory" in args.measure:
     num_flows["long"] = _LONGER * num_flows["short"]
   paths = {name: workdir / f"{name}.pcap" for name in num_flows}
   for name, path in paths.items():
     _say(f"writing {path}")
     # As many flows are open at a time in the long capture as in the short one.
     arrival_s = 600.0 * num_flows[name] / num_flows["short"]
-    capture_benchmark.write_capture(
-      path, num_flows[name], 256, _SNAP_LENGTH, 0, arrival_s=arrival_s
-    )
-  measured = {}
-  if "flows" in _MEASURE.value:
+    write_capture(path, num_flows[name], 256, _SNAP_LENGTH, 0, arrival_s=arrival_s)
+  measured = {"method": args.method}
+  if "flows" in args.measure:
     _say("predicting flows")
     measured["flows_per_second"] = _flows_per_second(predictor)
-  if "packets" in _MEASURE.value:
+  if "packets" in args.measure:
     _say("answering for a capture")
     measured["packets_per_second"] = _packets_per_second(
       predictor, paths["short"], workdir
     )
-  if "memory" in _MEASURE.value:
+  if "memory" in args.measure:
     for name, path in paths.items():
       _say(f"the memory that {path} takes")
       measured[f"peak_resident_mb_{name}"] = _peak_resident_mb(model, path, workdir)
-  if "delays" in _MEASURE.value:
-    _say(f"answering on a pipe for {_SECONDS.value} s")
+  if "delays" in args.measure:
+    _say(f"answering on a pipe for {args.seconds} s")
     delays = _delays(model, paths["short"], workdir)
     measured["delays"] = len(delays)
     for percentile in (50, 90, 99, 100):
@@ -92,42 +103,38 @@ def _say(what: str) -> None:
   print(f"{what} ...", file=sys.stderr, flush=True)
 
 
-def save_untrained(path: pathlib.Path) -> None:
-  """A model with initial parameters."""
-  model = models.MultitaskCNN(
-    (("bandwidth", 5), ("duration", 5), ("class", len(_CLASSES)))
+def save_model(path: pathlib.Path, method: str, num_flows: int) -> None:
+  """Trains a model of a method for an epoch, on all labels of simulated flows.
+
+  Raises:
+    InputError: there is no such method, or it cannot be served.
+  """
+  settings = Settings(
+    methods=(method,), labels_per_class=(ALL,), num_seeds=1, k=_K, epochs=1
   )
-  variables = model.init(jax.random.key(0), jnp.zeros((1, _K, 2)))
-  description = Description(
-    method="multitask",
-    k=_K,
-    shortest_prefix=None,
-    min_packets=1,
-    payload_lengths=False,
-    encoding=Encoding(),
-    **checkpoints.describe_network(model),
-    class_names=_CLASSES,
-    dividers={"bandwidth": (2e4, 2e5, 6e5, 3e6), "duration": (6.0, 20.0, 45.0, 90.0)},
-    temperatures={"bandwidth": 1.0, "duration": 1.0, "class": 1.0},
-  )
-  checkpoints.save(path, description, jax.tree.map(lambda leaf: leaf[None], variables))
+  (run,) = label_budgets(settings)
+  trainer.check(run, settings)
+  flows = simulated.simulate(num_flows=num_flows, max_packets=_K)
+  inputs = Inputs(settings, flows, [run])
+  description, parameters, _ = trainer.train(settings, inputs, run)
+  checkpoints.save(path, description, parameters)
 
 
-def _flows_per_second(predictor: inference.Predictor) -> float:
-  flows = simulated.simulate(num_flows=20_000, max_packets=_K)
+def _flows_per_second(predictor: Predictor) -> float:
+  flows = simulated.simulate(num_flows=flags.FLAGS.predicted_flows, max_packets=_K)
   return _median(lambda: predictor(flows), len(flows))
 
 
 def _packets_per_second(
-  predictor: inference.Predictor, path: pathlib.Path, workdir: pathlib.Path
+  predictor: Predictor, path: pathlib.Path, workdir: pathlib.Path
 ) -> float:
-  schema = answering.schema(predictor.tasks, evaluate=False)
+  schema = live.schema(predictor.tasks, evaluate=False)
   accounts = captures.Accounts()
 
   def answer() -> None:
     accounts.num_packets = 0
-    with answer_files.open_answers(workdir / "answers.jsonl", schema) as out:
-      session = answering.Answering(predictor, out, answering.Tally(), points=[_K])
+    with answer_files.open_answers(_fresh(workdir / "answers.jsonl"), schema) as out:
+      session = live.Answering(predictor, out, live.Tally(), points=[_K])
       with path.open("rb") as file:
         packets = read_packets(file, path.name, accounts)
         for _ in session.read(packets, path.name, accounts, captures.DEFAULT_RULES):
@@ -147,18 +154,32 @@ def _median(function, count: int) -> float:
   return float(np.median(speeds))
 
 
+def _fresh(path: pathlib.Path) -> pathlib.Path:
+  """Removes the answers before, as no file is written over."""
+  path.unlink(missing_ok=True)
+  return path
+
+
 def _command(model: pathlib.Path, source: str, out: pathlib.Path) -> list[str]:
   return [
-    *(sys.executable, "-m", "experiments.predict", f"--model={model}"),
+    *(sys.executable, "-m", "mtl_traffic", "predict", f"--model={model}"),
     *(f"--captures={source}", f"--out={out}"),
   ]
+
+
+def _check(process: subprocess.Popen) -> None:
+  if process.returncode:
+    raise InputError(
+      f"predict ended with status {process.returncode}; see what "
+      f"{' '.join(map(str, process.args))} says"
+    )
 
 
 def _peak_resident_mb(
   model: pathlib.Path, path: pathlib.Path, workdir: pathlib.Path
 ) -> float:
   process = subprocess.Popen(
-    _command(model, str(path), workdir / "answers.jsonl"),
+    _command(model, str(path), _fresh(workdir / "answers.jsonl")),
     stdout=subprocess.DEVNULL,
     stderr=subprocess.DEVNULL,
   )
@@ -169,6 +190,7 @@ def _peak_resident_mb(
       if line.startswith("VmHWM:"):
         peak_kb = int(line.split()[1])
     time.sleep(0.01)
+  _check(process)
   return peak_kb / 1e3
 
 
@@ -176,9 +198,8 @@ def _delays(
   model: pathlib.Path, path: pathlib.Path, workdir: pathlib.Path
 ) -> np.ndarray:
   """Seconds from writing the k-th packet of each flow to reading its answer."""
-  ends, answered_at = _records(path, _RATE.value * _SECONDS.value)
-  answers = workdir / "pipe.jsonl"
-  answers.unlink(missing_ok=True)
+  ends, answered_at = _records(path, flags.FLAGS.rate * flags.FLAGS.seconds)
+  answers = _fresh(workdir / "pipe.jsonl")
   os.mkfifo(answers)
   process = subprocess.Popen(
     _command(model, "-", answers),
@@ -202,11 +223,12 @@ def _delays(
   listener.start()
   while not is_ready.wait(1):
     if process.poll() is not None:
-      raise RuntimeError(f"predict ended with status {process.returncode}")
+      _check(process)
   with path.open("rb") as capture:
     written = _write_at_rate(process.stdin, capture.read(int(ends[-1])), ends)
   process.stdin.close()
   process.wait()
+  _check(process)
   listener.join()
   return np.array(
     [
@@ -251,7 +273,7 @@ def _write_at_rate(pipe, content: bytes, ends: np.ndarray) -> np.ndarray:
     total=len(ends), unit=" packets", unit_scale=True, mininterval=1
   ) as bar:
     while sent < len(ends):
-      due = min(int((time.perf_counter() - begun) * _RATE.value), len(ends))
+      due = min(int((time.perf_counter() - begun) * flags.FLAGS.rate), len(ends))
       if due > sent:
         end = int(ends[due - 1])
         # Before the write, as waiting for the reader is part of the delay.
@@ -265,4 +287,4 @@ def _write_at_rate(pipe, content: bytes, ends: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-  cli.run(main, reads_dataset=False)
+  cli.run(main, define_flags, name="python -m benchmarks.serving", about=__doc__)

@@ -1,6 +1,6 @@
 """Throughput: against Keras and PyTorch, and by runs, flows and packets.
 
-    python -m experiments.benchmark --workdir=runs/benchmark
+    python -m benchmarks.training --workdir=runs/benchmark
 
 Measures the paper's network (k = 60, batches of 64) on random flows, in steps a second
 summed over the runs of a program: what `mtl_traffic.fit` does by default, runs vmapped,
@@ -28,23 +28,12 @@ from jax.sharding import Mesh
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from experiments import cli, peers
-from mtl_traffic import encoding, models, reporting, sweeps
+from benchmarks import peers
+from mtl_traffic import encoding, models, placement, sweeps, tables
+from mtl_traffic.commands import cli
 from mtl_traffic.data import simulated
+from mtl_traffic.flows import map_arrays
 from mtl_traffic.training import Assignment, Schedule
-
-_RUNS = flags.DEFINE_multi_integer(
-  "runs", [1, 2, 4, 8, 16, 32], "Runs in one program, until the memory ends."
-)
-_FLOWS = flags.DEFINE_multi_integer(
-  "flows", [1_000, 10_000, 100_000, 1_000_000], "Flows to encode, learn and predict."
-)
-_PACKETS = flags.DEFINE_multi_integer(
-  "packets", [15, 30, 60, 120, 240], "Packets a flow, k."
-)
-_STEPS = flags.DEFINE_integer("steps", 400, "Steps of each measurement, all runs.")
-_REPEATS = flags.DEFINE_integer("repeats", 5, "Measurements of each, in turn.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where to write what was measured.")
 
 _K, _BATCH, _NUM_FLOWS = 60, 64, 6_400
 _HEADS = (("bandwidth", 5), ("duration", 5), ("class", 5))
@@ -52,10 +41,25 @@ _PEAK_SIZE = 2048  # Of the matrices whose product is the machine's peak.
 _OURS, _PEAK = "mtl_traffic", "matrix product"
 
 
-def main(argv: Sequence[str]) -> None:
-  del argv
+def define_flags() -> None:
+  for name, default, meaning in (
+    ("runs", [1, 2, 4, 8, 16, 32], "Runs in one program, until the memory ends."),
+    ("flows", [10**n for n in range(3, 7)], "Flows to encode, learn and predict."),
+    ("packets", [15, 30, 60, 120, 240], "Packets a flow, k."),
+  ):
+    flags.DEFINE_multi_integer(name, default, meaning, lower_bound=1)
+  for name, default, meaning in (
+    ("steps", 400, "Steps of each measurement, all runs."),
+    ("repeats", 5, "Measurements of each, in turn."),
+  ):
+    flags.DEFINE_integer(name, default, meaning, lower_bound=1)
+  flags.DEFINE_string("workdir", None, "Where to write what was measured.")
+
+
+def main() -> None:
+  args = flags.FLAGS
   with _sides() as sides:
-    rounds = _in_turn(sides, _REPEATS.value)
+    rounds = _in_turn(sides, args.repeats)
   result = {
     "device": f"{jax.device_count()} × {jax.devices()[0].device_kind}",
     "backend": jax.default_backend(),
@@ -63,13 +67,13 @@ def main(argv: Sequence[str]) -> None:
     "compile_seconds": _compile_seconds(),
     "throughput": _compare(rounds),
     "runs": _by_runs(),
-    "flows": [_of_flows(n) for n in tqdm(_FLOWS.value, desc="flows")],
-    "packets": [_of_packets(k) for k in tqdm(_PACKETS.value, desc="packets")],
+    "flows": [_of_flows(n) for n in tqdm(args.flows, desc="flows")],
+    "packets": [_of_packets(k) for k in tqdm(args.packets, desc="packets")],
   }
   text = _tables(result)
   print(text)
-  if _WORKDIR.value:
-    workdir = pathlib.Path(_WORKDIR.value)
+  if args.workdir:
+    workdir = pathlib.Path(args.workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     (workdir / "benchmark.json").write_text(json.dumps(result, indent=2) + "\n")
     (workdir / "benchmark.md").write_text(text)
@@ -115,6 +119,8 @@ def _train(
     num_members=jnp.full(num_runs, num_flows),
     targets={task: targets for task, _ in _HEADS},
     weights={task: jnp.ones(num_runs) for task, _ in _HEADS},
+    learning_rate=jnp.full(num_runs, 1e-3),
+    clip_norm=jnp.ones(num_runs),
   )
   times = []
   schedule = Schedule(epochs=2, batch_size=_BATCH)
@@ -133,7 +139,7 @@ def _train(
 
 def _throughput(num_runs: int = 1, **arguments) -> float:
   """Steps a second, summed over the runs."""
-  steps = max(1, _STEPS.value // num_runs)
+  steps = max(1, flags.FLAGS.steps // num_runs)
   return steps * num_runs / _train(num_runs, num_steps=steps, **arguments)
 
 
@@ -162,7 +168,7 @@ def _sides() -> Iterator[dict[str, Callable[[], float]]]:
   }
   targets["class"][_NUM_FLOWS // 10 :] = -1
   inputs = rng.standard_normal((_NUM_FLOWS, _K, 2), np.float32)
-  one = sweeps.runs_mesh(jax.devices()[:1])
+  one = placement.runs_mesh(jax.devices()[:1])
   sides = {
     f"{_OURS}, {num_runs} runs": lambda: _throughput(num_runs),
     f"{_OURS}, {num_runs} runs vmapped": lambda: _throughput(num_runs, together=4),
@@ -226,11 +232,11 @@ def _compile_seconds() -> float:
 
 def _by_runs() -> list[dict]:
   rows = []
-  for num_runs in tqdm(_RUNS.value, desc="runs"):
+  for num_runs in tqdm(flags.FLAGS.runs, desc="runs"):
     try:
       rows.append({"runs": num_runs, "steps_per_second": _throughput(num_runs)})
     except Exception as error:
-      if not sweeps.out_of_memory(error):
+      if not placement.out_of_memory(error):
         raise
       print(f"{num_runs} runs are more than the memory holds")
       break
@@ -252,13 +258,15 @@ def _of_flows(num_flows: int) -> dict:
     num_flows=min(num_flows, 10_000), max_packets=_K, seed=0
   ).packets
   copies = math.ceil(num_flows / len(drawn.counts))
-  packets = jax.tree.map(
-    lambda leaf: np.concatenate([leaf] * copies)[:num_flows], drawn
-  )
-  encode = jax.jit(encoding.encode, static_argnames="k")
-  encode(packets, k=_K).block_until_ready()
+  packets = map_arrays(lambda leaf: np.concatenate([leaf] * copies)[:num_flows], drawn)
+  transform = jax.jit(encoding.encode)
+
+  def encode() -> jax.Array:
+    return transform(encoding.first_packets(packets, _K)).block_until_ready()
+
+  encode()
   begun = time.perf_counter()
-  inputs = encode(packets, k=_K).block_until_ready()
+  inputs = encode()
   encoded = time.perf_counter() - begun
 
   model = models.MultitaskCNN(_HEADS)
@@ -281,7 +289,7 @@ def _of_flows(num_flows: int) -> dict:
 
 def _tables(result: dict) -> str:
   *sides, peak = result["throughput"]
-  compared = reporting.markdown_table(
+  compared = tables.markdown_table(
     ["k = 60, batches of 64", "steps/s, all runs", "ours is faster by", "of the peak"],
     [
       [
@@ -293,11 +301,11 @@ def _tables(result: dict) -> str:
       for row in sides
     ],
   )
-  runs = reporting.markdown_table(
+  runs = tables.markdown_table(
     ["runs", "steps/s, all runs"],
     [[row["runs"], round(row["steps_per_second"])] for row in result["runs"]],
   )
-  flows = reporting.markdown_table(
+  flows = tables.markdown_table(
     ["flows", "encode (s)", "learn, one epoch (s)", "predict (s)"],
     [
       [f"{row['flows']:,}"]
@@ -308,7 +316,7 @@ def _tables(result: dict) -> str:
       for row in result["flows"]
     ],
   )
-  packets = reporting.markdown_table(
+  packets = tables.markdown_table(
     ["k", "steps/s, all runs", "GFLOP/s"],
     [
       [row["k"], round(row["steps_per_second"]), round(row["gflops"])]
@@ -356,4 +364,4 @@ def _columns(rows: list[dict], *names: str) -> list[list[float]]:
 
 
 if __name__ == "__main__":
-  cli.run(main, reads_dataset=False)
+  cli.run(main, define_flags, name="python -m benchmarks.training", about=__doc__)

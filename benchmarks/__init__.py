@@ -1,0 +1,1 @@
+"""How fast things are: `python -m benchmarks.NAME --help`."""
