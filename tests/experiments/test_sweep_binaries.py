@@ -1,4 +1,4 @@
-"""The binaries that sweep a setting, end to end on simulated flows."""
+"""The binaries of the experiments, end to end on simulated flows."""
 
 import json
 import pathlib
@@ -40,6 +40,12 @@ def _run(name, workdir, *settings):
     ("packet_budget", "--config.packet_budgets=(8,12)", "k", [8, 12]),
     ("lambda_sweep", "--config.lambdas=(0.5,9.0)", "lambda", [0.5, 9.0]),
     (
+      "learning_rate_sweep",
+      "--config.learning_rates=(1e-3,1e-2)",
+      "learning_rate",
+      [1e-3, 1e-2],
+    ),
+    (
       "divider_sweep",
       "--config.divider_rows=(((),()),((1e5,),(30.0,)))",
       "duration_dividers",
@@ -65,7 +71,7 @@ def test_rows_and_table_of_each_value(tmp_path, name, setting, field, values):
   assert table in done.stdout
   assert (tmp_path / "table.csv").exists()
   figures = list(tmp_path.glob("*.png"))
-  assert len(figures) == (name in ("packet_budget", "lambda_sweep"))
+  assert len(figures) == (name not in ("divider_sweep", "auxiliary_tasks"))
 
 
 def test_the_authors_variants(tmp_path):
@@ -78,6 +84,21 @@ def test_the_authors_variants(tmp_path):
   ) == 2
   assert {len(row["duration_dividers"]) for row in rows} == {0, 3}
   assert len(rows) == 5
+
+
+def test_one_model_for_any_number_of_packets(tmp_path):
+  settings = ("--config.packet_budgets=(5,8)", "--config.shortest_prefix=4")
+  done = _run("any_k", tmp_path, *settings)
+  assert done.returncode == 0, done.stderr
+  lines = (tmp_path / "results.jsonl").read_text().splitlines()
+  rows = [json.loads(line) for line in lines]
+  asked = sorted((row["shortest_prefix"] or 0, row["packets"]) for row in rows)
+  # The network cannot be built for 5 packets alone.
+  assert asked == [(0, 8)] * 2 + [(4, 5)] * 2 + [(4, 8)] * 2
+  table = (tmp_path / "table.md").read_text()
+  assert "class − a model for each" in table
+  assert len(table.splitlines()) == 2 + 2 + 3
+  assert (tmp_path / "any_k.png").exists()
 
 
 def test_ablation_compares_the_whole_with_what_lacks_a_part(tmp_path):
@@ -130,8 +151,10 @@ def test_the_whole_evaluation_can_be_continued_and_ends_with_a_report(tmp_path):
       "bandwidth_dividers: (5.0, 1.0) must be",
     ),
     ("packet_budget", "--config.packet_budgets=(60,3)", "k = 3 packets are too few"),
+    ("any_k", "--config.packet_budgets=(4,60)", "shortest_prefix = 5 must be 1 to 4"),
     ("lambda_sweep", "--config.mask=magic", "mask: 'magic' is unknown; there are loss"),
-    ("paper", "--methods=magic", "config.methods: 'magic' is unknown"),
+    ("paper", "--methods=multitask,magic", "method 'magic' is unknown"),
+    ("paper", "--config.test_per_class=500", "too few flows"),
   ],
 )
 def test_values_that_cannot_be_are_named(tmp_path, name, setting, message):
@@ -139,21 +162,3 @@ def test_values_that_cannot_be_are_named(tmp_path, name, setting, message):
   assert done.returncode == 1
   assert message in done.stderr.splitlines()[-1]
   assert not (tmp_path / "w").exists()
-
-
-def test_help_lists_the_options_wherever_they_are_defined():
-  help_of = {
-    name: subprocess.run(
-      [sys.executable, "-m", f"experiments.{name}", "--helpshort"],
-      cwd=ROOT,
-      capture_output=True,
-      text=True,
-      timeout=60,
-    ).stdout
-    for name in ("lambda_sweep", "report")
-  }
-  assert all(
-    f"--{flag}:" in help_of["lambda_sweep"] for flag in ("config", "dataset", "workdir")
-  )
-  assert "--workdir:" in help_of["report"]
-  assert "--dataset:" not in help_of["report"]
