@@ -27,7 +27,7 @@ def test_a_forest_answers_from_packets_to_probabilities(tmp_path):
     "--measure=flows",
     "--measure=delays",
     "--num_flows=60",
-    "--training_flows=600",
+    "--training_flows=1200",
     "--predicted_flows=100",
     "--repeats=1",
     "--seconds=1",
