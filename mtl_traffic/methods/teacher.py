@@ -24,6 +24,7 @@ from mtl_traffic.flows import Flows
 from mtl_traffic.methods.random_forest import statistics
 from mtl_traffic.tasks import bandwidth, mean_length
 
+SOURCES = ("totals", "whole_flows", "first_packets")
 _NUM_TREES = 200
 _LEAF_SIZE = 2  # Training flows: a leaf of one would repeat the opinions.
 _SHARE_OF_COLUMNS = 0.3  # Looked at for a split, of the forest on opinions.
@@ -56,6 +57,26 @@ def whole_columns(flows: Flows) -> np.ndarray:
   return np.concatenate([np.asarray(part) for part in parts])
 
 
+def sources(
+  flows: Flows, inputs: np.ndarray, names: Sequence[str] = SOURCES
+) -> list[np.ndarray]:
+  """What the teacher looks at, `[T, F]` of each source.
+
+  Args:
+    flows: T training flows.
+    inputs: `[T, F]`, what the student reads of their first packets.
+    names: in `SOURCES`.
+  """
+  return [
+    {
+      "totals": lambda: ranked(totals(flows)),
+      "whole_flows": lambda: whole_columns(flows),
+      "first_packets": lambda: inputs,
+    }[name]()
+    for name in names
+  ]
+
+
 @jax.jit
 def _whole_columns(packets: FirstPackets) -> jax.Array:
   counts = encoding.length_counts(packets, [packets.lengths.shape[1]])
@@ -63,12 +84,12 @@ def _whole_columns(packets: FirstPackets) -> jax.Array:
 
 
 def opinions(
-  sources: Sequence[np.ndarray], labels: np.ndarray, num_classes: int, seed: int
+  columns: Sequence[np.ndarray], labels: np.ndarray, num_classes: int, seed: int
 ) -> np.ndarray:
   """The classes that T training flows have by what is known of them, `[T, C]`.
 
   Args:
-    sources: columns `[T, F]` of the flows, the labelled ones first; several kinds.
+    columns: `[T, F]` of each source, the labelled flows first.
     labels: `[L]` int, the classes of the labelled flows.
     num_classes: C.
     seed: of the forests.
@@ -77,11 +98,11 @@ def opinions(
     Probabilities. Labelled flows have their labels.
   """
   learn = functools.partial(_learn, labels=labels, num_classes=num_classes, seed=seed)
-  of_sources = [learn(columns) for columns in sources]
+  of_sources = [learn(of_source) for of_source in columns]
   powers = source_powers([out_of_bag for _, out_of_bag in of_sources], labels)
   product = multiplied([of_all for of_all, _ in of_sources], powers)
   product[: len(labels)] = np.eye(num_classes)[labels]
-  smoothed = _smoothed(np.concatenate(sources, axis=1), product, seed)
+  smoothed = _smoothed(np.concatenate(columns, axis=1), product, seed)
   smoothed[: len(labels)] = np.eye(num_classes)[labels]
   return smoothed
 

@@ -2,93 +2,63 @@
 
 Training flows are complete: what is known of them is everything they did. Only the flow
 that is to be answered for is short. So a teacher that sees whole flows learns the class
-from the labelled ones and names it for all the others, and a student that sees first
-packets learns that, bandwidth and duration from all training flows at once.
+from the labelled ones and names it for all the others (`teacher`). A student that sees
+first packets learns what the teacher says, bandwidth and duration, from all training
+flows at once. The student answers.
 
-1. Three forests learn the class from the labelled flows: from totals of the whole flow,
-   from all its stored packets, and from its first packets. Their probabilities are
-   multiplied, each to a power that the labelled flows give out of bag: where totals say
-   little of the class, as in some traffic, they are hardly heard.
-2. A forest learns these opinions from all that is known of every training flow. What it
-   says of a flow out of bag is smoother than the opinion of that flow itself.
-3. The student, a multi-task network on columns of the first packets, learns the
-   opinions, bandwidth and duration. Labelled flows keep their labels, and classes weigh
-   alike.
-
-Learning with privileged information: V. Vapnik and A. Vashist, Neural Networks 22,
-2009; by distillation: D. Lopez-Paz, L. Bottou, B. Schölkopf and V. Vapnik, ICLR 2016.
+It is the paper's own argument taken to its end: what is free to know of a captured flow
+teaches what bears on the class. Learning with privileged information: V. Vapnik and A.
+Vashist, Neural Networks 22, 2009; by distillation: D. Lopez-Paz, L. Bottou, B.
+Schölkopf and V. Vapnik, ICLR 2016.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from sklearn.ensemble import ExtraTreesRegressor
 
-from mtl_traffic import encoding, models
+from mtl_traffic import encoding
 from mtl_traffic.draws import Draw, each_run
 from mtl_traffic.encoding import FirstPackets
 from mtl_traffic.methods import forest, teacher
 from mtl_traffic.methods.base import (
   Hyperparameters,
+  Method,
   Parameters,
   Problem,
   Progress,
   Score,
+  log_probabilities,
+  stack,
 )
-from mtl_traffic.methods.network import NetworkMethod, all_members
 from mtl_traffic.methods.random_forest import statistics
 from mtl_traffic.tasks import MAIN_TASKS
 
-_NEURONS = (512, 512)
-_STANDARDISED = "standardised"
-_TEACHING = 0.5  # Of the time that a fit takes, about.
-
-
-class Student(nn.Module):
-  """Dense layers on standardised columns, and a linear head for each task.
-
-  Attributes:
-    heads: the tasks and their numbers of classes.
-    dtype: what the layers compute in; parameters and logits are float32.
-  """
-
-  heads: tuple[tuple[str, int], ...]
-  dtype: jnp.dtype = jnp.float32
-
-  @nn.compact
-  def __call__(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
-    """Logits of each task, `[B, classes]`, for inputs `[B, F]`."""
-    del train  # The network does the same in training.
-    x = Standardised(name=_STANDARDISED)(x)
-    for neurons in _NEURONS:
-      x = nn.relu(
-        nn.Dense(neurons, dtype=self.dtype, kernel_init=models.keras_kernel_init)(x)
-      )
-    return models.heads(self, x)
-
-
-class Standardised(nn.Module):
-  """Columns of mean 0 and deviation 1, by those of the training flows."""
-
-  @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    mean = self.param("mean", nn.initializers.zeros, (x.shape[-1],))
-    deviation = self.param("deviation", nn.initializers.ones, (x.shape[-1],))
-    return (x - mean) / deviation
+_NUM_TREES = 200
+_LEAF_SIZE = 2  # Training flows: a leaf of one would repeat the training set.
+_SHARE_OF_COLUMNS = 0.2  # Looked at for a split.
+_DOUBT = 1e-3  # Of an answer: none excludes a class.
 
 
 @dataclasses.dataclass(frozen=True)
-class WholeFlowDistillation(NetworkMethod):
-  """A student on first packets, taught by forests that see whole training flows."""
+class WholeFlowDistillation(Method):
+  """A forest on first packets, taught by forests that see whole training flows.
+
+  The parameters are one forest, which answers the shares of each task's classes among
+  the training flows of a leaf.
+
+  Attributes:
+    sources: what the teacher looks at; names in `teacher.SOURCES`.
+  """
+
+  sources: tuple[str, ...] = teacher.SOURCES
 
   @property
   def answered(self) -> tuple[str, ...]:
     return (*MAIN_TASKS, "class")
-
-  def network(self, heads) -> nn.Module:
-    return Student(models.heads_of(heads), jnp.dtype(self.dtype))
 
   def inputs(self, packets: FirstPackets) -> jax.Array:
     return columns(packets)
@@ -102,73 +72,72 @@ class WholeFlowDistillation(NetworkMethod):
     score: Score | None = None,
     progress: Progress = lambda fraction: None,
   ) -> Parameters:
-    num_runs = len(draws.train)
-    num_flows, num_columns = problem.inputs.shape
-    num_classes = problem.num_classes["class"]
-    inputs = np.asarray(problem.inputs)
-    taught = np.zeros((num_runs, num_flows, num_classes), np.float32)
-    start = {
-      name: np.zeros((num_runs, num_columns), np.float32)
-      for name in ("mean", "deviation")
-    }
-    for run, draw in enumerate(each_run(draws)):
-      train = np.asarray(draw.train)
-      taught[run, train] = self._teach(problem, draw, inputs[train], num_classes)
-      start["mean"][run] = inputs[train].mean(axis=0)
-      start["deviation"][run] = inputs[train].std(axis=0) + _LEAST_DEVIATION
-      progress(_TEACHING * (run + 1) / num_runs)
-    targets = {task: draws.targets[task] for task in MAIN_TASKS}
-    return self.train(
-      problem,
-      hyperparameters,
-      key=draws.key,
-      members=draws.train,
-      num_members=all_members(draws.train),
-      targets={**targets, "class": jnp.asarray(taught)},
-      frozen=(_STANDARDISED,),
-      start={_STANDARDISED: jax.tree.map(jnp.asarray, start)},
-      score=score,
-      on_epoch=self.epochs_of(
-        lambda fraction: progress(_TEACHING + (1 - _TEACHING) * fraction)
-      ),
-    )
+    runs = []
+    for draw in each_run(draws):
+      runs.append(self._fit_one(problem, draw))
+      progress(len(runs) / len(draws.train))
+    return stack(runs)
 
-  def _teach(
-    self, problem: Problem, draw: Draw, inputs: np.ndarray, num_classes: int
-  ) -> np.ndarray:
-    """What the student is to learn of the training flows' classes, `[T, C]`."""
-    flows = problem.flows[np.asarray(draw.train)]
-    _, labels = draw.labelled()
+  def _fit_one(self, problem: Problem, draw: Draw) -> Parameters:
+    train = np.asarray(draw.train)
+    inputs = np.asarray(problem.inputs[train])
+    seed = forest.seed_of(draw.key)
+    taught = self._targets(problem, draw, inputs, seed)
+    student = ExtraTreesRegressor(
+      _NUM_TREES,
+      min_samples_leaf=_LEAF_SIZE,
+      max_features=_SHARE_OF_COLUMNS,
+      random_state=seed,
+      n_jobs=-1,
+    )
+    # Each task weighs the same, however many classes it has.
+    joined = np.concatenate([taught[task] for task in self.answered], axis=1)
+    return forest.with_means(forest.grow(student, inputs, joined), inputs, taught)
+
+  def _targets(
+    self, problem: Problem, draw: Draw, inputs: np.ndarray, seed: int
+  ) -> dict[str, np.ndarray]:
+    """What the student is to learn of the training flows, per task `[T, classes]`."""
+    train = np.asarray(draw.train)
+    flows, (_, labels) = problem.flows[train], draw.labelled()
+    num_classes: Mapping[str, int] = problem.num_classes
+    taught = {}
+    for task in MAIN_TASKS:
+      target = np.asarray(draw.targets[task])[train]
+      taught[task] = np.eye(num_classes[task])[target] * (target >= 0)[:, None]
     opinions = teacher.opinions(
-      [teacher.ranked(teacher.totals(flows)), teacher.whole_columns(flows), inputs],
-      labels,
-      num_classes,
-      forest.seed_of(draw.key),
+      teacher.sources(flows, inputs, self.sources), labels, num_classes["class"], seed
     )
     # Classes weigh alike, however many flows are of them.
-    share = np.sum(opinions, axis=0)
-    return opinions * (len(opinions) / num_classes / np.maximum(share, 1e-9))
+    share = np.mean(opinions, axis=0) * num_classes["class"]
+    taught["class"] = opinions / np.maximum(share, 1e-9)
+    return taught
 
+  def apply(self, parameters: Parameters, inputs: jax.Array) -> dict[str, jax.Array]:
+    answers = forest.answer(parameters, inputs)
 
-_LEAST_DEVIATION = 1e-3
+    def score(shares: jax.Array) -> jax.Array:
+      doubted = shares + _DOUBT * jnp.sum(shares, axis=1, keepdims=True)
+      return log_probabilities(doubted / jnp.sum(doubted, axis=1, keepdims=True))
+
+    return {task: score(answers[task]) for task in self.answered}
 
 
 def columns(packets: FirstPackets) -> jax.Array:
-  """The first k packets as columns for a dense network, `[N, F]` float32.
+  """The first k packets as columns for trees, `[N, F]` float32.
 
-  Direction × length and logarithmic inter-arrival time of each packet; then logarithms
-  of the `encoding.length_counts` of the first sixth, half and all of them, and of the
+  Direction × length and logarithmic inter-arrival time of each packet; then the
+  `encoding.length_counts` of the first sixth, half and all of them, and their
   `random_forest.statistics`.
 
   Args:
     packets: the first k packets of N flows.
   """
   k = packets.lengths.shape[1]
-  counts = encoding.length_counts(packets, [-(-k // part) for part in (6, 2, 1)])
   parts = [
-    packets.directions * packets.lengths / encoding.MAX_LENGTH,
+    packets.directions * packets.lengths,
     encoding.log_inter_arrival_times(packets),
-    jnp.log1p(counts),
-    jnp.log1p(statistics(packets)),
+    encoding.length_counts(packets, [-(-k // part) for part in (6, 2, 1)]),
+    statistics(packets),
   ]
   return jnp.concatenate([jnp.asarray(p, jnp.float32) for p in parts], axis=1)
