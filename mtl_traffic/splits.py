@@ -117,7 +117,8 @@ def check_sizes(
   ]
   if small:
     raise InputError(
-      f"some classes have too few flows: {', '.join(small)}, but {test_per_class} "
-      f"test, {validation_per_class} validation and {labels_per_class} labelled flows are "
-      "asked for; ask for fewer, or leave those classes out"
+      f"some classes have too few flows: {', '.join(small)}; of each class "
+      f"{test_per_class} test, {validation_per_class} validation and "
+      f"{labels_per_class} labelled flows are asked for, so ask for fewer, or leave "
+      "those classes out"
     )
