@@ -50,7 +50,7 @@ def make():
   """A method by name; a short one if it is a network."""
 
   def make(name, **settings):
-    return methods.make(name, {"epochs": 12, "batch_size": 32, **settings})
+    return methods.make(name, {"epochs": 16, "batch_size": 32, **settings})
 
   return make
 
