@@ -105,7 +105,7 @@ def test_all_classes_that_are_too_small_are_named_at_once(flows):
   table = mtl.flow_table(chosen, np.ones(len(chosen), bool))
   with pytest.raises(InputError) as error:
     mtl.draw(table, 0, 1, **SIZES)
-  assert "'a' has 7, 'c' has 6, but 5 test, 4 validation" in str(error.value)
+  assert "'a' has 7, 'c' has 6; of each class 5 test, 4 validation" in str(error.value)
   assert "'b'" not in str(error.value)
   assert "\n" not in str(error.value)
   enough = {"test_per_class": 3, "validation_per_class": 3}

@@ -75,7 +75,11 @@ def test_flows_are_those_of_the_training_partition_that_are_long_enough(flows):
   [
     ({"train_partition": "x"}, {}, "have no partition 'x', but training; 'all' takes"),
     ({"min_packets": 10**6}, {}, "min_packets: no flows are left; none has 1000000"),
-    ({"test_per_class": 30}, {}, "'a' has 30, 'b' has 30, 'c' has 30, but 30 test"),
+    (
+      {"test_per_class": 30},
+      {},
+      "'a' has 30, 'b' has 30, 'c' has 30; of each class 30 test",
+    ),
     ({}, {"labels_per_class": 22}, "and 22 labelled flows are asked for"),
     ({}, {"k": 5, "packets": 5}, "k = 5 packets are too few for multitask"),
     ({}, {"method": "cnn_rnn"}, "k = 8 packets are too few for cnn_rnn"),

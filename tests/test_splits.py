@@ -60,7 +60,9 @@ def test_every_flow_is_as_likely_to_test():
 def test_every_class_of_too_few_flows_is_named():
   arguments = (("x", "y", "z"), (20, 12, 0))
   splits.check_sizes(("x", "y"), (20, 12), **SIZES, labels_per_class=5)
-  with pytest.raises(InputError, match="flows: 'z' has 0, but 4 test, 3 validation"):
+  with pytest.raises(
+    InputError, match="flows: 'z' has 0; of each class 4 test, 3 validation"
+  ):
     splits.check_sizes(*arguments, **SIZES, labels_per_class=5)
-  with pytest.raises(InputError, match=r"'y' has 12, 'z' has 0, but .* 6 labelled"):
+  with pytest.raises(InputError, match=r"'y' has 12, 'z' has 0; .* 6 labelled"):
     splits.check_sizes(*arguments, **SIZES, labels_per_class=6)
