@@ -55,9 +55,7 @@ def suggest(
     # Clusters that two flows look alike in may be fewer than asked for: go round again.
     covered = np.bincount(cluster[taken], minlength=num_clusters)
     sizes = np.bincount(cluster[~taken], minlength=num_clusters)
-    order = sorted(
-      np.flatnonzero(sizes), key=lambda c: (covered[c], -sizes[c])
-    )
+    order = sorted(np.flatnonzero(sizes), key=lambda c: (covered[c], -sizes[c]))
     members = np.flatnonzero((cluster == order[0]) & ~taken)
     typicality = _typicality(space[cluster == order[0]], space[members])
     best = int(np.argmax(typicality))
