@@ -10,6 +10,7 @@ Ctrl-C, a capture that breaks off, an interface that goes away or a full disk le
 every answer so far in the file, in complete lines, and an exit status other than 0.
 """
 
+import contextlib
 import fcntl
 import gc
 import os
@@ -65,14 +66,16 @@ def define_flags() -> None:
 
 
 def main() -> None:
-  # With JAX, which --help need not wait for.
-  from mtl_traffic.serving import live
-  from mtl_traffic.serving.predictor import load_model
-
   args = flags.FLAGS
   if (args.interface is None) == (args.captures is None):
     raise InputError("give either --captures, '-' for standard input, or --interface")
   sources = _sources()
+  with _naming("--out"):
+    answer_files.check(args.out)
+  # With JAX, which neither --help nor any of the above need wait for.
+  from mtl_traffic.serving import live
+  from mtl_traffic.serving.predictor import load_model
+
   predictor = load_model(args.model)
   points = _points(predictor)
   rules = _rules(predictor, points[-1])
@@ -120,10 +123,17 @@ def main() -> None:
 
 
 def _open_answers(schema) -> answer_files.AnswerFile:
-  try:
+  with _naming("--out"):
     return answer_files.open_answers(flags.FLAGS.out, schema)
+
+
+@contextlib.contextmanager
+def _naming(flag: str) -> Iterator[None]:
+  """Names the flag that is at fault if the input is."""
+  try:
+    yield
   except InputError as error:
-    raise InputError(f"--out: {error}") from None
+    raise InputError(f"{flag}: {error}") from None
 
 
 def _rules(predictor: "Predictor", max_packets: int) -> captures.Rules:

@@ -39,18 +39,32 @@ def open_answers(path: str | os.PathLike, schema: pa.Schema) -> "AnswerFile":
       written.
   """
   path = pathlib.Path(path)
-  kinds = {".csv": _Csv, ".jsonl": _JsonLines, ".parquet": _Parquet}
-  if path.exists() and not path.is_file() and not path.is_dir():
-    kinds = {".jsonl": _JsonLines, "": _JsonLines, ".csv": _Csv}
-  if path.suffix not in kinds:
-    raise InputError(f"{path}: must end in {', '.join(filter(None, kinds))}")
-  if path.is_file() and path.stat().st_size:
-    raise InputError(f"{path}: is there already; remove it, or give another file")
+  check(path)
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return kinds[path.suffix](path, schema)
+    return _kind(path)(path, schema)
   except OSError as error:
     raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def check(path: str | os.PathLike) -> None:
+  """Raises an InputError if answers cannot go to a file of that name.
+
+  As `open_answers` does, but before a model is loaded to give any.
+  """
+  path = pathlib.Path(path)
+  _kind(path)
+  if path.is_file() and path.stat().st_size:
+    raise InputError(f"{path}: is there already; remove it, or give another file")
+
+
+def _kind(path: pathlib.Path) -> "type[AnswerFile]":
+  kinds = {".csv": _Csv, ".jsonl": _JsonLines, ".parquet": _Parquet}
+  if path.exists() and not path.is_file() and not path.is_dir():
+    kinds = {".csv": _Csv, ".jsonl": _JsonLines, "": _JsonLines}
+  if path.suffix not in kinds:
+    raise InputError(f"{path}: must end in {', '.join(filter(None, kinds))}")
+  return kinds[path.suffix]
 
 
 class AnswerFile(abc.ABC):

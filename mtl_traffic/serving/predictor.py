@@ -72,6 +72,8 @@ class Predictor:
     self.names = description.names()
     self.tasks = tuple(self.names)
     self._method = description.make()
+    # Taken apart by NumPy: JAX would compile a program for each shape.
+    parameters = jax.tree.map(np.asarray, parameters)
     self._members = [
       jax.tree.map(lambda leaf, i=i: jnp.asarray(leaf[i]), parameters)
       for i in range(len(jax.tree.leaves(parameters)[0]))

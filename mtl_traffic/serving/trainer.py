@@ -18,7 +18,7 @@ from mtl_traffic import draws, encoding, losses
 from mtl_traffic.draws import Draw
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows
-from mtl_traffic.inputs import Inputs, hyperparameters, make_method
+from mtl_traffic.inputs import Inputs, check_run, hyperparameters, make_method
 from mtl_traffic.methods.base import Method, Parameters, Problem, Progress, Score
 from mtl_traffic.runs import Run
 from mtl_traffic.serving import calibration
@@ -46,6 +46,7 @@ class Trained(NamedTuple):
 
 def check(run: Run, settings: Settings, num_members: int = 1) -> None:
   """Raises an InputError if such a model cannot be trained to keep."""
+  check_run(run, settings)
   method = make_method(run, settings)
   if method.reads_whole_flows:
     raise InputError(

@@ -249,11 +249,12 @@ def test_flows_are_made_by_the_rules_of_the_model_or_of_flags(tmp_path):
   assert "--udp_silence_s=2.5: the model was trained on flows of 1.0" in warning
 
 
-def test_answers_that_are_there_are_not_overwritten(model, tmp_path):
+def test_answers_that_are_there_are_not_overwritten(tmp_path):
   path, out = tmp_path / "a.pcap", tmp_path / "answers.jsonl"
   path.write_bytes(capture(packets(1, 20)))
   out.write_text("kept\n")
-  done = run(model, out, f"--captures={path}")
+  # Nor is a model looked for before that is told.
+  done = run("/nowhere", out, f"--captures={path}")
   assert done.returncode == 1
   assert done.stderr.startswith(f"error: --out: {out}: is there already")
   assert len(done.stderr.splitlines()) == 1
