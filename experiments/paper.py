@@ -20,7 +20,7 @@ from mtl_traffic.comparison.experiment import Experiment
 from mtl_traffic.runs import Run
 from mtl_traffic.settings import ALL, Settings
 
-_BEYOND_THE_PAPER = ("any_k", "ablation", "learning_rate_sweep")
+_BEYOND_THE_PAPER = ("any_k", "ablation", "labelling", "learning_rate_sweep")
 _SWEEP_SEEDS = 5
 # Of the sweeps, the number of labels that the paper gives, or what shows most.
 _LABELS = {"auxiliary_tasks": (10,)}

@@ -108,6 +108,7 @@ def draw(
   test_per_class: int,
   validation_per_class: int,
   dividers: Mapping[str, jax.Array] | None = None,
+  chosen: jax.Array | None = None,
 ) -> Draw:
   """Draws a run's split, labels and targets from its seed (sections IV-C and V-B).
 
@@ -123,6 +124,8 @@ def draw(
     test_per_class: test flows of each class.
     validation_per_class: validation flows of each class.
     dividers: of some of the table's tasks, `[D]` ascending.
+    chosen: `[N]` bool, the flows that carry a label if they train, instead of random
+      ones; `labels_per_class` then says nothing.
 
   Raises:
     InputError: a class has too few flows for the split.
@@ -143,7 +146,10 @@ def draw(
     test_per_class=test_per_class,
     validation_per_class=validation_per_class,
   )
-  labelled = splits.labelled(split, table.classes, labels_per_class)
+  if chosen is None:
+    labelled = splits.labelled(split, table.classes, labels_per_class)
+  else:
+    labelled = chosen & split.train & (table.classes >= 0)
   label = jnp.where(labelled, table.classes, targets.NO_TARGET)
 
   dividers, targets_of = dict(dividers or {}), {"class": label}
@@ -177,10 +183,11 @@ def draw_many(
   test_per_class: int,
   validation_per_class: int,
   dividers: Mapping[str, jax.Array] | None = None,
+  chosen: jax.Array | None = None,
 ) -> Draw:
-  """`draw` for R runs: `seeds` and `labels_per_class` are `[R]`, dividers `[R, D]`."""
+  """`draw` for R runs: every argument but the sizes has R as leading axis."""
 
-  def one(seed, labels_per_class, dividers) -> Draw:
+  def one(seed, labels_per_class, dividers, chosen) -> Draw:
     return draw(
       table,
       seed,
@@ -188,9 +195,10 @@ def draw_many(
       test_per_class=test_per_class,
       validation_per_class=validation_per_class,
       dividers=dividers,
+      chosen=chosen,
     )
 
-  return jax.vmap(one)(seeds, labels_per_class, dict(dividers or {}))
+  return jax.vmap(one)(seeds, labels_per_class, dict(dividers or {}), chosen)
 
 
 def hold_back(draw: Draw, one_in: int) -> tuple[Draw, np.ndarray]:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from mtl_traffic import draws, encoding, methods, splits
+from mtl_traffic import draws, encoding, labelling, methods, splits
 from mtl_traffic.draws import Draw
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows
@@ -81,7 +81,8 @@ class Inputs:
 
   def draw(self, runs: Sequence[Run]) -> Draw:
     """The draws of runs of one program."""
-    return draws.draw_many(
+    random = functools.partial(
+      draws.draw_many,
       self.table,
       jnp.array([run.seed for run in runs]),
       jnp.array([_number(run.labels_per_class, draws.ALL_LABELS) for run in runs]),
@@ -92,6 +93,25 @@ class Inputs:
         for task in runs[0].dividers()
       },
     )
+    drawn = random()
+    if runs[0].labelling == "random":
+      return drawn
+    chosen = map(self._choose, runs, draws.each_run(drawn))
+    return random(chosen=jnp.array(list(chosen)))
+
+  def _choose(self, run: Run, draw: Draw) -> np.ndarray:
+    """`[N]` bool, as many flows as a run of random labels has, chosen to be labelled."""
+    train = np.asarray(draw.train)
+    train = train[self.flows.classes[train] >= 0]  # Of the others nobody can ask.
+    suggested = labelling.suggest(
+      labelling.columns(self.flows[train]),
+      int(draw.num_labelled),
+      np.zeros(len(train), bool),
+      run.seed,
+    )
+    chosen = np.zeros(len(self.flows), bool)
+    chosen[train[[one.flow for one in suggested]]] = True
+    return chosen
 
 
 def make_method(run: Run, settings: Settings) -> Method:

@@ -12,6 +12,9 @@ from scipy.spatial import cKDTree
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
+from mtl_traffic.flows import Flows
+from mtl_traffic.methods.teacher import totals, whole_columns
+
 _COMPONENTS = 16
 _NEIGHBOURS = 20
 
@@ -66,6 +69,13 @@ def suggest(
       )
     )
   return suggestions
+
+
+def columns(flows: Flows) -> np.ndarray:
+  """What is known of whole flows, `[N, F]` float32, on scales on which they spread."""
+  return np.concatenate(
+    [np.log1p(np.nan_to_num(totals(flows))), np.log1p(whole_columns(flows))], axis=1
+  ).astype(np.float32)
 
 
 def reduced(columns: np.ndarray) -> np.ndarray:

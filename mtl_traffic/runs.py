@@ -26,6 +26,7 @@ class Run:
     duration_dividers: s; the same.
     signed_lengths: whether lengths carry the direction.
     mask: what keeps unlabelled flows out of the class task.
+    labelling: whether labels are of random flows, or of chosen ones.
     shortest_prefix: trained on prefixes from so many packets on; None = on all k.
   """
 
@@ -42,6 +43,7 @@ class Run:
   duration_dividers: tuple[float, ...] = ()
   signed_lengths: bool = True
   mask: str = "loss"
+  labelling: str = "random"
   shortest_prefix: int | None = None
 
   @classmethod

@@ -15,6 +15,7 @@ from mtl_traffic.errors import InputError
 ALL = "all"  # As labels_per_class every training flow, as train_partition every flow.
 _LARGEST_SEED = _MANY = 2**31 - 1
 DTYPES = ("float32", "bfloat16")
+LABELLINGS = ("random", "chosen")
 
 PAPER = ("paper", "paper_dividers", "paper_dataset")  # What the paper reports.
 
@@ -52,6 +53,11 @@ class Settings:
   methods: tuple[str, ...] = _setting(("multitask", "single_task"), "what is compared")
   labels_per_class: tuple[int | str, ...] = _setting(
     (10, 20, 50, 100), "numbers, or 'all'"
+  )
+  labelling: str = _setting(
+    "random",
+    "which flows are labelled: random ones of each class, or as many in all that are "
+    "chosen for being typical and different ('chosen')",
   )
   num_seeds: int = _setting(
     20, "seeds; each draws its own split, labels and initialisation"
@@ -235,8 +241,9 @@ def _must_be(name: str, value: object) -> str:
     numbers = [labels for labels in value if labels != ALL]
     possible = all(isinstance(n, int) and 1 <= n <= _MANY for n in numbers)
     return "" if possible else f"numbers above 0, or {ALL!r}"
-  if name == "dtype" and value not in DTYPES:
-    return " or ".join(DTYPES)
+  for setting, choices in (("dtype", DTYPES), ("labelling", LABELLINGS)):
+    if name == setting and value not in choices:
+      return " or ".join(choices)
   if name in _RANGES:
     least, most = _RANGES[name]
     values = value if isinstance(value, tuple) else (value,)

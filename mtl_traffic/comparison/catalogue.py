@@ -8,7 +8,7 @@ from mtl_traffic.comparison.experiment import Experiment
 from mtl_traffic.comparison.rows import accuracy_table
 from mtl_traffic.errors import InputError
 from mtl_traffic.runs import Run, label_budgets
-from mtl_traffic.settings import Settings
+from mtl_traffic.settings import LABELLINGS, Settings
 from mtl_traffic.tables import Table
 from mtl_traffic.tasks import MAIN_TASKS
 
@@ -105,6 +105,10 @@ def _variants(settings: Settings) -> list[Run]:
     for variant in _AUTHORS_VARIANTS
     for run in label_budgets(settings, **{**_AS_THE_PAPER_SAYS, **variant})
   ]
+
+
+def _labellings(settings: Settings) -> list[Run]:
+  return [run for how in LABELLINGS for run in label_budgets(settings, labelling=how)]
 
 
 def _any_k(settings: Settings) -> list[Run]:
@@ -234,6 +238,19 @@ _ALL = (
       name="as the paper says",
     ),
     swept=tuple(_AS_THE_PAPER_SAYS),
+  ),
+  Experiment(
+    name="labelling",
+    title="Labels of random flows, and of chosen ones",
+    runs=_labellings,
+    table=_table(
+      "method",
+      "labels_per_class",
+      "labelling",
+      reference={"labelling": "random"},
+      name="random",
+    ),
+    swept=("labelling",),
   ),
   Experiment(
     name="any_k",

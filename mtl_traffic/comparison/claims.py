@@ -27,6 +27,7 @@ _MULTITASK = {
   "mask": "loss",
   "learning_rate": 1e-3,
   "shortest_prefix": None,
+  "labelling": "random",
 }
 # A baseline's row is what it is, whatever it does not read.
 _BASELINE = {
@@ -34,6 +35,7 @@ _BASELINE = {
   "signed_lengths": True,
   "learning_rate": 1e-3,
   "shortest_prefix": None,
+  "labelling": "random",
 }
 
 

@@ -108,7 +108,13 @@ class Runner:
     programs: dict[tuple, list[Run]] = {}
     for run in runs:
       num_dividers = tuple(len(values) for values in run.dividers().values())
-      key = make_method(run, self.settings), run.k, run.tasks, num_dividers
+      key = (
+        make_method(run, self.settings),
+        run.k,
+        run.tasks,
+        run.labelling,
+        num_dividers,
+      )
       programs.setdefault((run.method, *key, *run.dividers()), []).append(run)
     return list(programs.values())
 
