@@ -169,10 +169,12 @@ def _score(method: Method, problem: Problem, validation: _Validation) -> Score:
     ]
     return sum(accuracies) / len(known) + 1e-4 * jnp.exp(-loss)
 
+  marks = jax.jit(jax.vmap(mark))
+
   def score(parameters: Parameters) -> jax.Array:
     num_runs = len(jax.tree.leaves(parameters)[0])
     queries = jnp.tile(jnp.arange(num_flows), (num_runs, 1))
-    return jax.vmap(mark)(method.ask(parameters, inputs, queries))
+    return marks(method.ask(parameters, inputs, queries))
 
   return score
 
