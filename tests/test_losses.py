@@ -56,3 +56,13 @@ def test_a_task_without_weight_does_not_count():
   loss, parts = losses.multitask_loss(LOGITS, TARGETS, {"class": 1.0})
   assert list(parts) == ["class"]
   np.testing.assert_allclose(loss, parts["class"])
+
+
+def test_probabilities_as_targets_by_hand():
+  targets = jnp.array([[0.25, 0.75], [0.0, 0.0]])  # The second sample has none.
+  losses_of = losses.masked_cross_entropy(LOGITS["class"], targets)
+  expected = 0.25 * np.log(5) + 0.75 * np.log(5 / 4)
+  np.testing.assert_allclose(losses_of, [expected, 0], rtol=1e-6)
+  certain = losses.masked_cross_entropy(LOGITS["class"], jnp.eye(2)[jnp.array([0, 1])])
+  named = losses.masked_cross_entropy(LOGITS["class"], jnp.array([0, 1]))
+  np.testing.assert_allclose(certain, named, rtol=1e-6)

@@ -32,6 +32,7 @@ _DOUBT = 0.02  # Of an opinion: none excludes a class.
 # Of a source's power around 1, before any flow is seen. Ten labels say little of it.
 _POWER_DEVIATION = 0.3
 _LARGEST_POWER = 3.0
+_LEAST_SHARE = 1e-9  # Where no tree says anything, every class is as likely.
 _FLOWS_AT_ONCE = 4096
 
 
@@ -190,8 +191,7 @@ def _smoothed(columns: np.ndarray, opinions: np.ndarray, seed: int) -> np.ndarra
     warnings.simplefilter("ignore")
     # Classes weigh alike, however many flows are of them.
     forest.fit(columns, opinions / np.sum(opinions, axis=0))
-  smoothed = forest.oob_prediction_ * np.sum(opinions, axis=0)
-  return _shares(np.maximum(smoothed, 1e-9))
+  return _shares(np.maximum(forest.oob_prediction_, _LEAST_SHARE))
 
 
 def _doubted(opinion: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ READ = {
   "transfer": (_ON_PACKETS, _STEPS),
   "transfer_fine_tuned": (_ON_PACKETS, _STEPS),
   "cnn_rnn": (_ON_PACKETS, _STEPS),
-  "whole_flow_distillation": (_NETWORK, _STEPS),
+  "whole_flow_distillation": ({"sources"}, ()),
   "random_forest": (set(), ()),
   "random_forest_online": (set(), ()),
   "nearest_neighbor": ({"signed_lengths"}, ()),

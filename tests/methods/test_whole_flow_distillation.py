@@ -1,0 +1,77 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mtl_traffic import encoding, evaluation
+from mtl_traffic.draws import each_run
+from mtl_traffic.methods import teacher
+from mtl_traffic.methods.whole_flow_distillation import columns
+
+NAME = "whole_flow_distillation"
+
+
+@pytest.fixture
+def taught(make, problem_of, draw):
+  """What the student is to learn of a draw, and the draw."""
+
+  def taught(labels, flows=None):
+    method = make(NAME)
+    problem = problem_of(method) if flows is None else problem_of(method, flows)
+    (one,) = each_run(draw(labels))
+    inputs = np.asarray(problem.inputs)[np.asarray(one.train)]
+    return method._targets(problem, one, inputs, seed=0), one
+
+  return taught
+
+
+def test_classes_weigh_alike_and_labelled_flows_are_of_one_class(taught):
+  targets, one = taught(4)
+  np.testing.assert_allclose(targets["class"].sum(axis=0), len(one.train) / 3)
+  flows, labels = one.labelled()
+  assert len(flows) == 12
+  is_of = targets["class"][:12] > 0
+  np.testing.assert_array_equal(is_of, np.eye(3)[labels] > 0)
+
+
+def test_bandwidth_and_duration_are_those_of_the_draw(taught):
+  targets, one = taught(4)
+  for task in ("bandwidth", "duration"):
+    expected = np.asarray(one.targets[task])[np.asarray(one.train)]
+    np.testing.assert_array_equal(targets[task].argmax(axis=1), expected)
+    np.testing.assert_array_equal(targets[task].sum(axis=1), expected >= 0)
+
+
+def test_the_teacher_sees_whole_flows_and_the_student_first_packets(
+  make, problem_of, draw, fit, flows
+):
+  method, drawn = make(NAME), draw(6)
+  problem = problem_of(method)
+  parameters = fit(method, problem, drawn)
+  longer = flows.replace(durations=flows.durations[::-1].copy())
+  other = fit(method, dataclasses.replace(problem, flows=longer), drawn)
+  scores, others = (
+    np.asarray(method.ask(p, problem.inputs, drawn.test)["class"])
+    for p in (parameters, other)
+  )
+  assert not np.allclose(scores, others)
+  truth = flows.classes[np.asarray(drawn.test[0])]
+  assert evaluation.accuracy(scores[0], truth) > 0.5
+
+
+def test_without_a_source_it_says_something_else(make, problem_of, draw, fit):
+  drawn, answers = draw(6), []
+  for sources in (teacher.SOURCES, ("first_packets",)):
+    method = make(NAME, sources=sources)
+    problem = problem_of(method)
+    parameters = fit(method, problem, drawn)
+    answers.append(method.ask(parameters, problem.inputs, drawn.test)["class"])
+  assert not np.allclose(*answers)
+
+
+def test_columns_end_with_the_kth_packet(flows):
+  changed = flows.packets.lengths + 100 * (np.arange(24) > 7)
+  both = (flows.packets, flows.packets.replace(lengths=changed.astype(np.int32)))
+  first, second = (columns(encoding.first_packets(packets, 8)) for packets in both)
+  np.testing.assert_array_equal(first, second)
+  assert first.shape == (len(flows), 8 + 8 + 3 * 62 + 81)
