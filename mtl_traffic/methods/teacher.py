@@ -102,6 +102,9 @@ def opinions(
   of_sources = [learn(of_source) for of_source in columns]
   powers = source_powers([out_of_bag for _, out_of_bag in of_sources], labels)
   product = multiplied([of_all for of_all, _ in of_sources], powers)
+  # Doubt does not make a class of one that nobody named.
+  product[:, np.bincount(labels, minlength=num_classes) == 0] = 0
+  product = _shares(product)
   product[: len(labels)] = np.eye(num_classes)[labels]
   smoothed = _smoothed(np.concatenate(columns, axis=1), product, seed)
   smoothed[: len(labels)] = np.eye(num_classes)[labels]
@@ -190,7 +193,7 @@ def _smoothed(columns: np.ndarray, opinions: np.ndarray, seed: int) -> np.ndarra
   with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     # Classes weigh alike, however many flows are of them.
-    forest.fit(columns, opinions / np.sum(opinions, axis=0))
+    forest.fit(columns, opinions / np.maximum(np.sum(opinions, axis=0), _LEAST_SHARE))
   return _shares(np.maximum(forest.oob_prediction_, _LEAST_SHARE))
 
 
