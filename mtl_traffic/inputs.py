@@ -100,7 +100,7 @@ class Inputs:
     return random(chosen=jnp.array(list(chosen)))
 
   def _choose(self, run: Run, draw: Draw) -> np.ndarray:
-    """`[N]` bool, as many flows as a run of random labels has, chosen to be labelled."""
+    """`[N]` bool, the flows to label: as many as a run of random labels has."""
     train = np.asarray(draw.train)
     train = train[self.flows.classes[train] >= 0]  # Of the others nobody can ask.
     suggested = labelling.suggest(
