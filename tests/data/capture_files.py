@@ -105,14 +105,20 @@ def read(content, chunk_bytes=1 << 16):
   return packets, accounts
 
 
-def flows_of(content, rules=DEFAULT_RULES, chunk_bytes=1 << 16, payload_lengths=False):
+def flows_of(
+  content,
+  rules=DEFAULT_RULES,
+  chunk_bytes=1 << 16,
+  payload_lengths=False,
+  wait=False,
+):
   """The flows of a capture as dicts in the order of first packets, and the accounts."""
   accounts, flows = Accounts(), []
   decoder = Decoder(accounts, payload_lengths)
   assembler = FlowAssembler("capture", accounts, rules)
   for raw in read_packets(io.BytesIO(content), "capture", accounts, chunk_bytes):
     assembler.add(decoder.decode(raw))
-    for captured in assembler.ended(wait=False):
+    for captured in assembler.ended(wait):
       flows.extend(as_dicts(captured))
   for captured in assembler.finish():
     flows.extend(as_dicts(captured))

@@ -3,7 +3,8 @@
 A TCP flow ends at a FIN or RST, a UDP flow after 15 s of silence. Time is the capture's
 clock: the latest packet time so far. A batch of packets is sorted by five-tuple, cut
 where one flow ends and another begins, and added to the flows that are open, all
-without a loop over packets. The result does not depend on how packets are batched.
+without a loop over packets. The result does not depend on how packets are batched,
+unless flows end early because too many are open.
 """
 
 import dataclasses
@@ -165,7 +166,8 @@ class FlowAssembler:
       wait: whether few may wait until there are more, which is faster.
     """
     slots = np.concatenate(self._ended or [np.zeros(0, np.int64)])
-    if not slots.size or (wait and len(slots) * 8 < len(self._slots)):
+    can_wait = wait and self._num_kept() <= self._rules.max_open_packets
+    if not slots.size or (can_wait and len(slots) * 8 < len(self._slots)):
       return
     self._ended = []
     yield from self._hand_out(slots)
@@ -402,13 +404,15 @@ class FlowAssembler:
 
   def _evict(self) -> None:
     """Ends silent flows early if there are too many."""
-    num_kept = sum(map(len, self._kept))
-    if (
-      len(self._slots) <= self._rules.max_open_flows
-      and num_kept <= self._rules.max_open_packets
-    ):
+    is_open = self._flows["is_open"]
+    too_many = len(self._slots) > self._rules.max_open_flows
+    if self._num_kept() > self._rules.max_open_packets:
+      # Those of flows that have ended are about to go anyway.
+      num_open = np.count_nonzero(is_open[self._all_kept()["slot"]])
+      too_many |= num_open > self._rules.max_open_packets
+    if not too_many:
       return
-    slots = np.flatnonzero(self._flows["is_open"])
+    slots = np.flatnonzero(is_open)
     surplus = len(slots) - self._rules.max_open_flows
     few = max(surplus, 0) + min(len(slots), self._rules.max_open_flows) // 4
     silent = np.argpartition(self._flows["last_clock"][slots], few)[: few + 1]
@@ -466,6 +470,9 @@ class FlowAssembler:
     tags = _hashes(keys)
     found = self._clients[tags >> np.uint64(64 - _REMEMBERED.bit_length() + 1)]
     return found & np.uint64(1) == 1, (found ^ tags) <= 1
+
+  def _num_kept(self) -> int:
+    return sum(map(len, self._kept))
 
   def _all_kept(self) -> np.ndarray:
     if len(self._kept) > 1:
