@@ -22,13 +22,17 @@ def ip_packet(
   target_port=80,
   flags=None,
   payload=0,
+  sequence=0,
+  acknowledged=0,
 ):
   """An IPv4 packet: TCP with these flags, or UDP if they are None."""
   if flags is None:
     segment = struct.pack(">HHHH", source_port, target_port, 8 + payload, 0)
   else:
     segment = struct.pack(
-      ">HHIIBBHHH", source_port, target_port, 0, 0, 5 << 4, flags, 0, 0, 0
+      ">HHIIBBHHH",
+      *(source_port, target_port, sequence, acknowledged),
+      *(5 << 4, flags, 0, 0, 0),
     )
   segment += bytes(payload)
   protocol = 17 if flags is None else 6

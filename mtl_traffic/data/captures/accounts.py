@@ -39,17 +39,28 @@ class Accounts:
     num_packets: packets read from the capture; those in flows plus those skipped.
     num_in_flows: packets that belong to a flow.
     skipped: packets in no flow, by cause (a name in `SKIPPED_NAMES`).
-    num_late: packets in flows whose time is before that of an earlier packet.
+    num_reordered: packets in flows that were put before ones that stood before them.
+    num_late: those that came too late for that.
+    num_wrong_times: those of a time that cannot be, which got that of the one before.
+    num_jumps: how often time made a jump that cannot be.
+    num_wrong_lengths: packets whose length on the wire cannot be, so that what was
+      captured counts.
     flows: flows that ended, by (protocol, end reason).
     warnings: one line for each thing that is wrong with a capture.
+    notices: one line for each thing that is odd, though all could be read.
   """
 
   num_packets: int = 0
   num_in_flows: int = 0
   skipped: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  num_reordered: int = 0
   num_late: int = 0
+  num_wrong_times: int = 0
+  num_jumps: int = 0
+  num_wrong_lengths: int = 0
   flows: collections.Counter = dataclasses.field(default_factory=collections.Counter)
   warnings: list[str] = dataclasses.field(default_factory=list)
+  notices: list[str] = dataclasses.field(default_factory=list)
 
   @property
   def num_flows(self) -> int:
@@ -62,12 +73,14 @@ class Accounts:
 
   def add(self, other: "Accounts") -> None:
     """Adds the books of another capture to these."""
-    self.num_packets += other.num_packets
-    self.num_in_flows += other.num_in_flows
-    self.skipped.update(other.skipped)
-    self.num_late += other.num_late
-    self.flows.update(other.flows)
-    self.warnings.extend(other.warnings)
+    for field in dataclasses.fields(self):
+      mine, others = getattr(self, field.name), getattr(other, field.name)
+      if isinstance(mine, collections.Counter):
+        mine.update(others)
+      elif isinstance(mine, list):
+        mine.extend(others)
+      else:
+        setattr(self, field.name, mine + others)
 
   def summary(self, separator: str = "\n") -> str:
     """What became of the packets, a line each."""
@@ -75,7 +88,16 @@ class Accounts:
       f"packets: {self.num_packets}",
       f"  in flows: {self.num_in_flows}",
       *(f"  skipped, {cause}: {n}" for cause, n in self.skipped.most_common()),
-      f"  in flows, but earlier than a packet before: {self.num_late}",
+      *(
+        f"  {what}: {n}"
+        for what, n in (
+          ("captured out of order", self.num_reordered),
+          ("captured too late to be put in order", self.num_late),
+          ("of a time that cannot be, so given another", self.num_wrong_times),
+          ("of a length that cannot be, so cut", self.num_wrong_lengths),
+        )
+        if n
+      ),
       f"flows: {self.num_flows}",
       *(
         f"  {protocol}, ended by {reason}: {n}"

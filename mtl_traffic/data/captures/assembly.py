@@ -1,10 +1,10 @@
 """Assembles packets into bidirectional flows (section IV-B of the paper).
 
-A TCP flow ends at a FIN or RST, a UDP flow after 15 s of silence. Time is the capture's
-clock: the latest packet time so far. A batch of packets is sorted by five-tuple, cut
-where one flow ends and another begins, and added to the flows that are open, all
-without a loop over packets. The result does not depend on how packets are batched,
-unless flows end early because too many are open.
+A TCP flow ends at a FIN or RST, or where another connection begins, a UDP flow after
+15 s of silence. Packets are put in order of time first (`ordering`). A batch of them is
+sorted by five-tuple, cut where one flow ends and another begins, and added to the flows
+that are open, all without a loop over packets. The result does not depend on how
+packets are batched, unless flows end early because too many are open.
 """
 
 import dataclasses
@@ -19,15 +19,15 @@ from mtl_traffic.data.captures.captured_flows import (
   EndReason,
   format_addresses,
 )
-from mtl_traffic.data.captures.decoding import (
-  ACK,
-  FIN,
-  KEY_WORDS,
-  RST,
-  SYN,
-  TCP,
-  Packets,
+from mtl_traffic.data.captures.connections import NO_SYN, Syns
+from mtl_traffic.data.captures.decoding import ACK, FIN, KEY_WORDS, RST, SYN, Packets
+from mtl_traffic.data.captures.five_tuples import (
+  Sorted,
+  by_five_tuple,
+  has_tcp,
+  hashes,
 )
+from mtl_traffic.data.captures.ordering import Ordered, Ordering
 from mtl_traffic.data.captures.reading import NANOSECONDS
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import UNKNOWN, Flows, pad_packets
@@ -51,6 +51,8 @@ class Rules:
     rst_ends: whether a RST ends a TCP flow.
     close_s: after a FIN or RST, packets belong to the flow until a new SYN or until it
       is silent for longer than this: acknowledgements, and what is sent again.
+    reorder_s: how late a packet may come and still be put in order; with 0 they are
+      taken as they come.
     max_open_flows: beyond, the flows that are silent for longest end early, so that a
       scan of many addresses cannot take all memory.
     max_open_packets: the same for the packets kept of open flows.
@@ -63,6 +65,7 @@ class Rules:
   tcp_active_s: float | None = None
   rst_ends: bool = True
   close_s: float = 15.0
+  reorder_s: float = 60.0
   max_open_flows: int = 1 << 17
   max_open_packets: int = 1 << 21
 
@@ -72,6 +75,8 @@ class Rules:
       if field.name in _CHOICES:
         if not isinstance(value, bool):
           raise InputError(f"{field.name} is {value}, must be true or false")
+      elif field.name == "reorder_s" and value == 0:
+        continue
       elif value is not None and not (isinstance(value, int | float) and value > 0):
         raise InputError(f"{field.name} is {value}, must be greater than 0")
 
@@ -111,8 +116,9 @@ _FLOW = np.dtype(
     ("first_number", "i8"),
     ("first_clock", "i8"),
     ("last_clock", "i8"),
-    ("first_time", "i8"),  # Differs from the clock if packets come late.
+    ("first_time", "i8"),  # Differs from the clock if packets come too late.
     ("last_time", "i8"),
+    ("previous_time", "i8"),
     ("num_packets", "i8"),
     ("num_bytes", "i8"),
     ("closed", "i1"),  # FIN or RST, once one was seen.
@@ -120,6 +126,8 @@ _FLOW = np.dtype(
     ("is_open", "?"),
     ("client_is_first", "?"),  # Of the two endpoints of the key.
     ("saw_syn", "?"),
+    ("syn", "u8"),  # The five-tuple's last, as in `connections`.
+    ("awaits", "u8"),  # Which SYN belongs to it, by its last packet.
   ]
 )
 _KEPT_PACKET = np.dtype(
@@ -136,6 +144,7 @@ class FlowAssembler:
 
   def __init__(self, capture: str, accounts: Accounts, rules: Rules = DEFAULT_RULES):
     self._capture = capture
+    self._ordering = Ordering(capture, accounts, _nanoseconds(rules.reorder_s))
     self._accounts = accounts
     self._rules = rules
     self._udp_silence = _nanoseconds(rules.udp_silence_s)
@@ -148,16 +157,16 @@ class FlowAssembler:
     self._kept = [np.zeros(0, _KEPT_PACKET)]  # Packets of the flows in the table.
     self._ended: list[np.ndarray] = []  # Slots that are not handed out yet.
     self._clients = np.zeros(_REMEMBERED, np.uint64)
-    self._grown = (np.zeros(0, np.int64),) * 3
+    self._syns = np.zeros(_REMEMBERED, np.uint64)
+    self._grown: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
   def add(self, packets: Packets) -> None:
     """Adds a batch of packets, and ends the flows whose time is over."""
-    if len(packets.times):
-      self._add(packets)
-    else:
-      self._grown = (np.zeros(0, np.int64),) * 3
-    self._expire(packets.now)
-    self._evict()
+    self._add_all(self._ordering.add(packets))
+
+  def flush(self) -> None:
+    """Adds the packets that wait for others to be put in order."""
+    self._add_all(self._ordering.flush())
 
   def ended(self, wait: bool = True) -> Iterator[CapturedFlows]:
     """Yields the flows that have ended since the last call, some at a time.
@@ -177,6 +186,8 @@ class FlowAssembler:
 
   def finish(self) -> Iterator[CapturedFlows]:
     """Ends all flows and yields those that were not yielded yet."""
+    self.flush()
+    yield from self.ended()
     self._end(np.flatnonzero(self._flows["is_open"]), EndReason.END_OF_CAPTURE)
     yield from self.ended(wait=False)
 
@@ -185,8 +196,7 @@ class FlowAssembler:
 
     To be called between `add` and `ended`, with at most `Rules.max_packets`.
     """
-    slots, before, after = self._grown
-    yield from self._hand_out(slots[(before < num_packets) & (after >= num_packets)])
+    yield from self._hand_out(self._reached(num_packets))
 
   def forget_packets(self, num_packets: int) -> None:
     """Drops the packets of open flows that have as many; their totals go on.
@@ -194,32 +204,58 @@ class FlowAssembler:
     For those who have seen enough of a flow when it reaches as many: memory and time
     then depend on the flows that have not.
     """
-    _, before, after = self._grown
-    if ((before < num_packets) & (after >= num_packets)).any():
+    if self._reached(num_packets).size:
       kept = self._all_kept()
       self._kept = [kept[self._flows["num_packets"][kept["slot"]] < num_packets]]
 
   def advance(self, now: int) -> None:
     """Moves the clock on to `now`, ns, where no packet does: flows end by silence."""
-    self._grown = (np.zeros(0, np.int64),) * 3
+    self.flush()
     self._expire(now)
 
-  def _add(self, packets: Packets) -> None:
-    order, is_first = _by_five_tuple(packets.keys)
-    batch = _Sorted(
-      clock=packets.clocks[order],
+  def _reached(self, num_packets: int) -> np.ndarray:
+    """The flows whose `num_packets`-th packet came with the last batch."""
+    return np.concatenate(
+      [
+        slots[(before < num_packets) & (after >= num_packets)]
+        for slots, before, after in self._grown
+      ]
+      or [np.zeros(0, np.int64)]
+    )
+
+  def _add_all(self, pieces: Iterator[Ordered]) -> None:
+    self._grown = []
+    for ordered in pieces:
+      if ordered.begins_epoch:
+        self._expire_ahead(int(ordered.clocks[0]))
+      self._add(ordered)
+      self._expire(int(ordered.clocks[-1]))
+      self._evict()
+    self._expire(self._ordering.now)
+
+  def _add(self, ordered: Ordered) -> None:
+    packets = ordered.packets
+    order, is_first = by_five_tuple(packets.keys)
+    batch = Sorted(
+      clock=ordered.clocks[order],
+      times=packets.times[order],
       keys=packets.keys[order],
       flags=packets.flags[order],
+      from_first=packets.from_first[order],
       is_first=is_first,
     )
-    times, from_first = packets.times[order], packets.from_first[order]
+    times, from_first = batch.times, batch.from_first
     firsts = np.flatnonzero(is_first)
     names = _as_bytes(batch.keys[firsts])
     found = np.fromiter(map(self._slots.get, names, [-1] * len(names)), np.int64)
     before = self._flows[found]  # Of slot −1, what stands there has no meaning.
     before["closed"][found < 0] = 0
 
-    splits = self._splits(batch, found >= 0, before)
+    syns = Syns.of(batch, packets, order)
+    remembered = self._recall_syns(batch.keys[firsts])
+    known_syns = np.where(found >= 0, before["syn"], remembered)
+    begins_connection = syns.that_begin(found >= 0, before["awaits"], known_syns)
+    splits = self._splits(batch, found >= 0, before, begins_connection)
     begins = is_first.copy()
     begins[splits] = True
     starts = np.flatnonzero(begins)
@@ -246,10 +282,13 @@ class FlowAssembler:
     flows["num_packets"] += ends - starts
     flows["num_bytes"] += np.add.reduceat(lengths, starts)
     flows["last_clock"] = batch.clock[ends - 1]
+    flows["previous_time"] = times[ends - 1]
+    flows["syn"] = syns.last(ends, firsts[group], known_syns[group])
+    flows["awaits"] = syns.awaited(ends - 1)
     for field, reduce in (("first_time", np.minimum), ("last_time", np.maximum)):
       flows[field] = reduce(flows[field], reduce.reduceat(times, starts))
     self._flows[slots] = flows
-    self._grown = (slots, counted, flows["num_packets"])
+    self._grown.append((slots, counted, flows["num_packets"]))
 
     segment = np.cumsum(begins) - 1
     place = np.arange(len(order)) + (counted - starts)[segment]
@@ -265,28 +304,36 @@ class FlowAssembler:
     last = slots[closes_group]
     changed = np.flatnonzero(last != found)
     self._slots.update((names[i], int(last[i])) for i in changed)
-    replaced = found[(found >= 0) & ~goes_on[opens_group]]
-    self._end(np.concatenate([replaced, slots[~closes_group]]), forget=False)
+    # The flows that another of their five-tuple follows, and when that begins.
+    is_replaced = (found >= 0) & ~goes_on[opens_group]
+    replaced = np.concatenate([found[is_replaced], slots[~closes_group]])
+    follows = np.concatenate(
+      [np.flatnonzero(opens_group)[is_replaced], np.flatnonzero(~closes_group) + 1]
+    )
+    self._end(replaced, forget=False, followed=batch.clock[starts[follows]])
     self._accounts.num_in_flows += len(order)
-    self._accounts.num_late += int((packets.times < packets.clocks).sum())
 
   def _splits(
-    self, batch: "_Sorted", is_open: np.ndarray, before: np.ndarray
+    self,
+    batch: Sorted,
+    is_open: np.ndarray,
+    before: np.ndarray,
+    begins_connection: np.ndarray,
   ) -> np.ndarray:
     """Where, within a five-tuple, a packet begins a new flow."""
-    n, clock, group = len(batch.clock), batch.clock, batch.group
-    previous = np.empty(n, np.int64)
-    previous[1:] = clock[:-1]
-    previous[batch.is_first] = np.where(
-      is_open, before["last_clock"], clock[batch.is_first]
-    )
-    gap = clock - previous
+    group = batch.group
+    gap = batch.since_previous(batch.clock, is_open, before["last_clock"])
+    # Also by its own times, of packets that came too late.
+    own = batch.since_previous(batch.times, is_open, before["previous_time"])
+    gap = np.maximum(gap, np.abs(own))
     is_closing = self._is_closing(batch)
     is_idle = gap > np.where(batch.is_tcp, self._tcp_idle, self._udp_silence)
-    is_syn = batch.is_tcp & (batch.flags & (SYN | ACK | RST) == SYN)
+    # One that came too late belongs to what is there.
+    is_syn = batch.is_syn & (batch.times == batch.clock)
     # Each of these begins a new flow if the flow is closed by then. So whether it is
     # depends on the packets since the last of these only.
-    asks = is_syn | is_idle | (batch.is_tcp & (gap > self._close))
+    is_new = is_idle | begins_connection
+    asks = is_syn | is_new | (batch.is_tcp & (gap > self._close))
     asking = np.flatnonzero(asks)
     splits = asking
     if asking.size:
@@ -297,14 +344,14 @@ class FlowAssembler:
       is_closed = closings[asking] > closings[since]
       came_closed = batch.is_first[since] & ((since == asking) | ~asks[since])
       is_closed |= came_closed & (before["closed"] != 0)[group[asking]]
-      splits = asking[is_closed | is_idle[asking]]
+      splits = asking[is_closed | is_new[asking]]
     if self._tcp_active < _NEVER:
       splits = self._split_active(batch, splits, is_closing, is_open, before)
     return splits
 
   def _split_active(
     self,
-    batch: "_Sorted",
+    batch: Sorted,
     splits: np.ndarray,
     is_closing: np.ndarray,
     is_open: np.ndarray,
@@ -337,12 +384,12 @@ class FlowAssembler:
         deadline = clock[place] + self._tcp_active
     return np.union1d(splits, np.array(active, np.int64))
 
-  def _is_closing(self, batch: "_Sorted") -> np.ndarray:
+  def _is_closing(self, batch: Sorted) -> np.ndarray:
     flags = FIN | RST if self._rules.rst_ends else FIN
     return batch.is_tcp & (batch.flags & flags != 0)
 
   def _find_closes(
-    self, batch: "_Sorted", flows: np.ndarray, starts: np.ndarray, ends: np.ndarray
+    self, batch: Sorted, flows: np.ndarray, starts: np.ndarray, ends: np.ndarray
   ) -> None:
     """Notes the first FIN or RST of each flow."""
     first, is_there = _first_within(self._is_closing(batch), starts, ends)
@@ -352,7 +399,7 @@ class FlowAssembler:
 
   def _find_clients(
     self,
-    batch: "_Sorted",
+    batch: Sorted,
     flows: np.ndarray,
     starts: np.ndarray,
     ends: np.ndarray,
@@ -390,9 +437,17 @@ class FlowAssembler:
       silent, active = self._deadlines(slots)
       self._end(slots[np.minimum(silent, active) < now])
 
+  def _expire_ahead(self, now: int) -> None:
+    """Ends the flows that were silent for too long as the clock was set back."""
+    slots = np.flatnonzero(self._flows["is_open"])
+    if slots.size:
+      last = self._flows["last_clock"][slots]
+      silent, _ = self._deadlines(slots)
+      self._end(slots[last - (silent - last) > now], EndReason.IDLE)
+
   def _deadlines(self, slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """When flows end if they stay silent, and if they do not."""
-    is_tcp = _is_tcp(self._flows["key"][slots, KEY_WORDS - 1])
+    is_tcp = has_tcp(self._flows["key"][slots])
     is_closed = self._flows["closed"][slots] != 0
     silence = np.where(is_tcp, self._tcp_idle, self._udp_silence)
     silence[is_closed] = np.minimum(self._close, self._tcp_idle)
@@ -419,22 +474,34 @@ class FlowAssembler:
     self._end(slots[silent], EndReason.EVICTED)
 
   def _end(
-    self, slots: np.ndarray, reason: EndReason | None = None, forget: bool = True
+    self,
+    slots: np.ndarray,
+    reason: EndReason | None = None,
+    forget: bool = True,
+    followed: np.ndarray | int = _NEVER,
   ) -> None:
     """Ends flows: by FIN or RST if there was one, else for the reason, or a time-out.
 
-    `forget`: whether their five-tuples have no open flow then.
+    Args:
+      slots: the flows.
+      reason: why.
+      forget: whether their five-tuples have no open flow then.
+      followed: when the next flow of their five-tuples begins, ns.
     """
     if not slots.size:
       return
     if reason is None:
       silent, active = self._deadlines(slots)
       reason = np.where(silent <= active, EndReason.IDLE, EndReason.ACTIVE)
+      is_tcp = has_tcp(self._flows["key"][slots])
+      in_time = is_tcp & (np.minimum(silent, active) >= followed)
+      reason = np.where(in_time, EndReason.NEW_CONNECTION, reason)
     closed = self._flows["closed"][slots]
     keys = self._flows["key"][slots]
     self._flows["end_reason"][slots] = np.where(closed != 0, closed, reason)
     self._flows["is_open"][slots] = False
     self._remember(keys, self._flows["client_is_first"][slots])
+    self._syns[_places(hashes(keys))] = self._flows["syn"][slots]
     self._ended.append(slots)
     if forget:
       for name in _as_bytes(keys):
@@ -442,7 +509,7 @@ class FlowAssembler:
     self._count(slots)
 
   def _count(self, slots: np.ndarray) -> None:
-    is_tcp = _is_tcp(self._flows["key"][slots, KEY_WORDS - 1])
+    is_tcp = has_tcp(self._flows["key"][slots])
     reasons = self._flows["end_reason"][slots]
     for protocol, rows in (("TCP", is_tcp), ("UDP", ~is_tcp)):
       for reason, count in enumerate(np.bincount(reasons[rows])):
@@ -462,14 +529,19 @@ class FlowAssembler:
 
   def _remember(self, keys: np.ndarray, client_is_first: np.ndarray) -> None:
     # A table of fixed size, in which a newer five-tuple may take an older one's place.
-    tags = _hashes(keys)
-    places = tags >> np.uint64(64 - _REMEMBERED.bit_length() + 1)
-    self._clients[places] = tags & ~np.uint64(1) | client_is_first.astype(np.uint64)
+    tags = hashes(keys)
+    self._clients[_places(tags)] = tags & ~np.uint64(1) | client_is_first.astype(
+      np.uint64
+    )
 
   def _recall(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    tags = _hashes(keys)
-    found = self._clients[tags >> np.uint64(64 - _REMEMBERED.bit_length() + 1)]
+    tags = hashes(keys)
+    found = self._clients[_places(tags)]
     return found & np.uint64(1) == 1, (found ^ tags) <= 1
+
+  def _recall_syns(self, keys: np.ndarray) -> np.ndarray:
+    _, is_remembered = self._recall(keys)
+    return np.where(is_remembered, self._syns[_places(hashes(keys))], NO_SYN)
 
   def _num_kept(self) -> int:
     return sum(map(len, self._kept))
@@ -539,57 +611,6 @@ class FlowAssembler:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Sorted:
-  """A batch sorted by five-tuple, in the order of the capture within each."""
-
-  clock: np.ndarray
-  keys: np.ndarray
-  flags: np.ndarray
-  is_first: np.ndarray  # Whether a packet is the first of its five-tuple.
-
-  @property
-  def group(self) -> np.ndarray:
-    return np.cumsum(self.is_first) - 1
-
-  @property
-  def is_tcp(self) -> np.ndarray:
-    return _is_tcp(self.keys[:, KEY_WORDS - 1])
-
-
-def _by_five_tuple(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """The stable order of packets by five-tuple, and where, in it, each one begins."""
-  n = len(keys)
-  # Hash and place in one number: its sort is stable, and faster than one by a key.
-  bits = np.uint64(max(n - 1, 1).bit_length())
-  places = np.sort(_hashes(keys) >> bits << bits | np.arange(n, dtype=np.uint64))
-  order = (places & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.int64)
-  is_first = np.ones(n, bool)
-  is_first[1:] = places[1:] >> bits != places[:-1] >> bits
-  differs = _differs(keys[order])
-  if (differs & ~is_first[1:]).any():  # Two five-tuples with one hash.
-    order = np.lexsort(keys.T)
-    is_first[1:] = _differs(keys[order])
-  return order, is_first
-
-
-def _differs(keys: np.ndarray) -> np.ndarray:
-  differs = np.zeros(len(keys) - 1, bool)
-  for word in keys.T:
-    differs |= word[1:] != word[:-1]
-  return differs
-
-
-def _hashes(keys: np.ndarray) -> np.ndarray:
-  """64-bit hashes of five-tuples; the upper bits are the better ones."""
-  mix = np.uint64(0x9E3779B97F4A7C15)
-  hashes = np.zeros(len(keys), np.uint64)
-  for word in keys.T:
-    hashes = (hashes ^ word) * mix
-    hashes ^= hashes >> np.uint64(32)
-  return hashes * mix
-
-
 def _first_within(
   mask: np.ndarray, starts: np.ndarray, ends: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -600,8 +621,8 @@ def _first_within(
   return np.where(is_there, first, 0), is_there
 
 
-def _is_tcp(last_word: np.ndarray) -> np.ndarray:
-  return last_word >> np.uint64(8) & np.uint64(0xFF) == TCP
+def _places(tags: np.ndarray) -> np.ndarray:
+  return tags >> np.uint64(64 - _REMEMBERED.bit_length() + 1)
 
 
 def _as_bytes(keys: np.ndarray) -> list[bytes]:

@@ -21,6 +21,7 @@ class EndReason(enum.IntEnum):
   ACTIVE = enum.auto()
   END_OF_CAPTURE = enum.auto()
   EVICTED = enum.auto()
+  NEW_CONNECTION = enum.auto()
 
 
 END_REASON_NAMES = {
@@ -31,6 +32,7 @@ END_REASON_NAMES = {
   EndReason.ACTIVE: "active time-out",
   EndReason.END_OF_CAPTURE: "end of capture",
   EndReason.EVICTED: "too many open flows",
+  EndReason.NEW_CONNECTION: "new connection",
 }
 
 

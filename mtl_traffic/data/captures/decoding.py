@@ -5,6 +5,7 @@ what its IP header says, so neither a snap length nor Ethernet's padding changes
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -78,6 +79,15 @@ _IPV6_HEADER = np.dtype(
 _EXTENSION = np.dtype([("next", "u1"), ("length", "u1")])
 _FRAGMENT_HEADER = np.dtype([("next", "u1"), ("", "u1"), ("at", ">u2"), ("id", ">u4")])
 _PORTS = np.dtype([("source", ">u2"), ("destination", ">u2")])
+_TCP_HEADER = np.dtype(
+  [
+    ("ports", "V4"),
+    ("sequence", ">u4"),
+    ("acknowledged", ">u4"),
+    ("offset", "u1"),
+    ("flags", "u1"),
+  ]
+)
 _AUTHENTICATION, _FRAGMENT = 51, 44
 _EXTENSIONS = (0, 43, 60, 135, 139, 140, _AUTHENTICATION, _FRAGMENT)
 
@@ -89,22 +99,45 @@ class Packets:
   Attributes:
     numbers: `[m]` int64, place in the capture, from 1.
     times: `[m]` int64, ns since 1970.
-    clocks: `[m]` int64, ns, the latest time in the capture up to each packet.
-    now: ns, the latest time in the capture up to the end of the batch.
     lengths: `[m]` int64, bytes, of the IP packet or of the payload.
     keys: `[m, 5]` uint64, the five-tuple; both directions of a flow have the same.
     from_first: `[m]` bool, whether the sender is the first of the key's endpoints.
     flags: `[m]` uint8, of TCP.
+    sequences: `[m]` uint32, the sequence number of TCP.
+    acknowledged: `[m]` uint32, the acknowledgement number of TCP.
   """
 
   numbers: np.ndarray
   times: np.ndarray
-  clocks: np.ndarray
-  now: int
   lengths: np.ndarray
   keys: np.ndarray
   from_first: np.ndarray
   flags: np.ndarray
+  sequences: np.ndarray
+  acknowledged: np.ndarray
+
+  @property
+  def is_syn(self) -> np.ndarray:
+    """`[m]` bool: whether a packet asks for a TCP connection."""
+    return self.flags & (SYN | ACK | RST) == SYN
+
+  def part(self, packets: slice | np.ndarray) -> "Packets":
+    """Some of the packets."""
+    return Packets(
+      *(getattr(self, field.name)[packets] for field in dataclasses.fields(self))
+    )
+
+  @staticmethod
+  def concatenate(batches: Sequence["Packets"]) -> "Packets":
+    """The packets of batches, one after another; there is at least one."""
+    if len(batches) == 1:
+      return batches[0]
+    return Packets(
+      *(
+        np.concatenate([getattr(batch, field.name) for batch in batches])
+        for field in dataclasses.fields(Packets)
+      )
+    )
 
 
 class Decoder:
@@ -119,7 +152,6 @@ class Decoder:
     self._accounts = accounts
     self._payload_lengths = payload_lengths
     self._fragments = Fragments()
-    self._now = 0
 
   def decode(self, raw: RawPackets) -> Packets:
     """The TCP and UDP packets of a batch; the others are counted by cause."""
@@ -132,9 +164,7 @@ class Decoder:
     for cause, count in enumerate(np.bincount(headers.skipped)):
       if cause != Skipped.NO:
         self._accounts.skip(Skipped(cause), int(count))
-    clocks = np.maximum.accumulate(np.maximum(raw.times, self._now))
-    self._now = int(clocks[-1])
-    return headers.packets(clocks, self._payload_lengths)
+    return headers.packets(self._payload_lengths)
 
 
 class _Headers:
@@ -157,6 +187,8 @@ class _Headers:
     self.addresses = np.zeros((4, n), np.uint64)
     self.ports = np.zeros((2, n), np.uint64)
     self.flags = np.zeros(n, np.uint8)
+    self.sequences = np.zeros(n, np.uint32)
+    self.acknowledged = np.zeros(n, np.uint32)
     self.payload = np.zeros(n, np.int64)
     self.is_later_fragment = np.zeros(n, bool)
     self.fragment_id = np.full(n, -1, np.int64)
@@ -351,12 +383,14 @@ class _Headers:
     self.ports[1, rows] = ports["destination"]
     is_tcp = self.protocol[rows] == TCP
     self.payload[rows[~is_tcp]] -= 8
-    # Both stay zero if a snap length cut them off.
+    # All stay zero if a snap length cut them off.
     tcp = rows[is_tcp]
-    tcp = tcp[self.at[tcp] + 14 <= self.end[tcp]]
-    bits = gather(self.raw.data, self.at[tcp] + 12, "V2").view(np.uint8).reshape(-1, 2)
-    self.payload[tcp] -= (bits[:, 0] >> 4).astype(np.int64) * 4
-    self.flags[tcp] = bits[:, 1]
+    tcp = tcp[self.at[tcp] + _TCP_HEADER.itemsize <= self.end[tcp]]
+    header = gather(self.raw.data, self.at[tcp], _TCP_HEADER)
+    self.payload[tcp] -= (header["offset"] >> 4).astype(np.int64) * 4
+    self.flags[tcp] = header["flags"]
+    self.sequences[tcp] = header["sequence"]
+    self.acknowledged[tcp] = header["acknowledged"]
 
   def look_up_fragments(self, fragments: Fragments) -> None:
     """Gives later fragments the ports of the first, in the order of the capture."""
@@ -378,7 +412,7 @@ class _Headers:
       else:
         self.protocol[row], self.ports[:, row] = found
 
-  def packets(self, clocks: np.ndarray, payload_lengths: bool) -> Packets:
+  def packets(self, payload_lengths: bool) -> Packets:
     """What is left, with keys that are the same in both directions."""
     rows = np.flatnonzero(self.skipped == Skipped.NO)
     source_high, source_low, target_high, target_low = self.addresses[:, rows]
@@ -407,12 +441,12 @@ class _Headers:
     return Packets(
       numbers=self.raw.numbers[rows],
       times=self.raw.times[rows],
-      clocks=clocks[rows],
-      now=int(clocks[-1]),
       lengths=lengths[rows],
       keys=keys,
       from_first=from_first,
       flags=self.flags[rows],
+      sequences=self.sequences[rows],
+      acknowledged=self.acknowledged[rows],
     )
 
 

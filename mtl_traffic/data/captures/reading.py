@@ -182,7 +182,7 @@ def _read_pcap(window: _Window, name: str, accounts: Accounts) -> Iterator[RawPa
         data=data,
         offsets=starts + _RECORD_HEADER,
         captured=captured,
-        lengths=np.maximum(records["length"], captured),
+        lengths=_on_wire(records["length"], captured, accounts),
         times=records["s"] * np.int64(NANOSECONDS) + records["ticks"] * np.int64(tick),
         link_types=np.full(n, link_type, np.int32),
         numbers=accounts.num_packets + np.arange(1, n + 1),
@@ -370,11 +370,20 @@ def _packets(
     data=data,
     offsets=starts[timed] + fields.itemsize,
     captured=captured[timed],
-    lengths=np.maximum(records["length"], captured)[timed],
+    lengths=_on_wire(records["length"], captured, accounts)[timed],
     times=times[timed],
     link_types=link_types[timed],
     numbers=numbers[timed],
   )
+
+
+def _on_wire(
+  lengths: np.ndarray, captured: np.ndarray, accounts: Accounts
+) -> np.ndarray:
+  """Lengths on the wire; where one cannot be, what was captured."""
+  wrong = (lengths > _LONGEST_PACKET) & (captured < lengths)
+  accounts.num_wrong_lengths += int(wrong.sum())
+  return np.where(wrong, captured, np.maximum(lengths, captured))
 
 
 def _nanoseconds(

@@ -1,0 +1,265 @@
+"""Puts the packets of a capture in order of time, within bounds.
+
+Cards with several queues and merged files record packets late. So packets are held
+until the capture's clock, the latest time so far, has gone on by a while, or many more
+packets have come; what comes later than that is taken at the place where it comes.
+
+A clock may also be wrong. A few packets stamped far from all around them get the time
+of the packet before. Where the clock is set back, or captures are joined in the wrong
+order, time begins anew: an epoch. The order does not depend on how packets are batched.
+"""
+
+import dataclasses
+import datetime
+from collections.abc import Iterator
+
+import numpy as np
+
+from mtl_traffic.data.captures.accounts import Accounts
+from mtl_traffic.data.captures.decoding import Packets
+from mtl_traffic.data.captures.reading import NANOSECONDS
+
+_MOST_HELD = 1 << 16  # Packets.
+_PIECE = 1 << 15
+_PROMPT = NANOSECONDS  # Whoever waits for less wants each packet as soon as can be.
+
+_JUMP = 60 * NANOSECONDS  # Stamps that follow each other without one are a stretch.
+_FAR = 3600 * NANOSECONDS  # What a few packets do not go to and come back from.
+_IMPLAUSIBLE = 86_400 * NANOSECONDS  # A silence of that length is worth a notice.
+_FEW = 64  # A stretch of fewer packets may be wrong, rather than those around it.
+
+_EARLIEST = -(1 << 62)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ordered:
+  """Packets of a capture in the order in which they belong.
+
+  Attributes:
+    packets: m packets.
+    clocks: `[m]` int64, ns, never decreasing within an epoch: their times, or for those
+      that came too late how far the order had come.
+    begins_epoch: whether time begins anew with the first of them.
+  """
+
+  packets: Packets
+  clocks: np.ndarray
+  begins_epoch: bool = False
+
+  def part(self, packets: slice | np.ndarray) -> "Ordered":
+    """Some of the packets."""
+    return Ordered(self.packets.part(packets), self.clocks[packets], self.begins_epoch)
+
+
+class Ordering:
+  """Puts the packets of one capture in order; holds some of them in between."""
+
+  def __init__(self, name: str, accounts: Accounts, wait: int):
+    """Args:
+    name: what to call the capture in notices.
+    accounts: where late packets and wrong clocks are counted.
+    wait: ns that a packet may be late.
+    """
+    self._name, self._accounts, self._wait = name, accounts, wait
+    self._undecided: list[Packets] = []
+    self._held: list[Ordered] = []
+    self._previous: int | None = None  # The last time that is not wrong.
+    self._has_told = False
+    self._begin_epoch(_EARLIEST)
+
+  @property
+  def now(self) -> int:
+    """How far the order has come, ns: what comes from now on is not earlier."""
+    return self._now
+
+  def add(self, packets: Packets) -> Iterator[Ordered]:
+    """Yields what can be put in order, given a batch more."""
+    yield from self._go_on(packets, is_last=False)
+
+  def flush(self) -> Iterator[Ordered]:
+    """Yields all that is held."""
+    if self._undecided:
+      yield from self._go_on(None, is_last=True)
+    yield from self._release(self._clock + 1)
+
+  def _go_on(self, packets: Packets | None, is_last: bool) -> Iterator[Ordered]:
+    batches = [*self._undecided, *([packets] if packets else [])]
+    self._undecided = []
+    packets = Packets.concatenate(batches)
+    if not len(packets.times):
+      return
+    packets, epochs, num_decided = self._correct(packets, is_last)
+    if num_decided < len(packets.times):
+      self._undecided = [packets.part(slice(num_decided, None))]
+    begin = 0
+    for epoch in [*epochs, num_decided]:
+      if epoch > begin:
+        self._hold(packets.part(slice(begin, epoch)))
+      begin = epoch
+      if epoch < num_decided:
+        yield from self._release(self._clock + 1)
+        self._begin_epoch(int(packets.times[epoch]))
+    # Of packets of one time all have come, unless nobody waits for them.
+    yield from self._release(self._now + (self._wait == 0))
+
+  def _correct(self, packets: Packets, is_last: bool) -> tuple[Packets, list[int], int]:
+    """Looks for stamps that cannot be.
+
+    Returns:
+      The packets with those stamps corrected, where epochs begin, and how many packets
+      are decided: what the last few are depends on those to come, unless `is_last`.
+    """
+    times, n = packets.times, len(packets.times)
+    previous = int(times[0]) if self._previous is None else self._previous
+    jumps = np.flatnonzero(np.abs(np.diff(times, prepend=previous)) > _JUMP)
+    if not jumps.size:
+      self._previous = int(times[-1])
+      return packets, [], n
+    # A loop over stretches of time, of which a capture has few.
+    epochs, corrected = [], []
+    begins, ends = jumps.tolist(), [*jumps[1:].tolist(), n]
+    clock = self._clock
+    if begins[0]:
+      clock = max(clock, int(times[: begins[0]].max()))
+      previous = int(times[begins[0] - 1])
+    for begin, end in zip(begins, ends, strict=True):
+      time = int(times[begin])
+      is_behind = time < clock - _JUMP
+      is_far = abs(time - previous) > _FAR
+      if (is_behind or is_far) and end - begin < _FEW:
+        if end == n and not is_last:
+          self._previous = previous
+          return _with_times(packets, corrected), epochs, begin
+        after = int(times[end]) if end < n else None
+        if is_far and after is not None and abs(after - previous) <= _FAR:
+          self._tell_of_jump(packets, begin, previous, "it is given the time of that")
+          self._accounts.num_wrong_times += end - begin
+          corrected.append((slice(begin, end), previous))
+          continue
+        if not is_far and after is not None and after >= clock - _JUMP:
+          continue  # They are late.
+      if is_behind:
+        self._tell_of_jump(
+          packets, begin, previous, "its clock was set back, or files are out of order"
+        )
+        epochs.append(begin)
+        clock = time
+      elif time - previous > _IMPLAUSIBLE:
+        self._tell_of_jump(packets, begin, previous, "so are those after it, if any")
+      clock = max(clock, int(times[begin:end].max()))
+      previous = int(times[end - 1])
+    self._previous = previous
+    return _with_times(packets, corrected), epochs, n
+
+  def _tell_of_jump(
+    self, packets: Packets, place: int, previous: int, meaning: str
+  ) -> None:
+    self._accounts.num_jumps += 1
+    if self._has_told:
+      return
+    self._has_told = True
+    time, number = int(packets.times[place]), int(packets.numbers[place])
+    self._accounts.notices.append(
+      f"{self._name}: packet {number} is stamped {_date(time)}, "
+      f"{_span(abs(time - previous))} {'after' if time > previous else 'before'} the "
+      f"packet before it; {meaning}"
+    )
+
+  def _begin_epoch(self, time: int) -> None:
+    self._clock = self._now = time  # Latest time so far, and how far the order is.
+    self._recent = np.zeros(0, np.int64)  # Clocks of packets that may be held.
+    self._begins_epoch = time != _EARLIEST
+
+  def _hold(self, packets: Packets) -> None:
+    """Puts packets in their place among those that are held."""
+    times, n = packets.times, len(packets.times)
+    after = np.maximum.accumulate(np.maximum(times, self._clock))
+    recent = np.concatenate([self._recent, after])
+    # How far the order has come before a packet, and at last.
+    come = np.empty(n + 1, np.int64)
+    come[0], come[1:] = self._now, after - self._wait
+    num_passed = max(len(recent) - _MOST_HELD, 0)  # Those with too many behind them.
+    behind = come[n + 1 - num_passed :]
+    np.maximum(behind, recent[:num_passed], out=behind)
+    np.maximum.accumulate(come, out=come)
+    num_behind = int(np.count_nonzero(times < after))
+    self._clock, self._now = int(after[-1]), int(come[-1])
+    self._recent = recent[-_MOST_HELD:]
+    clocks = np.maximum(times, come[:-1])
+    num_late = int(np.count_nonzero(clocks > times))
+    self._accounts.num_late += num_late
+    self._accounts.num_reordered += num_behind - num_late
+    new = Ordered(packets, clocks, self._begins_epoch)
+    self._begins_epoch = False
+    is_sorted = not (clocks[1:] < clocks[:-1]).any()
+    if is_sorted and not _has_syn_behind_its_equals(packets, clocks):
+      if not self._held or self._held[-1].clocks[-1] < clocks[0]:
+        self._held.append(new)
+        return
+    earliest, among = clocks.min(), [new]
+    while self._held and self._held[-1].clocks[-1] >= earliest:
+      among.insert(0, self._held.pop())
+    self._held.extend(_sorted(among))
+
+  def _release(self, before: int) -> Iterator[Ordered]:
+    """Yields what is held and earlier than `before`, in large pieces."""
+    while self._held and self._held[0].clocks[-1] < before:
+      yield self._held.pop(0)
+    if self._held and self._wait < _PROMPT:
+      first = self._held[0]
+      place = int(np.searchsorted(first.clocks, before))
+      if place:
+        yield first.part(slice(place))
+        rest = first.part(slice(place, None))
+        self._held[0] = dataclasses.replace(rest, begins_epoch=False)
+    self._now = max(self._now, before - 1)
+
+
+def _sorted(among: list[Ordered]) -> list[Ordered]:
+  packets = Packets.concatenate([each.packets for each in among])
+  clocks = np.concatenate([each.clocks for each in among])
+  # Of packets of one time a SYN is the first: what it caused cannot be before it.
+  begins = _begins_connection(packets, clocks)
+  order = np.concatenate([np.flatnonzero(begins), np.flatnonzero(~begins)])
+  order = order[np.argsort(clocks[order], kind="stable")]
+  clocks, packets = clocks[order], packets.part(order)
+  starts_epoch = among[0].begins_epoch
+  return [
+    Ordered(
+      packets.part(slice(i, i + _PIECE)),
+      clocks[i : i + _PIECE],
+      starts_epoch and i == 0,
+    )
+    for i in range(0, len(order), _PIECE)
+  ]
+
+
+def _begins_connection(packets: Packets, clocks: np.ndarray) -> np.ndarray:
+  return packets.is_syn & (packets.times == clocks)
+
+
+def _has_syn_behind_its_equals(packets: Packets, clocks: np.ndarray) -> bool:
+  later = np.flatnonzero(clocks[1:] == clocks[:-1]) + 1
+  return bool(packets.is_syn[later].any())
+
+
+def _with_times(packets: Packets, corrected: list[tuple[slice, int]]) -> Packets:
+  if not corrected:
+    return packets
+  times = packets.times.copy()
+  for where, time in corrected:
+    times[where] = time
+  return dataclasses.replace(packets, times=times)
+
+
+def _date(time: int) -> str:
+  when = datetime.datetime.fromtimestamp(time // NANOSECONDS, datetime.UTC)
+  return when.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _span(ns: int) -> str:
+  seconds = ns / NANOSECONDS
+  for size, unit in ((31_557_600, "years"), (86_400, "days"), (3600, "hours")):
+    if seconds >= size:
+      return f"{seconds / size:.1f} {unit}"
+  return f"{seconds:.0f} s"
