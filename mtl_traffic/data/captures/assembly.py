@@ -9,6 +9,7 @@ packets are batched, unless flows end early because too many are open.
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from mtl_traffic.data.captures.five_tuples import (
   has_tcp,
   hashes,
 )
+from mtl_traffic.data.captures.naming import FileNames
 from mtl_traffic.data.captures.ordering import Ordered, Ordering
 from mtl_traffic.data.captures.reading import NANOSECONDS
 from mtl_traffic.errors import InputError
@@ -143,8 +145,9 @@ class FlowAssembler:
   """
 
   def __init__(self, capture: str, accounts: Accounts, rules: Rules = DEFAULT_RULES):
-    self._capture = capture
-    self._ordering = Ordering(capture, accounts, _nanoseconds(rules.reorder_s))
+    self._files = FileNames()
+    self._files.begin(capture, accounts.num_packets)
+    self._ordering = Ordering(self._files, accounts, _nanoseconds(rules.reorder_s))
     self._accounts = accounts
     self._rules = rules
     self._udp_silence = _nanoseconds(rules.udp_silence_s)
@@ -159,6 +162,11 @@ class FlowAssembler:
     self._clients = np.zeros(_REMEMBERED, np.uint64)
     self._syns = np.zeros(_REMEMBERED, np.uint64)
     self._grown: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    self._begun = _NEVER  # When the capture did, ns.
+
+  def begin_file(self, name: str) -> None:
+    """Tells that the packets from now on stand in another file, of this name."""
+    self._files.begin(name, self._accounts.num_packets)
 
   def add(self, packets: Packets) -> None:
     """Adds a batch of packets, and ends the flows whose time is over."""
@@ -226,6 +234,7 @@ class FlowAssembler:
   def _add_all(self, pieces: Iterator[Ordered]) -> None:
     self._grown = []
     for ordered in pieces:
+      self._begun = min(self._begun, int(ordered.clocks[0]))
       if ordered.begins_epoch:
         self._expire_ahead(int(ordered.clocks[0]))
       self._add(ordered)
@@ -252,10 +261,11 @@ class FlowAssembler:
     before["closed"][found < 0] = 0
 
     syns = Syns.of(batch, packets, order)
-    remembered = self._recall_syns(batch.keys[firsts])
-    known_syns = np.where(found >= 0, before["syn"], remembered)
-    begins_connection = syns.that_begin(found >= 0, before["awaits"], known_syns)
-    splits = self._splits(batch, found >= 0, before, begins_connection)
+    remembered = self._recall(batch.keys[firsts])
+    known_syns = np.where(found >= 0, before["syn"], remembered.syns)
+    asks = syns.that_ask(found >= 0, before["first_time"], known_syns)
+    is_another = asks & syns.that_begin(found >= 0, before["awaits"], known_syns)
+    splits = self._splits(batch, found >= 0, before, asks, is_another)
     begins = is_first.copy()
     begins[splits] = True
     starts = np.flatnonzero(begins)
@@ -275,7 +285,12 @@ class FlowAssembler:
     flows[goes_on] = before[group[goes_on]]
     counted = flows["num_packets"].copy()
 
-    self._find_clients(batch, flows, starts, ends, from_first, before, found >= 0)
+    by_default = np.where(
+      found >= 0,
+      before["client_is_first"],
+      np.where(remembered.is_there, remembered.client_is_first, from_first[firsts]),
+    )
+    self._find_clients(batch, flows, starts, ends, by_default)
     self._find_closes(batch, flows, starts, ends)
     lengths = packets.lengths[order]
     flows["is_open"] = True
@@ -318,7 +333,8 @@ class FlowAssembler:
     batch: Sorted,
     is_open: np.ndarray,
     before: np.ndarray,
-    begins_connection: np.ndarray,
+    asks_for_connection: np.ndarray,
+    is_another: np.ndarray,
   ) -> np.ndarray:
     """Where, within a five-tuple, a packet begins a new flow."""
     group = batch.group
@@ -328,12 +344,10 @@ class FlowAssembler:
     gap = np.maximum(gap, np.abs(own))
     is_closing = self._is_closing(batch)
     is_idle = gap > np.where(batch.is_tcp, self._tcp_idle, self._udp_silence)
-    # One that came too late belongs to what is there.
-    is_syn = batch.is_syn & (batch.times == batch.clock)
     # Each of these begins a new flow if the flow is closed by then. So whether it is
     # depends on the packets since the last of these only.
-    is_new = is_idle | begins_connection
-    asks = is_syn | is_new | (batch.is_tcp & (gap > self._close))
+    is_new = is_idle | is_another
+    asks = asks_for_connection | is_new | (batch.is_tcp & (gap > self._close))
     asking = np.flatnonzero(asks)
     splits = asking
     if asking.size:
@@ -403,9 +417,7 @@ class FlowAssembler:
     flows: np.ndarray,
     starts: np.ndarray,
     ends: np.ndarray,
-    from_first: np.ndarray,
-    before: np.ndarray,
-    is_open: np.ndarray,
+    by_default: np.ndarray,
   ) -> None:
     """Finds out who began each flow.
 
@@ -417,14 +429,8 @@ class FlowAssembler:
     )
     shows = is_there & ~flows["saw_syn"]
     # A SYN with ACK is the answer to the client's.
-    by_syn = from_first[first] ^ (batch.flags[first] & ACK != 0)
+    by_syn = batch.from_first[first] ^ (batch.flags[first] & ACK != 0)
     opens_group = batch.is_first[starts]
-    remembered, is_remembered = self._recall(batch.keys[batch.is_first])
-    by_default = np.where(
-      is_open,
-      before["client_is_first"],
-      np.where(is_remembered, remembered, from_first[batch.is_first]),
-    )
     client = np.where(shows, by_syn, by_default[batch.group[starts]])
     decided = np.where(opens_group | shows, np.arange(len(starts)), 0)
     flows["client_is_first"] = client[np.maximum.accumulate(decided)]
@@ -500,8 +506,7 @@ class FlowAssembler:
     keys = self._flows["key"][slots]
     self._flows["end_reason"][slots] = np.where(closed != 0, closed, reason)
     self._flows["is_open"][slots] = False
-    self._remember(keys, self._flows["client_is_first"][slots])
-    self._syns[_places(hashes(keys))] = self._flows["syn"][slots]
+    self._remember(slots)
     self._ended.append(slots)
     if forget:
       for name in _as_bytes(keys):
@@ -527,21 +532,21 @@ class FlowAssembler:
     taken, self._free = self._free[:count], self._free[count:]
     return taken
 
-  def _remember(self, keys: np.ndarray, client_is_first: np.ndarray) -> None:
+  def _remember(self, slots: np.ndarray) -> None:
     # A table of fixed size, in which a newer five-tuple may take an older one's place.
-    tags = hashes(keys)
-    self._clients[_places(tags)] = tags & ~np.uint64(1) | client_is_first.astype(
-      np.uint64
-    )
+    tags = hashes(self._flows["key"][slots])
+    places = _places(tags)
+    client = self._flows["client_is_first"][slots].astype(np.uint64)
+    self._clients[places] = tags & ~np.uint64(1) | client
+    self._syns[places] = self._flows["syn"][slots]
 
-  def _recall(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  def _recall(self, keys: np.ndarray) -> "_Remembered":
     tags = hashes(keys)
-    found = self._clients[_places(tags)]
-    return found & np.uint64(1) == 1, (found ^ tags) <= 1
-
-  def _recall_syns(self, keys: np.ndarray) -> np.ndarray:
-    _, is_remembered = self._recall(keys)
-    return np.where(is_remembered, self._syns[_places(hashes(keys))], NO_SYN)
+    places = _places(tags)
+    found = self._clients[places]
+    is_there = (found ^ tags) <= 1
+    syns = np.where(is_there, self._syns[places], NO_SYN)
+    return _Remembered(is_there, found & np.uint64(1) == 1, syns)
 
   def _num_kept(self) -> int:
     return sum(map(len, self._kept))
@@ -581,16 +586,22 @@ class FlowAssembler:
       np.where(kept["from_first"] == of_packets("client_is_first"), 1, -1),
       counts,
     )
+    files, numbers = self._files.of(table["first_number"])
     flows = Flows(
       packets=packets,
       num_packets=table["num_packets"],
       durations=(table["last_time"] - table["first_time"]) / NANOSECONDS,
       num_bytes=table["num_bytes"],
       classes=np.full(len(table), UNKNOWN, np.int32),
-      partitions=np.zeros(len(table), np.int32),
-      ids=np.array([f"{self._capture}#{n}" for n in table["first_number"].tolist()]),
+      partitions=files.astype(np.int32),
+      ids=np.array(
+        [
+          f"{self._files.names[file]}#{number}"
+          for file, number in zip(files.tolist(), numbers.tolist(), strict=True)
+        ]
+      ),
       class_names=(),
-      partition_names=(self._capture,),
+      partition_names=tuple(self._files.names),
     )
     key, is_client = table["key"], table["client_is_first"]
     versions = key[:, 4] & np.uint64(0xFF)
@@ -608,7 +619,23 @@ class FlowAssembler:
       protocols=(key[:, 4] >> np.uint64(8) & np.uint64(0xFF)).astype(np.int32),
       end_reasons=table["end_reason"],
       start_times=table["first_time"],
+      starts_seen=self._starts_seen(table),
     )
+
+  def _starts_seen(self, table: np.ndarray) -> np.ndarray:
+    """Whether the first packets of flows are theirs indeed: 1, 0, or −1 if unknown."""
+    # Nobody says when a UDP flow begins, but that it was silent before.
+    begun = self._begun + self._udp_silence
+    seen = np.where(table["first_clock"] > begun, 1, -1)
+    return np.where(has_tcp(table["key"]), table["saw_syn"], seen).astype(np.int8)
+
+
+class _Remembered(NamedTuple):
+  """What is known of five-tuples from their flows before."""
+
+  is_there: np.ndarray
+  client_is_first: np.ndarray
+  syns: np.ndarray
 
 
 def _first_within(

@@ -41,10 +41,36 @@ class Syns:
     marks = _mark(packets.sequences[order[places]], batch.from_first[places])
     return cls(places, marks, batch, packets.acknowledged[order])
 
+  def that_ask(
+    self, is_open: np.ndarray, first_times: np.ndarray, known: np.ndarray
+  ) -> np.ndarray:
+    """Which packets ask for a connection that may be another than the flow's.
+
+    A SYN that came too late, or is stamped no later than all that is there, belongs to
+    what is there.
+
+    Args:
+      is_open: `[g]` bool, whether five-tuples have an open flow.
+      first_times: `[g]` int64, ns, when it began.
+      known: `[g]` uint64, the five-tuples' last SYNs.
+
+    Returns:
+      `[n]` bool.
+    """
+    batch, places = self.batch, self.places
+    asks = np.zeros(len(batch.times), bool)
+    group, times = batch.group[places], batch.times[places]
+    begun = np.minimum(first_times, batch.times[batch.is_first])
+    before = self._before(known)
+    is_known = (before != NO_SYN) & (before != self.marks)
+    belongs = is_open[group] & (times <= begun[group]) & ~is_known
+    asks[places] = (times == batch.clock[places]) & ~belongs
+    return asks
+
   def that_begin(
     self, is_open: np.ndarray, awaited: np.ndarray, known: np.ndarray
   ) -> np.ndarray:
-    """Which packets begin another connection than that of the flow they come upon.
+    """Which packets are of another connection than the flow that they come upon.
 
     Args:
       is_open: `[g]` bool, whether five-tuples have an open flow.
@@ -56,13 +82,8 @@ class Syns:
     """
     batch, places, marks = self.batch, self.places, self.marks
     begins = np.zeros(len(batch.times), bool)
-    if not places.size:
-      return begins
     group, is_first = batch.group[places], batch.is_first[places]
-    before = np.empty_like(marks)
-    before[1:] = marks[:-1]
-    starts_group = np.append(True, group[1:] != group[:-1])
-    before[starts_group] = known[group[starts_group]]
+    before = self._before(known)
     awaited = np.where(
       is_first, awaited[group], self.awaited(np.maximum(places - 1, 0))
     )
@@ -73,11 +94,16 @@ class Syns:
       # Both sides may ask at once.
       np.where(is_of_same, before == marks, awaited == _WAS_SYN),
     )
-    comes_upon = ~is_first | is_open[group]
-    # One that came too late belongs to what is there.
-    is_in_time = batch.times[places] == batch.clock[places]
-    begins[places[comes_upon & ~goes_on & is_in_time]] = True
+    begins[places] = (~is_first | is_open[group]) & ~goes_on
     return begins
+
+  def _before(self, known: np.ndarray) -> np.ndarray:
+    """`[s]` uint64: the SYN of the five-tuple before each one."""
+    group = self.batch.group[self.places]
+    before = np.roll(self.marks, 1)
+    starts_group = np.diff(group, prepend=-1) != 0
+    before[starts_group] = known[group[starts_group]]
+    return before
 
   def last(self, ends: np.ndarray, begins: np.ndarray, known: np.ndarray) -> np.ndarray:
     """The last SYN before each of `ends`, not before `begins`; else what is known."""

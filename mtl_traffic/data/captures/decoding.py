@@ -220,15 +220,15 @@ class _Headers:
 
   def find_ip(self) -> None:
     """Takes off everything in front of the IP header."""
-    for link_type in np.unique(self.raw.link_types):
-      self._read_link(int(link_type), np.flatnonzero(self.raw.link_types == link_type))
+    for link_type in _distinct(self.raw.link_types):
+      self._read_link(link_type, np.flatnonzero(self.raw.link_types == link_type))
     for _ in range(_MAX_LAYERS):
       wrapped = (self.follows != _IPV4) & (self.follows != _IPV6)
       rows = self.rows(wrapped)
       if not rows.size:
         break
-      for kind in np.unique(self.follows[rows]):
-        self._unwrap(int(kind), rows[self.follows[rows] == kind])
+      for kind in _distinct(self.follows[rows]):
+        self._unwrap(kind, rows[self.follows[rows] == kind])
     else:
       wrapped = (self.follows != _IPV4) & (self.follows != _IPV6)
       self.skip(self.rows(wrapped), Skipped.MALFORMED)
@@ -456,3 +456,10 @@ def _translate(values: np.ndarray, table: dict[int, int]) -> np.ndarray:
   for value, meaning in table.items():
     translated[values == value] = meaning
   return translated
+
+
+def _distinct(values: np.ndarray) -> list[int]:
+  """The values that occur, ascending; mostly there is one."""
+  if len(values) and (values == values[0]).all():
+    return [int(values[0])]
+  return np.unique(values).tolist()

@@ -17,6 +17,7 @@ import numpy as np
 
 from mtl_traffic.data.captures.accounts import Accounts
 from mtl_traffic.data.captures.decoding import Packets
+from mtl_traffic.data.captures.naming import FileNames
 from mtl_traffic.data.captures.reading import NANOSECONDS
 
 _MOST_HELD = 1 << 16  # Packets.
@@ -54,13 +55,13 @@ class Ordered:
 class Ordering:
   """Puts the packets of one capture in order; holds some of them in between."""
 
-  def __init__(self, name: str, accounts: Accounts, wait: int):
+  def __init__(self, files: FileNames, accounts: Accounts, wait: int):
     """Args:
-    name: what to call the capture in notices.
+    files: what to call packets in notices.
     accounts: where late packets and wrong clocks are counted.
     wait: ns that a packet may be late.
     """
-    self._name, self._accounts, self._wait = name, accounts, wait
+    self._files, self._accounts, self._wait = files, accounts, wait
     self._undecided: list[Packets] = []
     self._held: list[Ordered] = []
     self._previous: int | None = None  # The last time that is not wrong.
@@ -69,8 +70,8 @@ class Ordering:
 
   @property
   def now(self) -> int:
-    """How far the order has come, ns: what comes from now on is not earlier."""
-    return self._now
+    """What is yielded from now on is not earlier, ns."""
+    return min(self._now, int(self._held[0].clocks[0])) if self._held else self._now
 
   def add(self, packets: Packets) -> Iterator[Ordered]:
     """Yields what can be put in order, given a batch more."""
@@ -100,7 +101,8 @@ class Ordering:
         yield from self._release(self._clock + 1)
         self._begin_epoch(int(packets.times[epoch]))
     # Of packets of one time all have come, unless nobody waits for them.
-    yield from self._release(self._now + (self._wait == 0))
+    few = 1 if self._wait < _PROMPT else _PIECE // 2
+    yield from self._release(self._now + (self._wait == 0), at_least=few)
 
   def _correct(self, packets: Packets, is_last: bool) -> tuple[Packets, list[int], int]:
     """Looks for stamps that cannot be.
@@ -158,61 +160,101 @@ class Ordering:
     if self._has_told:
       return
     self._has_told = True
-    time, number = int(packets.times[place]), int(packets.numbers[place])
+    time = int(packets.times[place])
+    (file,), (number,) = self._files.of(packets.numbers[place : place + 1])
     self._accounts.notices.append(
-      f"{self._name}: packet {number} is stamped {_date(time)}, "
+      f"{self._files.names[file]}: packet {number} is stamped {_date(time)}, "
       f"{_span(abs(time - previous))} {'after' if time > previous else 'before'} the "
       f"packet before it; {meaning}"
     )
 
   def _begin_epoch(self, time: int) -> None:
     self._clock = self._now = time  # Latest time so far, and how far the order is.
-    self._recent = np.zeros(0, np.int64)  # Clocks of packets that may be held.
+    self._recent: list[np.ndarray] = []  # Clocks of the last packets.
     self._begins_epoch = time != _EARLIEST
 
   def _hold(self, packets: Packets) -> None:
     """Puts packets in their place among those that are held."""
     times, n = packets.times, len(packets.times)
     after = np.maximum.accumulate(np.maximum(times, self._clock))
-    recent = np.concatenate([self._recent, after])
+    self._recent.append(after)
     # How far the order has come before a packet, and at last.
     come = np.empty(n + 1, np.int64)
     come[0], come[1:] = self._now, after - self._wait
-    num_passed = max(len(recent) - _MOST_HELD, 0)  # Those with too many behind them.
-    behind = come[n + 1 - num_passed :]
-    np.maximum(behind, recent[:num_passed], out=behind)
+    passed = self._take_passed()
+    behind = come[n + 1 - len(passed) :]
+    np.maximum(behind, passed, out=behind)
     np.maximum.accumulate(come, out=come)
     num_behind = int(np.count_nonzero(times < after))
     self._clock, self._now = int(after[-1]), int(come[-1])
-    self._recent = recent[-_MOST_HELD:]
     clocks = np.maximum(times, come[:-1])
     num_late = int(np.count_nonzero(clocks > times))
     self._accounts.num_late += num_late
     self._accounts.num_reordered += num_behind - num_late
     new = Ordered(packets, clocks, self._begins_epoch)
     self._begins_epoch = False
-    is_sorted = not (clocks[1:] < clocks[:-1]).any()
-    if is_sorted and not _has_syn_behind_its_equals(packets, clocks):
-      if not self._held or self._held[-1].clocks[-1] < clocks[0]:
-        self._held.append(new)
-        return
+    last = self._held[-1].clocks[-1:] if self._held else clocks[:0]
+    if _is_sorted(last, clocks, packets.is_syn):
+      self._held.append(new)
+      return
     earliest, among = clocks.min(), [new]
     while self._held and self._held[-1].clocks[-1] >= earliest:
       among.insert(0, self._held.pop())
     self._held.extend(_sorted(among))
 
-  def _release(self, before: int) -> Iterator[Ordered]:
-    """Yields what is held and earlier than `before`, in large pieces."""
-    while self._held and self._held[0].clocks[-1] < before:
-      yield self._held.pop(0)
-    if self._held and self._wait < _PROMPT:
-      first = self._held[0]
+  def _take_passed(self) -> np.ndarray:
+    """The clocks of packets that have so many behind them that they need not wait."""
+    count = max(sum(map(len, self._recent)) - _MOST_HELD, 0)
+    taken = [np.zeros(0, np.int64)]
+    while count:
+      first = self._recent[0]
+      taken.append(first[:count])
+      if count < len(first):
+        self._recent[0] = first[count:]
+        break
+      count -= len(first)
+      del self._recent[0]
+    return np.concatenate(taken)
+
+  def _release(self, before: int, at_least: int = 1) -> Iterator[Ordered]:
+    """Yields what is held and earlier than `before`, in large pieces.
+
+    Args:
+      before: ns.
+      at_least: fewer packets are held on.
+    """
+    ready, num_packets = [], 0
+    for each in self._held:
+      if each.clocks[-1] >= before:
+        break
+      ready.append(each)
+      num_packets += len(each.clocks)
+    is_last = len(ready) == len(self._held)
+    if self._wait < _PROMPT and not is_last:
+      first = self._held[len(ready)]
       place = int(np.searchsorted(first.clocks, before))
       if place:
-        yield first.part(slice(place))
         rest = first.part(slice(place, None))
-        self._held[0] = dataclasses.replace(rest, begins_epoch=False)
+        self._held[len(ready)] = dataclasses.replace(rest, begins_epoch=False)
+        self._held.insert(len(ready), first.part(slice(place)))
+        ready.append(self._held[len(ready)])
+    elif num_packets < at_least:
+      return
+    del self._held[: len(ready)]
+    yield from _in_large_pieces(ready)
     self._now = max(self._now, before - 1)
+
+
+def _in_large_pieces(among: list[Ordered]) -> Iterator[Ordered]:
+  while among:
+    num_packets = count = 0
+    while count < len(among) and (not count or num_packets < _PIECE // 2):
+      num_packets += len(among[count].clocks)
+      count += 1
+    packets = Packets.concatenate([each.packets for each in among[:count]])
+    clocks = np.concatenate([each.clocks for each in among[:count]])
+    yield Ordered(packets, clocks, among[0].begins_epoch)
+    del among[:count]
 
 
 def _sorted(among: list[Ordered]) -> list[Ordered]:
@@ -238,9 +280,12 @@ def _begins_connection(packets: Packets, clocks: np.ndarray) -> np.ndarray:
   return packets.is_syn & (packets.times == clocks)
 
 
-def _has_syn_behind_its_equals(packets: Packets, clocks: np.ndarray) -> bool:
-  later = np.flatnonzero(clocks[1:] == clocks[:-1]) + 1
-  return bool(packets.is_syn[later].any())
+def _is_sorted(last: np.ndarray, clocks: np.ndarray, is_syn: np.ndarray) -> bool:
+  """Whether packets stand as `_sorted` would put them, behind `last` (one or none)."""
+  steps = np.diff(clocks, prepend=last)
+  if len(steps) and steps.min() < 0:
+    return False
+  return not is_syn[len(clocks) - len(steps) :][steps == 0].any()
 
 
 def _with_times(packets: Packets, corrected: list[tuple[slice, int]]) -> Packets:

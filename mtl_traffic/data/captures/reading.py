@@ -1,4 +1,4 @@
-"""Reads pcap and pcapng captures, plain or gzip, as batches of raw packets.
+"""Reads pcap and pcapng captures, plain or packed, as batches of raw packets.
 
 The file passes through one buffer of fixed size. A loop over the records' lengths finds
 where packets start, which is all that has to be done one after another; the records'
@@ -6,19 +6,21 @@ fields are then read for all packets of the buffer at once.
 """
 
 import dataclasses
+import select
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
 
-from mtl_traffic.data.captures import gunzip
+from mtl_traffic.data.captures import unpacking
 from mtl_traffic.data.captures.accounts import Accounts, Skipped
 from mtl_traffic.errors import InputError
 
 NANOSECONDS = 10**9
 
 _CHUNK_BYTES = 1 << 22
+_PATIENCE_S = 0.02  # Until a pipe counts as silent.
 _PACKETS_AT_ONCE = 1 << 15  # Bounds what decoding makes of a chunk of tiny packets.
 _LONGEST_BLOCK = 1 << 24
 _LONGEST_PACKET = 1 << 18  # libpcap's own limit; a longer one is a damaged length.
@@ -88,14 +90,15 @@ def read_packets(
   """Yields the packets of a capture in batches.
 
   What came before damage is yielded; the damage itself becomes a warning that names
-  the byte at which it stands (in the unpacked data, if the file is gzip).
+  the byte at which it stands (in the unpacked data, if the file is packed).
 
   Args:
     file: a buffered binary file, which may be a pipe.
     name: what to call it in messages.
     accounts: where packets and warnings are counted.
     chunk_bytes: how much to read at a time.
-    live: yield what a pipe has ready rather than wait until a chunk is full.
+    live: yield what a pipe has ready rather than wait until a chunk is full, and an
+      empty batch when it falls silent.
 
   Raises:
     InputError: the file is not a capture.
@@ -113,6 +116,8 @@ def read_packets(
     damage = f" ({window.damage})" if window.damage else ""
     raise InputError(f"{name}: not a pcap or pcapng capture: it {what}{damage}")
   for batch in batches:
+    if not len(batch.offsets):
+      yield batch
     for first in range(0, len(batch.offsets), _PACKETS_AT_ONCE):
       yield batch.part(slice(first, first + _PACKETS_AT_ONCE))
   if window.damage:
@@ -133,7 +138,16 @@ class _Window:
     self.damage: str | None = None
     self._chunk_bytes = chunk_bytes
     self._live = live
-    self._fill = gunzip.open_unpacked(file, live)
+    # Past Python's buffer, in which nobody sees whether something is left.
+    file = getattr(file, "raw", file) if live else file
+    self._fill, is_packed = unpacking.open_unpacked(file)
+    self._pipe = file if live and not is_packed else None
+
+  def is_silent(self) -> bool:
+    """Whether nothing comes from a pipe for a while."""
+    if self._pipe is None or self.ended:
+      return False
+    return not select.select([self._pipe], [], [], _PATIENCE_S)[0]
 
   def advance(self, consumed: int, at_least: int = 1) -> None:
     """Drops the first bytes and fills up behind the others."""
@@ -194,9 +208,16 @@ def _read_pcap(window: _Window, name: str, accounts: Accounts) -> Iterator[RawPa
     if window.ended:
       _warn_of_cut(window, position, name, accounts)
       return
+    if window.is_silent():
+      yield _nothing(data)
     del data
     window.advance(position)
     position = 0
+
+
+def _nothing(data: np.ndarray) -> RawPackets:
+  none = np.zeros(0, np.int64)
+  return RawPackets(data, none, none, none, none, none.astype(np.int32), none)
 
 
 def _record_starts(
@@ -253,6 +274,8 @@ def _read_pcapng(
       continue  # The window may go on with another section.
     if window.ended:
       return _warn_of_cut(window, position, name, accounts)
+    if window.is_silent():
+      yield _nothing(np.zeros(0, np.uint8))
     window.advance(position)
     position = 0
 
