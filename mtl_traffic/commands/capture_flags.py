@@ -9,7 +9,7 @@ from absl import flags, logging
 from mtl_traffic.data import captures
 from mtl_traffic.errors import InputError
 
-_RULES = ("udp_silence_s", "tcp_idle_s", "tcp_active_s", "rst_ends", "reorder_s")
+_RULES = ("udp_silence_s", "tcp_idle_s", "tcp_active_s", "rst_ends")
 
 
 LIVE_REORDER_S = 0.01  # As answers must not wait.
@@ -60,6 +60,11 @@ def given() -> dict[str, object]:
   """The rules of flows that the flags give."""
   values = {name: flags.FLAGS[name].value for name in _RULES}
   return {name: value for name, value in values.items() if value is not None}
+
+
+def reorder_s(default: float) -> float:
+  """How late packets may come, in seconds."""
+  return default if flags.FLAGS.reorder_s is None else flags.FLAGS.reorder_s
 
 
 def patterns() -> list[str]:

@@ -4,11 +4,12 @@
       --out=flows.parquet
 
 Captures are pcap or pcapng, plain or compressed. Files that follow each other in time
-are one capture: flows go on from one to the next. The labels are a CSV file with the columns
-`capture,label`, or `source,source_port,destination,destination_port,protocol,label`;
-without, the flows have no class. Each file is a partition, of the flows that begin
-in it. The file remembers what
-made its flows, their time-outs say, and so does any model that is trained on it.
+are one capture: flows go on from one to the next. The labels are a CSV file with the
+columns `capture,label`, or
+`source,source_port,destination,destination_port,protocol,label`; without, the flows
+have no class. Each file is a partition, of the flows that begin in it. The output
+remembers what made its flows, their time-outs say, and so does any model that is trained
+on it.
 """
 
 import os
@@ -46,6 +47,7 @@ def main() -> None:
   rules = captures.Rules(
     payload_lengths=args.payload_lengths,
     max_packets=args.max_packets,
+    reorder_s=capture_flags.reorder_s(captures.DEFAULT_RULES.reorder_s),
     **capture_flags.given(),
   )
   paths = capture_flags.find_captures()
