@@ -8,8 +8,7 @@ are one capture: flows go on from one to the next. The labels are a CSV file wit
 columns `capture,label`, or
 `source,source_port,destination,destination_port,protocol,label`; without, the flows
 have no class. Each file is a partition, of the flows that begin in it. The output
-remembers what made its flows, their time-outs say, and so does any model that is trained
-on it.
+remembers what made its flows, their time-outs say, and so does any model trained on it.
 """
 
 import os
