@@ -82,15 +82,13 @@ def find_captures() -> list[pathlib.Path]:
   if not named:
     raise InputError("--captures is missing; give files, e.g. 'captures/*.pcap'")
   try:
-    found = captures.sources.find(named, flags.FLAGS.skip_bad_files)
+    return captures.find(
+      named,
+      flags.FLAGS.skip_bad_files,
+      lambda problem: logging.warning("left out: %s", problem),
+    )
   except InputError as error:
     raise InputError(f"--captures: {error}") from None
-  for problem in found.bad:
-    logging.warning("left out: %s", problem)
-  if found.others:
-    names = ", ".join(map(captures.sources.name_of, found.others))
-    logging.info("no captures, and left out: %s", names)
-  return found.paths
 
 
 def _split(text: str) -> list[str]:

@@ -9,6 +9,7 @@ from mtl_traffic.data.captures.assembly import DEFAULT_RULES, FlowAssembler, Rul
 from mtl_traffic.data.captures.captured_flows import CapturedFlows, EndReason
 from mtl_traffic.data.captures.decoding import Decoder
 from mtl_traffic.data.captures.reading import read_packets
+from mtl_traffic.data.captures.sources import check, find
 
 __all__ = [
   "DEFAULT_RULES",
@@ -16,6 +17,8 @@ __all__ = [
   "CapturedFlows",
   "EndReason",
   "Rules",
+  "check",
+  "find",
   "read_flows",
   "sources",
 ]

@@ -1,6 +1,5 @@
 """Finds capture files, and tells which of them follow each other as one capture."""
 
-import dataclasses
 import glob
 import os
 import pathlib
@@ -15,6 +14,9 @@ from mtl_traffic.errors import InputError
 _LONGEST_PAUSE = 3600 * NANOSECONDS  # Between files of one capture.
 
 
+_OVERLAP = NANOSECONDS  # As packets are recorded out of order.
+
+
 def name_of(path: str | os.PathLike) -> str:
   """A file's name as text; bytes that are not UTF-8 are escaped."""
   return shown(pathlib.Path(path).name)
@@ -25,58 +27,41 @@ def shown(path: str | os.PathLike) -> str:
   return os.fsencode(path).decode(errors="backslashreplace")
 
 
-@dataclasses.dataclass(frozen=True)
-class Found:
-  """Captures, and files that cannot be read as such.
-
-  Attributes:
-    paths: the captures.
-    bad: what is wrong with the others, a line each.
-    others: files in folders that do not begin as captures do.
-  """
-
-  paths: list[pathlib.Path]
-  bad: list[str]
-  others: list[pathlib.Path]
-
-
-def find(patterns: Sequence[str], skip_bad: bool = False) -> Found:
+def find(
+  patterns: Sequence[str],
+  skip_bad: bool = False,
+  tell: Callable[[str], None] = lambda problem: None,
+) -> list[pathlib.Path]:
   """The captures that paths, folders or patterns name, each once.
 
   Args:
     patterns: what to look for. A name that is there is taken as it is, whatever is in
       it; of a folder all captures are meant, and those in its folders.
-    skip_bad: leave out what is no capture.
+    skip_bad: leave out what is no capture. In folders that is always done.
+    tell: is told what is left out, a line each.
 
   Raises:
     InputError: a pattern names no file, a file is no capture, or two files have one
       name, by which flows and labels could not tell them apart.
   """
-  paths, found = {}, Found([], [], [])
+  paths = {}
   for pattern in patterns:
     for path, is_in_folder in _named(pattern):
-      name = path.name
-      if paths.get(name) == path:
-        continue
       try:
         check(path)
       except InputError as error:
-        if is_in_folder and not _is_empty(path):
-          found.others.append(path)
-        elif skip_bad:
-          found.bad.append(str(error))
-        else:
+        if not (skip_bad or is_in_folder):
           raise
+        tell(str(error))
         continue
-      if name in paths:
+      if paths.setdefault(path.name, path) != path:
         raise InputError(
-          f"{shown(path)} and {shown(paths[name])} have the same name; rename one of "
-          "them"
+          f"{shown(path)} and {shown(paths[path.name])} have the same name; rename one "
+          "of them"
         )
-      paths[name] = path
   if not paths:
-    raise InputError(f"{', '.join(map(shown, patterns))}: no captures are there")
-  return dataclasses.replace(found, paths=list(paths.values()))
+    raise InputError(f"{', '.join(map(shown, patterns))}: no capture is there")
+  return list(paths.values())
 
 
 def check(path: str | os.PathLike) -> None:
@@ -144,14 +129,14 @@ def chains(
   times = list(spans(paths))
   chained = []
   for group in groups:
-    end = None
+    end, overlap = None, 0
     for i in sorted((i for i in group if times[i]), key=lambda i: (times[i], i)):
       begin, last = times[i]
-      if end is not None and 0 <= begin - end <= _LONGEST_PAUSE:
+      if end is not None and -overlap <= begin - end <= _LONGEST_PAUSE:
         chained[-1].append(i)
       else:
         chained.append([i])
-      end = last
+      end, overlap = last, min(_OVERLAP, (last - begin) // 100)
   chained.extend([i] for i in range(len(paths)) if not times[i])
   return [[paths[i] for i in chain] for chain in sorted(chained, key=min)]
 
@@ -174,7 +159,3 @@ def _named(pattern: str) -> list[tuple[pathlib.Path, bool]]:
     else:
       named.append((path, False))
   return named
-
-
-def _is_empty(path: pathlib.Path) -> bool:
-  return path.stat().st_size == 0
