@@ -9,7 +9,7 @@ from absl import flags, logging
 from mtl_traffic.data import captures
 from mtl_traffic.errors import InputError
 
-_RULES = ("udp_silence_s", "tcp_idle_s", "tcp_active_s", "rst_ends")
+_RULES = ("udp_silence_s", "tcp_idle_s", "tcp_active_s", "rst_ends", "drop_copies")
 
 
 LIVE_REORDER_S = 0.01  # As answers must not wait.
@@ -53,6 +53,12 @@ def define(defaults: captures.Rules | None) -> None:
     "rst_ends",
     defaults and defaults.rst_ends,
     f"Whether a RST ends a TCP flow, as a FIN does{of_model}.",
+  )
+  flags.DEFINE_bool(
+    "drop_copies",
+    defaults and defaults.drop_copies,
+    "Whether to leave out copies of packets, of the interface 'any' and of mirror "
+    f"ports{of_model}.",
   )
 
 

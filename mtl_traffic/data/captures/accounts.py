@@ -17,6 +17,7 @@ class Skipped(enum.IntEnum):
   FRAGMENT = enum.auto()
   CUT = enum.auto()
   MALFORMED = enum.auto()
+  COPY = enum.auto()
 
 
 SKIPPED_NAMES = {
@@ -28,6 +29,7 @@ SKIPPED_NAMES = {
   Skipped.FRAGMENT: "fragment whose first part is missing",
   Skipped.CUT: "cut before the ports",
   Skipped.MALFORMED: "malformed header",
+  Skipped.COPY: "copy of a packet just before",
 }
 
 
@@ -45,6 +47,8 @@ class Accounts:
     num_jumps: how often time made a jump that cannot be.
     num_wrong_lengths: packets whose length on the wire cannot be, so that what was
       captured counts.
+    num_copies: packets that are copies of one just before,
+    num_looked_at: of so many that were looked at.
     flows: flows that ended, by (protocol, end reason).
     warnings: one line for each thing that is wrong with a capture.
     notices: one line for each thing that is odd, though all could be read.
@@ -58,6 +62,8 @@ class Accounts:
   num_wrong_times: int = 0
   num_jumps: int = 0
   num_wrong_lengths: int = 0
+  num_copies: int = 0
+  num_looked_at: int = 0
   flows: collections.Counter = dataclasses.field(default_factory=collections.Counter)
   warnings: list[str] = dataclasses.field(default_factory=list)
   notices: list[str] = dataclasses.field(default_factory=list)

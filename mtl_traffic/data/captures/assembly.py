@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mtl_traffic.data.captures.accounts import Accounts
+from mtl_traffic.data.captures.accounts import Accounts, Skipped
 from mtl_traffic.data.captures.captured_flows import (
   END_REASON_NAMES,
   CapturedFlows,
@@ -21,6 +21,7 @@ from mtl_traffic.data.captures.captured_flows import (
   format_addresses,
 )
 from mtl_traffic.data.captures.connections import NO_SYN, Syns
+from mtl_traffic.data.captures.copies import Copies
 from mtl_traffic.data.captures.decoding import ACK, FIN, KEY_WORDS, RST, SYN, Packets
 from mtl_traffic.data.captures.five_tuples import (
   Sorted,
@@ -36,6 +37,7 @@ from mtl_traffic.flows import UNKNOWN, Flows, pad_packets
 
 _NEVER = 1 << 62  # ns.
 _FLOWS_AT_ONCE = 4096  # Bounds the padded arrays of what is handed out.
+_MANY_COPIES = 0.02  # Of all packets; worth a notice.
 _REMEMBERED = 1 << 20  # Five-tuples whose client is known after their flow ended.
 
 
@@ -53,6 +55,7 @@ class Rules:
     rst_ends: whether a RST ends a TCP flow.
     close_s: after a FIN or RST, packets belong to the flow until a new SYN or until it
       is silent for longer than this: acknowledgements, and what is sent again.
+    drop_copies: leave out copies of packets, see `copies`.
     reorder_s: how late a packet may come and still be put in order; with 0 they are
       taken as they come.
     max_open_flows: beyond, the flows that are silent for longest end early, so that a
@@ -67,6 +70,7 @@ class Rules:
   tcp_active_s: float | None = None
   rst_ends: bool = True
   close_s: float = 15.0
+  drop_copies: bool = False
   reorder_s: float = 60.0
   max_open_flows: int = 1 << 17
   max_open_packets: int = 1 << 21
@@ -99,7 +103,7 @@ class Rules:
     return dataclasses.replace(self, **shared)
 
 
-_CHOICES = ("payload_lengths", "rst_ends")
+_CHOICES = ("payload_lengths", "rst_ends", "drop_copies")
 _SHARED = (
   "payload_lengths",
   "udp_silence_s",
@@ -107,6 +111,7 @@ _SHARED = (
   "tcp_active_s",
   "rst_ends",
   "close_s",
+  "drop_copies",
 )
 
 
@@ -162,6 +167,7 @@ class FlowAssembler:
     self._clients = np.zeros(_REMEMBERED, np.uint64)
     self._syns = np.zeros(_REMEMBERED, np.uint64)
     self._grown: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    self._copies = Copies(accounts, rules.drop_copies)
     self._begun = _NEVER  # When the capture did, ns.
 
   def begin_file(self, name: str) -> None:
@@ -195,6 +201,7 @@ class FlowAssembler:
   def finish(self) -> Iterator[CapturedFlows]:
     """Ends all flows and yields those that were not yielded yet."""
     self.flush()
+    self._tell_of_copies()
     yield from self.ended()
     self._end(np.flatnonzero(self._flows["is_open"]), EndReason.END_OF_CAPTURE)
     yield from self.ended(wait=False)
@@ -221,6 +228,14 @@ class FlowAssembler:
     self.flush()
     self._expire(now)
 
+  def _tell_of_copies(self) -> None:
+    copies, looked_at = self._accounts.num_copies, self._accounts.num_looked_at
+    if copies > looked_at * _MANY_COPIES and not self._rules.drop_copies:
+      self._accounts.notices.append(
+        f"{self._files.names[0]}: {copies} of {looked_at} packets that were looked at "
+        "are copies of one just before; they count as packets unless they are dropped"
+      )
+
   def _reached(self, num_packets: int) -> np.ndarray:
     """The flows whose `num_packets`-th packet came with the last batch."""
     return np.concatenate(
@@ -237,23 +252,29 @@ class FlowAssembler:
       self._begun = min(self._begun, int(ordered.clocks[0]))
       if ordered.begins_epoch:
         self._expire_ahead(int(ordered.clocks[0]))
-      self._add(ordered)
-      self._expire(int(ordered.clocks[-1]))
+      last = int(ordered.clocks[-1])
+      num_packets = len(ordered.clocks)
+      ordered = self._copies.leave_out(ordered)
+      self._accounts.skip(Skipped.COPY, num_packets - len(ordered.clocks))
+      if len(ordered.clocks):
+        self._add(ordered)
+      self._expire(last)
       self._evict()
     self._expire(self._ordering.now)
 
   def _add(self, ordered: Ordered) -> None:
     packets = ordered.packets
     order, is_first = by_five_tuple(packets.keys)
+    times = packets.times[order]
     batch = Sorted(
-      clock=ordered.clocks[order],
-      times=packets.times[order],
+      clock=ordered.clocks[order] if ordered.has_late else times,
+      times=times,
       keys=packets.keys[order],
       flags=packets.flags[order],
       from_first=packets.from_first[order],
       is_first=is_first,
     )
-    times, from_first = batch.times, batch.from_first
+    from_first = batch.from_first
     firsts = np.flatnonzero(is_first)
     names = _as_bytes(batch.keys[firsts])
     found = np.fromiter(map(self._slots.get, names, [-1] * len(names)), np.int64)
@@ -339,9 +360,11 @@ class FlowAssembler:
     """Where, within a five-tuple, a packet begins a new flow."""
     group = batch.group
     gap = batch.since_previous(batch.clock, is_open, before["last_clock"])
-    # Also by its own times, of packets that came too late.
-    own = batch.since_previous(batch.times, is_open, before["previous_time"])
-    gap = np.maximum(gap, np.abs(own))
+    was_late = is_open & (before["previous_time"] < before["last_clock"])
+    if batch.clock is not batch.times or was_late.any():
+      # Also by its own times, of packets that came too late.
+      own = batch.since_previous(batch.times, is_open, before["previous_time"])
+      gap = np.maximum(gap, np.abs(own))
     is_closing = self._is_closing(batch)
     is_idle = gap > np.where(batch.is_tcp, self._tcp_idle, self._udp_silence)
     # Each of these begins a new flow if the flow is closed by then. So whether it is

@@ -26,20 +26,22 @@ class Syns:
     places: `[s]` int64, where in the batch.
     marks: `[s]` uint64, which SYN each is.
     batch: the batch, of n packets and g five-tuples.
-    acknowledged: `[n]` uint32.
+    packets: its packets,
+    order: `[n]` int64, and where in them those of the batch are.
   """
 
   places: np.ndarray
   marks: np.ndarray
   batch: Sorted
-  acknowledged: np.ndarray
+  packets: Packets
+  order: np.ndarray
 
   @classmethod
   def of(cls, batch: Sorted, packets: Packets, order: np.ndarray) -> "Syns":
     """The SYNs of packets that are sorted by `order`."""
     places = np.flatnonzero(batch.is_syn)
     marks = _mark(packets.sequences[order[places]], batch.from_first[places])
-    return cls(places, marks, batch, packets.acknowledged[order])
+    return cls(places, marks, batch, packets, order)
 
   def that_ask(
     self, is_open: np.ndarray, first_times: np.ndarray, known: np.ndarray
@@ -116,9 +118,8 @@ class Syns:
   def awaited(self, places: np.ndarray) -> np.ndarray:
     """Which SYN would belong to the connection of packets that show no SYN before."""
     flags = self.batch.flags[places]
-    answered = _mark(
-      self.acknowledged[places] - np.uint32(1), ~self.batch.from_first[places]
-    )
+    acknowledged = self.packets.acknowledged[self.order[places]]
+    answered = _mark(acknowledged - np.uint32(1), ~self.batch.from_first[places])
     is_answer = self.batch.is_tcp[places] & (flags & ACK != 0)
     return np.where(
       self.batch.is_syn[places], _WAS_SYN, np.where(is_answer, answered, NO_SYN)

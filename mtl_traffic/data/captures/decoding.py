@@ -18,6 +18,9 @@ FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 # Words of a key: two addresses of two words each, then ports, protocol and IP version.
 KEY_WORDS = 5
 
+_SAMPLE = 2048  # Packets of a batch whose contents are looked at.
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+
 _MAX_LAYERS = 16  # VLAN tags, MPLS labels or IPv6 extension headers of one packet.
 
 # What follows: an EtherType, or one of these for what has none.
@@ -105,6 +108,8 @@ class Packets:
     flags: `[m]` uint8, of TCP.
     sequences: `[m]` uint32, the sequence number of TCP.
     acknowledged: `[m]` uint32, the acknowledgement number of TCP.
+    contents: `[m]` uint64, a hash of what copies of a packet have in common; 0 where
+      nobody looked.
   """
 
   numbers: np.ndarray
@@ -115,6 +120,7 @@ class Packets:
   flags: np.ndarray
   sequences: np.ndarray
   acknowledged: np.ndarray
+  contents: np.ndarray
 
   @property
   def is_syn(self) -> np.ndarray:
@@ -143,15 +149,19 @@ class Packets:
 class Decoder:
   """Decodes batches of one capture; remembers fragmented packets in between."""
 
-  def __init__(self, accounts: Accounts, payload_lengths: bool = False):
+  def __init__(
+    self, accounts: Accounts, payload_lengths: bool = False, all_contents: bool = False
+  ):
     """Args:
     accounts: where packets that are skipped are counted.
     payload_lengths: lengths are those of the payload of TCP or UDP rather than of
       the IP packet.
+    all_contents: look at what all packets contain, rather than some of each batch.
     """
     self._accounts = accounts
     self._payload_lengths = payload_lengths
     self._fragments = Fragments()
+    self._looked_at = None if all_contents else _SAMPLE
 
   def decode(self, raw: RawPackets) -> Packets:
     """The TCP and UDP packets of a batch; the others are counted by cause."""
@@ -164,7 +174,7 @@ class Decoder:
     for cause, count in enumerate(np.bincount(headers.skipped)):
       if cause != Skipped.NO:
         self._accounts.skip(Skipped(cause), int(count))
-    return headers.packets(self._payload_lengths)
+    return headers.packets(self._payload_lengths, self._looked_at)
 
 
 class _Headers:
@@ -192,6 +202,7 @@ class _Headers:
     self.payload = np.zeros(n, np.int64)
     self.is_later_fragment = np.zeros(n, bool)
     self.fragment_id = np.full(n, -1, np.int64)
+    self.ip_id = np.zeros(n, np.uint16)
 
   def skip(self, rows: np.ndarray, cause: Skipped) -> None:
     self.skipped[rows] = cause
@@ -296,6 +307,7 @@ class _Headers:
       header_length = header_length[~bad]
     self.version[rows] = 4
     self.protocol[rows] = header["protocol"]
+    self.ip_id[rows] = header["id"]
     self.addresses[1, rows] = header["source"]
     self.addresses[3, rows] = header["destination"]
     self._begin_payload(rows, length, header_length)
@@ -412,8 +424,13 @@ class _Headers:
       else:
         self.protocol[row], self.ports[:, row] = found
 
-  def packets(self, payload_lengths: bool) -> Packets:
-    """What is left, with keys that are the same in both directions."""
+  def packets(self, payload_lengths: bool, looked_at: int | None) -> Packets:
+    """What is left, with keys that are the same in both directions.
+
+    Args:
+      payload_lengths: see `Decoder`.
+      looked_at: of how many to look at the contents; of all by default.
+    """
     rows = np.flatnonzero(self.skipped == Skipped.NO)
     source_high, source_low, target_high, target_low = self.addresses[:, rows]
     source_port, target_port = self.ports[:, rows]
@@ -447,7 +464,25 @@ class _Headers:
       flags=self.flags[rows],
       sequences=self.sequences[rows],
       acknowledged=self.acknowledged[rows],
+      contents=self._contents(rows, looked_at),
     )
+
+  def _contents(self, rows: np.ndarray, looked_at: int | None) -> np.ndarray:
+    contents = np.zeros(len(rows), np.uint64)
+    rows = rows[:looked_at]
+    # A fragment's bytes stand for more packets than one.
+    numbers = self.sequences[rows].astype(np.uint64) << np.uint64(32)
+    numbers |= self.acknowledged[rows]
+    marks = self.ip_id[rows].astype(np.uint64) << np.uint64(40)
+    marks |= self.ip_length[rows].astype(np.uint64) << np.uint64(8)
+    marks |= self.flags[rows]
+    # Checksum and urgent pointer of TCP, checksum of UDP, and where there is more.
+    start = self.at[rows] + np.where(self.protocol[rows] == TCP, 16, 6)
+    some = np.flatnonzero(start + 8 <= self.end[rows])
+    marks[some] ^= gather(self.raw.data, start[some], "<u8").reshape(-1) * _MIX
+    mixed = (numbers * _MIX ^ marks) * _MIX
+    contents[: len(rows)] = mixed | np.uint64(2)  # So that it is not 0.
+    return contents
 
 
 def _translate(values: np.ndarray, table: dict[int, int]) -> np.ndarray:

@@ -11,7 +11,7 @@ order, time begins anew: an epoch. The order does not depend on how packets are 
 
 import dataclasses
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -49,7 +49,23 @@ class Ordered:
 
   def part(self, packets: slice | np.ndarray) -> "Ordered":
     """Some of the packets."""
-    return Ordered(self.packets.part(packets), self.clocks[packets], self.begins_epoch)
+    some = self.packets.part(packets)
+    clocks = self.clocks[packets] if self.has_late else some.times
+    return Ordered(some, clocks, self.begins_epoch)
+
+  @property
+  def has_late(self) -> bool:
+    """Whether a clock may differ from the time."""
+    return self.clocks is not self.packets.times
+
+  @staticmethod
+  def concatenate(pieces: Sequence["Ordered"]) -> "Ordered":
+    """What stands in pieces, one after another."""
+    packets = Packets.concatenate([each.packets for each in pieces])
+    clocks = packets.times
+    if any(each.has_late for each in pieces):
+      clocks = np.concatenate([each.clocks for each in pieces])
+    return Ordered(packets, clocks, pieces[0].begins_epoch)
 
 
 class Ordering:
@@ -187,8 +203,8 @@ class Ordering:
     np.maximum.accumulate(come, out=come)
     num_behind = int(np.count_nonzero(times < after))
     self._clock, self._now = int(after[-1]), int(come[-1])
-    clocks = np.maximum(times, come[:-1])
-    num_late = int(np.count_nonzero(clocks > times))
+    num_late = int(np.count_nonzero(times < come[:-1]))
+    clocks = np.maximum(times, come[:-1]) if num_late else times
     self._accounts.num_late += num_late
     self._accounts.num_reordered += num_behind - num_late
     new = Ordered(packets, clocks, self._begins_epoch)
@@ -251,26 +267,21 @@ def _in_large_pieces(among: list[Ordered]) -> Iterator[Ordered]:
     while count < len(among) and (not count or num_packets < _PIECE // 2):
       num_packets += len(among[count].clocks)
       count += 1
-    packets = Packets.concatenate([each.packets for each in among[:count]])
-    clocks = np.concatenate([each.clocks for each in among[:count]])
-    yield Ordered(packets, clocks, among[0].begins_epoch)
+    yield Ordered.concatenate(among[:count])
     del among[:count]
 
 
 def _sorted(among: list[Ordered]) -> list[Ordered]:
-  packets = Packets.concatenate([each.packets for each in among])
-  clocks = np.concatenate([each.clocks for each in among])
+  together = Ordered.concatenate(among)
+  packets, clocks = together.packets, together.clocks
   # Of packets of one time a SYN is the first: what it caused cannot be before it.
   begins = _begins_connection(packets, clocks)
   order = np.concatenate([np.flatnonzero(begins), np.flatnonzero(~begins)])
   order = order[np.argsort(clocks[order], kind="stable")]
-  clocks, packets = clocks[order], packets.part(order)
-  starts_epoch = among[0].begins_epoch
   return [
-    Ordered(
-      packets.part(slice(i, i + _PIECE)),
-      clocks[i : i + _PIECE],
-      starts_epoch and i == 0,
+    dataclasses.replace(
+      together.part(order[i : i + _PIECE]),
+      begins_epoch=together.begins_epoch and i == 0,
     )
     for i in range(0, len(order), _PIECE)
   ]
