@@ -23,7 +23,8 @@ class Copies:
     drop: leave them out.
     """
     self._accounts, self._drop = accounts, drop
-    self._times = np.zeros(0, np.int64)  # Of the packets just before.
+    # Of the packets just before.
+    self._times, self._clocks = np.zeros((2, 0), np.int64)
     self._marks = np.zeros(0, np.uint64)
 
   def leave_out(self, ordered: Ordered) -> Ordered:
@@ -33,16 +34,20 @@ class Copies:
     if not known.size:
       return ordered
     times = np.concatenate([self._times, packets.times[known]])
+    clocks = np.concatenate([self._clocks, ordered.clocks[known]])
     contents = packets.contents[known] ^ packets.from_first[known].astype(np.uint64)
     marks = np.concatenate([self._marks, hashes(packets.keys[known]) ^ contents])
     order = np.argsort(marks, kind="stable")
     is_copy = np.zeros(len(marks), bool)
-    is_copy[order[1:]] = (marks[order[1:]] == marks[order[:-1]]) & (
-      np.abs(np.diff(times[order])) <= _WITHIN
+    is_copy[order[1:]] = (
+      (marks[order[1:]] == marks[order[:-1]])
+      & (np.abs(np.diff(times[order])) <= _WITHIN)
+      & (np.abs(np.diff(clocks[order])) <= _WITHIN)
     )
     is_copy = is_copy[len(self._marks) :]
-    recent = times >= times.max() - _WITHIN
-    self._times, self._marks = times[recent], marks[recent]
+    recent = np.abs(clocks - ordered.clocks[-1]) <= _WITHIN
+    self._times, self._clocks = times[recent], clocks[recent]
+    self._marks = marks[recent]
     num_copies = int(np.count_nonzero(is_copy))
     self._accounts.num_looked_at += len(known)
     self._accounts.num_copies += num_copies
