@@ -41,6 +41,7 @@ class Accounts:
     num_packets: packets read from the capture; those in flows plus those skipped.
     num_in_flows: packets that belong to a flow.
     skipped: packets in no flow, by cause (a name in `SKIPPED_NAMES`).
+    kinds_skipped: those of them that a number names, by cause and name.
     num_reordered: packets in flows that were put before ones that stood before them.
     num_late: those that came too late for that.
     num_wrong_times: those of a time that cannot be, which got that of the one before.
@@ -57,6 +58,9 @@ class Accounts:
   num_packets: int = 0
   num_in_flows: int = 0
   skipped: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  kinds_skipped: collections.Counter = dataclasses.field(
+    default_factory=collections.Counter
+  )
   num_reordered: int = 0
   num_late: int = 0
   num_wrong_times: int = 0
@@ -72,10 +76,12 @@ class Accounts:
   def num_flows(self) -> int:
     return sum(self.flows.values())
 
-  def skip(self, cause: Skipped, num_packets: int = 1) -> None:
-    """Counts packets that no flow gets."""
+  def skip(self, cause: Skipped, num_packets: int = 1, what: str | None = None) -> None:
+    """Counts packets that no flow gets, and what they are if that is known."""
     if num_packets:
       self.skipped[SKIPPED_NAMES[cause]] += num_packets
+      if what:
+        self.kinds_skipped[SKIPPED_NAMES[cause], what] += num_packets
 
   def add(self, other: "Accounts") -> None:
     """Adds the books of another capture to these."""
@@ -93,7 +99,11 @@ class Accounts:
     lines = [
       f"packets: {self.num_packets}",
       f"  in flows: {self.num_in_flows}",
-      *(f"  skipped, {cause}: {n}" for cause, n in self.skipped.most_common()),
+      *(
+        line
+        for cause, n in self.skipped.most_common()
+        for line in (f"  skipped, {cause}: {n}", *self._kinds_of(cause))
+      ),
       *(
         f"  {what}: {n}"
         for what, n in (
@@ -111,3 +121,7 @@ class Accounts:
       ),
     ]
     return separator.join(lines)
+
+  def _kinds_of(self, cause: str) -> list[str]:
+    kinds = self.kinds_skipped.most_common()
+    return [f"    {what}: {n}" for (of, what), n in kinds if of == cause]

@@ -25,15 +25,17 @@ _PACKETS_AT_ONCE = 1 << 15  # Bounds what decoding makes of a chunk of tiny pack
 _LONGEST_BLOCK = 1 << 24
 _LONGEST_PACKET = 1 << 18  # libpcap's own limit; a longer one is a damaged length.
 _PCAP_HEADER = 24
-_RECORD_HEADER = 16
 _LATEST = 1 << 62  # ns, the year 2116, so that sums and differences stay in int64.
 
-# Magic number → byte order and nanoseconds per tick.
+# Magic number → byte order, nanoseconds per tick and bytes of a record's header.
 _PCAP_MAGICS = {
-  b"\xd4\xc3\xb2\xa1": ("<", 1000),
-  b"\xa1\xb2\xc3\xd4": (">", 1000),
-  b"\x4d\x3c\xb2\xa1": ("<", 1),
-  b"\xa1\xb2\x3c\x4d": (">", 1),
+  b"\xd4\xc3\xb2\xa1": ("<", 1000, 16),
+  b"\xa1\xb2\xc3\xd4": (">", 1000, 16),
+  b"\x4d\x3c\xb2\xa1": ("<", 1, 16),
+  b"\xa1\xb2\x3c\x4d": (">", 1, 16),
+  # As Linux wrote them long ago: interface, protocol and kind stand there too.
+  b"\x34\xcd\xb2\xa1": ("<", 1000, 24),
+  b"\xa1\xb2\xcd\x34": (">", 1000, 24),
 }
 _SECTION = 0x0A0D0D0A
 _SECTION_MAGIC = _SECTION.to_bytes(4, "big")  # The same in both byte orders.
@@ -173,28 +175,28 @@ class _Window:
 
 
 def _read_pcap(window: _Window, name: str, accounts: Accounts) -> Iterator[RawPackets]:
-  order, tick = _PCAP_MAGICS[bytes(window.buffer[:4])]
+  order, tick, header = _PCAP_MAGICS[bytes(window.buffer[:4])]
   snap_length, link_type = struct.unpack_from(order + "II", window.buffer, 16)
   link_type &= 0xFFFF  # The upper bits tell of a frame check sequence.
   longest = min(max(_LONGEST_PACKET, snap_length), _LONGEST_BLOCK)
   fields = np.dtype([(f, order + "u4") for f in ("s", "ticks", "captured", "length")])
   position = _PCAP_HEADER
   while True:
-    starts, position = _record_starts(window, position, order)
+    starts, position = _record_starts(window, position, order, header)
     data = np.frombuffer(window.buffer, np.uint8)
     records = gather(data, starts, fields)
     captured = records["captured"].astype(np.int64)
     wrong = np.flatnonzero(captured > longest)
     if wrong.size:
       starts, position = starts[: wrong[0]], int(starts[wrong[0]])
-    elif len(starts) and starts[-1] + _RECORD_HEADER + captured[-1] > window.size:
+    elif len(starts) and starts[-1] + header + captured[-1] > window.size:
       starts, position = starts[:-1], int(starts[-1])
     n = len(starts)
     records, captured = records[:n], captured[:n]
     if n:
       yield RawPackets(
         data=data,
-        offsets=starts + _RECORD_HEADER,
+        offsets=starts + header,
         captured=captured,
         lengths=_on_wire(records["length"], captured, accounts),
         times=records["s"] * np.int64(NANOSECONDS) + records["ticks"] * np.int64(tick),
@@ -221,16 +223,16 @@ def _nothing(data: np.ndarray) -> RawPackets:
 
 
 def _record_starts(
-  window: _Window, position: int, order: str
+  window: _Window, position: int, order: str, header: int
 ) -> tuple[np.ndarray, int]:
   """Where records start; the last may reach beyond the window, or be nonsense."""
   captured = struct.Struct(order + "8xI").unpack_from
-  buffer, last = window.buffer, window.size - _RECORD_HEADER
+  buffer, last = window.buffer, window.size - header
   starts = []
   append = starts.append
   while position <= last:
     append(position)
-    position += _RECORD_HEADER + captured(buffer, position)[0]
+    position += header + captured(buffer, position)[0]
   return np.array(starts, np.int64), position
 
 
