@@ -9,7 +9,14 @@ from absl import flags, logging
 from mtl_traffic.data import captures
 from mtl_traffic.errors import InputError
 
-_RULES = ("udp_silence_s", "tcp_idle_s", "tcp_active_s", "rst_ends", "drop_copies")
+_RULES = (
+  "udp_silence_s",
+  "tcp_idle_s",
+  "tcp_active_s",
+  "rst_ends",
+  "inner",
+  "drop_copies",
+)
 
 
 LIVE_REORDER_S = 0.01  # As answers must not wait.
@@ -53,6 +60,11 @@ def define(defaults: captures.Rules | None) -> None:
     "rst_ends",
     defaults and defaults.rst_ends,
     f"Whether a RST ends a TCP flow, as a FIN does{of_model}.",
+  )
+  flags.DEFINE_bool(
+    "inner",
+    defaults and defaults.inner,
+    f"Whether to take the innermost of packets in tunnels{of_model}.",
   )
   flags.DEFINE_bool(
     "drop_copies",

@@ -133,7 +133,7 @@ class Answering:
     Yields:
       The number of packets read so far.
     """
-    decoder = Decoder(accounts, rules.payload_lengths, rules.drop_copies)
+    decoder = Decoder(accounts, rules.payload_lengths, rules.drop_copies, rules.inner)
     assembler = FlowAssembler(name, accounts, rules)
     files = itertools.chain([(name, batches)], followed_by)
     for i, (file, packets) in enumerate(files):

@@ -118,7 +118,7 @@ def flows_of(
 ):
   """The flows of a capture as dicts in the order of first packets, and the accounts."""
   accounts, flows = Accounts(), []
-  decoder = Decoder(accounts, payload_lengths, rules.drop_copies)
+  decoder = Decoder(accounts, payload_lengths, rules.drop_copies, rules.inner)
   assembler = FlowAssembler("capture", accounts, rules)
   for raw in read_packets(io.BytesIO(content), "capture", accounts, chunk_bytes):
     assembler.add(decoder.decode(raw))

@@ -46,7 +46,7 @@ def read_flows(
     InputError: there is no such file, or it is not a capture.
   """
   paths = [path] if isinstance(path, str | os.PathLike) else path
-  decoder = Decoder(accounts, rules.payload_lengths, rules.drop_copies)
+  decoder = Decoder(accounts, rules.payload_lengths, rules.drop_copies, rules.inner)
   assembler = FlowAssembler(sources.name_of(paths[0]), accounts, rules)
   before = 0
   for i, each in enumerate(paths):

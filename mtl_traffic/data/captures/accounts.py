@@ -42,6 +42,7 @@ class Accounts:
     num_in_flows: packets that belong to a flow.
     skipped: packets in no flow, by cause (a name in `SKIPPED_NAMES`).
     kinds_skipped: those of them that a number names, by cause and name.
+    tunnels: packets that carry others, by kind of tunnel.
     num_reordered: packets in flows that were put before ones that stood before them.
     num_late: those that came too late for that.
     num_wrong_times: those of a time that cannot be, which got that of the one before.
@@ -61,6 +62,7 @@ class Accounts:
   kinds_skipped: collections.Counter = dataclasses.field(
     default_factory=collections.Counter
   )
+  tunnels: collections.Counter = dataclasses.field(default_factory=collections.Counter)
   num_reordered: int = 0
   num_late: int = 0
   num_wrong_times: int = 0
@@ -107,6 +109,7 @@ class Accounts:
       *(
         f"  {what}: {n}"
         for what, n in (
+          *((f"in tunnels, {kind}", n) for kind, n in self.tunnels.most_common()),
           ("captured out of order", self.num_reordered),
           ("captured too late to be put in order", self.num_late),
           ("of a time that cannot be, so given another", self.num_wrong_times),

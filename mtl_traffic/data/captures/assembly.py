@@ -22,13 +22,14 @@ from mtl_traffic.data.captures.captured_flows import (
 )
 from mtl_traffic.data.captures.connections import NO_SYN, Syns
 from mtl_traffic.data.captures.copies import Copies
-from mtl_traffic.data.captures.decoding import ACK, FIN, KEY_WORDS, RST, SYN, Packets
+from mtl_traffic.data.captures.decoding import ACK, FIN, RST, SYN, Packets
 from mtl_traffic.data.captures.five_tuples import (
   Sorted,
   by_five_tuple,
   has_tcp,
   hashes,
 )
+from mtl_traffic.data.captures.headers import KEY_WORDS
 from mtl_traffic.data.captures.naming import FileNames
 from mtl_traffic.data.captures.ordering import Ordered, Ordering
 from mtl_traffic.data.captures.reading import NANOSECONDS
@@ -55,6 +56,7 @@ class Rules:
     rst_ends: whether a RST ends a TCP flow.
     close_s: after a FIN or RST, packets belong to the flow until a new SYN or until it
       is silent for longer than this: acknowledgements, and what is sent again.
+    inner: of packets in tunnels, take the innermost.
     drop_copies: leave out copies of packets, see `copies`.
     reorder_s: how late a packet may come and still be put in order; with 0 they are
       taken as they come.
@@ -70,6 +72,7 @@ class Rules:
   tcp_active_s: float | None = None
   rst_ends: bool = True
   close_s: float = 15.0
+  inner: bool = False
   drop_copies: bool = False
   reorder_s: float = 60.0
   max_open_flows: int = 1 << 17
@@ -103,7 +106,7 @@ class Rules:
     return dataclasses.replace(self, **shared)
 
 
-_CHOICES = ("payload_lengths", "rst_ends", "drop_copies")
+_CHOICES = ("payload_lengths", "rst_ends", "inner", "drop_copies")
 _SHARED = (
   "payload_lengths",
   "udp_silence_s",
@@ -111,6 +114,7 @@ _SHARED = (
   "tcp_active_s",
   "rst_ends",
   "close_s",
+  "inner",
   "drop_copies",
 )
 
@@ -137,6 +141,7 @@ _FLOW = np.dtype(
     ("awaits", "u8"),  # Which SYN belongs to it, by its last packet.
   ]
 )
+_CARRIED_FLOW = np.dtype([*_FLOW.descr, ("carrier", "u8", KEY_WORDS)])
 _KEPT_PACKET = np.dtype(
   [("slot", "i4"), ("length", "i4"), ("time", "i8"), ("from_first", "?")]
 )
@@ -159,7 +164,8 @@ class FlowAssembler:
     self._tcp_idle = _nanoseconds(rules.tcp_idle_s)
     self._tcp_active = _nanoseconds(rules.tcp_active_s)
     self._close = _nanoseconds(rules.close_s)
-    self._flows = np.zeros(1024, _FLOW)
+    self._kind = _CARRIED_FLOW if rules.inner else _FLOW
+    self._flows = np.zeros(1024, self._kind)
     self._free = np.arange(len(self._flows))
     self._slots: dict[bytes, int] = {}  # Of the open flows, by five-tuple.
     self._kept = [np.zeros(0, _KEPT_PACKET)]  # Packets of the flows in the table.
@@ -298,9 +304,11 @@ class FlowAssembler:
 
     slots = np.where(goes_on, found[group], -1)
     slots[~goes_on] = self._take_slots(int((~goes_on).sum()))
-    flows = np.zeros(len(starts), _FLOW)
+    flows = np.zeros(len(starts), self._kind)
     flows["key"] = batch.keys[starts]
     flows["first_number"] = packets.numbers[order[starts]]
+    if self._rules.inner:
+      flows["carrier"] = packets.carriers[order[starts]]
     flows["first_clock"] = batch.clock[starts]
     flows["first_time"] = flows["last_time"] = times[starts]
     flows[goes_on] = before[group[goes_on]]
@@ -549,7 +557,7 @@ class FlowAssembler:
     missing = count - len(self._free)
     if missing > 0:
       size = len(self._flows)
-      more = np.zeros(max(size, missing), _FLOW)
+      more = np.zeros(max(size, missing), self._kind)
       self._flows = np.concatenate([self._flows, more])
       self._free = np.concatenate([self._free, np.arange(size, len(self._flows))])
     taken, self._free = self._free[:count], self._free[count:]
@@ -643,7 +651,22 @@ class FlowAssembler:
       end_reasons=table["end_reason"],
       start_times=table["first_time"],
       starts_seen=self._starts_seen(table),
+      carriers=self._carriers(table),
     )
+
+  def _carriers(self, table: np.ndarray) -> np.ndarray:
+    if not self._rules.inner:
+      return np.zeros((len(table), 0), object)
+    carrier = table["carrier"]
+    first, second = (
+      format_addresses(carrier[:, i : i + 2], carrier[:, 4]) for i in (0, 2)
+    )
+    is_client = table["client_is_first"]
+    carriers = np.stack(
+      [np.where(is_client, first, second), np.where(is_client, second, first)], axis=1
+    )
+    carriers[carrier[:, 4] == 0] = None
+    return carriers
 
   def _starts_seen(self, table: np.ndarray) -> np.ndarray:
     """Whether the first packets of flows are theirs indeed: 1, 0, or −1 if unknown."""

@@ -54,6 +54,8 @@ class CapturedFlows:
     start_times: `[N]` int64, ns since 1970.
     starts_seen: `[N]` int8, whether a flow's first packet is in the capture: 1 it is,
       0 it is not, −1 nobody can tell.
+    carriers: `[N, 2]` str or None, the addresses of the tunnel in which a flow is, on
+      the client's side and on the server's; `[N, 0]` if nobody asked.
   """
 
   flows: Flows
@@ -65,6 +67,7 @@ class CapturedFlows:
   end_reasons: np.ndarray
   start_times: np.ndarray
   starts_seen: np.ndarray
+  carriers: np.ndarray
 
   def __len__(self) -> int:
     return len(self.flows)

@@ -9,16 +9,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mtl_traffic.data.captures import links
+from mtl_traffic.data.captures import links, tunnels
 from mtl_traffic.data.captures.accounts import Accounts, Skipped
 from mtl_traffic.data.captures.fragments import Fragments
-from mtl_traffic.data.captures.headers import TCP, Headers
+from mtl_traffic.data.captures.headers import KEY_WORDS, TCP, Headers
 from mtl_traffic.data.captures.reading import RawPackets, gather
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
-# Words of a key: two addresses of two words each, then ports, protocol and IP version.
-KEY_WORDS = 5
 
+_MOST_TUNNELS = 4  # In each other.
+_SOUND = (Skipped.NO, Skipped.NOT_TCP_OR_UDP, Skipped.FRAGMENT)
 _SAMPLE = 2048  # Packets of a batch whose contents are looked at.
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
@@ -38,6 +38,8 @@ class Packets:
     acknowledged: `[m]` uint32, the acknowledgement number of TCP.
     contents: `[m]` uint64, a hash of what copies of a packet have in common; 0 where
       nobody looked.
+    carriers: `[m, 5]` uint64, addresses and IP version of the outermost packet around
+      each, in the order of the key's endpoints, or zeros; `[m, 0]` if nobody asked.
   """
 
   numbers: np.ndarray
@@ -49,6 +51,7 @@ class Packets:
   sequences: np.ndarray
   acknowledged: np.ndarray
   contents: np.ndarray
+  carriers: np.ndarray
 
   @property
   def is_syn(self) -> np.ndarray:
@@ -78,37 +81,66 @@ class Decoder:
   """Decodes batches of one capture; remembers fragmented packets in between."""
 
   def __init__(
-    self, accounts: Accounts, payload_lengths: bool = False, all_contents: bool = False
+    self,
+    accounts: Accounts,
+    payload_lengths: bool = False,
+    all_contents: bool = False,
+    inner: bool = False,
   ):
     """Args:
     accounts: where packets that are skipped are counted.
     payload_lengths: lengths are those of the payload of TCP or UDP rather than of
       the IP packet.
     all_contents: look at what all packets contain, rather than some of each batch.
+    inner: of packets in tunnels, decode the innermost.
     """
     self._accounts = accounts
     self._payload_lengths = payload_lengths
     self._fragments = Fragments()
+    self._inner = inner
     self._looked_at = None if all_contents else _SAMPLE
 
   def decode(self, raw: RawPackets) -> Packets:
     """The TCP and UDP packets of a batch; the others are counted by cause."""
     headers = Headers(raw)
     links.find_ip(headers, raw.link_types)
+    self._read_ip(headers)
+    for each in tunnels.find(headers):
+      self._accounts.tunnels[each.kind] += len(each.rows)
+      if self._inner:
+        self._go_inside(headers, each, _MOST_TUNNELS)
+    headers.count_skipped(self._accounts)
+    return _packets(headers, self._payload_lengths, self._looked_at, self._inner)
+
+  def _read_ip(self, headers: Headers) -> None:
     headers.read_ipv4()
     headers.read_ipv6()
     headers.read_ports()
     headers.look_up_fragments(self._fragments)
-    headers.count_skipped(self._accounts)
-    return _packets(headers, self._payload_lengths, self._looked_at)
+
+  def _go_inside(self, outer: Headers, carried: tunnels.Carried, depth: int) -> None:
+    """Puts the packets that others carry in their place, the innermost ones."""
+    inner = Headers(outer.raw.within(carried.rows, carried.starts, outer.end))
+    inner.follows[:] = carried.follows
+    links.find_ip(inner, None)
+    self._read_ip(inner)
+    if depth > 1:
+      for each in tunnels.find(inner):
+        self._go_inside(inner, each, depth - 1)
+    # What is no packet at all was no tunnel either.
+    is_one = np.isin(inner.skipped, _SOUND)
+    outer.take_over(carried.rows[is_one], inner, np.flatnonzero(is_one))
 
 
-def _packets(headers: Headers, payload_lengths: bool, looked_at: int | None) -> Packets:
+def _packets(
+  headers: Headers, payload_lengths: bool, looked_at: int | None, inner: bool
+) -> Packets:
   """What is left, with keys that are the same in both directions.
 
   Args:
     payload_lengths: see `Decoder`.
     looked_at: of how many to look at the contents; of all by default.
+    inner: whether to say what carries packets.
   """
   rows = np.flatnonzero(headers.skipped == Skipped.NO)
   source_high, source_low, target_high, target_low = headers.addresses[:, rows]
@@ -144,7 +176,20 @@ def _packets(headers: Headers, payload_lengths: bool, looked_at: int | None) -> 
     sequences=headers.sequences[rows],
     acknowledged=headers.acknowledged[rows],
     contents=_contents(headers, rows, looked_at),
+    carriers=_carriers(headers, rows, from_first, inner),
   )
+
+
+def _carriers(
+  headers: Headers, rows: np.ndarray, from_first: np.ndarray, inner: bool
+) -> np.ndarray:
+  if not inner:
+    return np.zeros((len(rows), 0), np.uint64)
+  if headers.carriers is None:
+    return np.zeros((len(rows), KEY_WORDS), np.uint64)
+  carriers = headers.carriers[rows]
+  carriers[~from_first] = carriers[~from_first][:, [2, 3, 0, 1, 4]]
+  return carriers
 
 
 def _contents(headers: Headers, rows: np.ndarray, looked_at: int | None) -> np.ndarray:

@@ -145,6 +145,10 @@ def to_table(
     ("start_time", pa.array(captured.start_times, pa.timestamp("ns", "UTC"))),
   ):
     table = table.append_column(name, pa.array(values))
+  if rules.inner:
+    for i, side in enumerate(("client", "server")):
+      carriers = pa.array(captured.carriers[:, i], pa.string())
+      table = table.append_column(f"outer_{side}_address", carriers)
   return table
 
 

@@ -5,7 +5,8 @@ import functools
 
 import numpy as np
 
-from mtl_traffic.data.captures.decoding import ACK, KEY_WORDS, RST, SYN, TCP
+from mtl_traffic.data.captures.decoding import ACK, RST, SYN
+from mtl_traffic.data.captures.headers import KEY_WORDS, TCP
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,8 @@ from mtl_traffic.data.captures.reading import RawPackets, gather
 from mtl_traffic.data.captures.registries import Registry, describe
 
 TCP, UDP = 6, 17
+# Words of a key: two addresses of two words each, then ports, protocol and IP version.
+KEY_WORDS = 5
 MAX_LAYERS = 16  # VLAN tags, MPLS labels or IPv6 extension headers of one packet.
 
 # What follows: an EtherType, or one of these for what has none.
@@ -55,6 +57,13 @@ _AUTHENTICATION, _FRAGMENT = 51, 44
 _EXTENSIONS = (0, 43, 60, 135, 139, 140, _AUTHENTICATION, _FRAGMENT)
 
 
+# What is said of a packet, rather than on the way to it.
+_OF_A_PACKET = (
+  *("at", "end", "skipped", "details", "ip_length", "version", "protocol"),
+  *("addresses", "ports", "flags", "sequences", "acknowledged", "payload", "ip_id"),
+)
+
+
 class Headers:
   """How far the packets of one batch have been decoded.
 
@@ -82,6 +91,8 @@ class Headers:
     self.is_later_fragment = np.zeros(n, bool)
     self.fragment_id = np.full(n, -1, np.int64)
     self.ip_id = np.zeros(n, np.uint16)
+    # `[n, 5]`: addresses and version of the outermost packet around each, if asked for.
+    self.carriers: np.ndarray | None = None
 
   def skip(
     self,
@@ -93,6 +104,15 @@ class Headers:
     """Skips packets for a cause, and for what number in a registry if one says it."""
     self.skipped[rows] = cause
     self.details[rows] = 0 if registry is None else (registry << 32) + numbers
+
+  def take_over(self, rows: np.ndarray, inner: "Headers", some: np.ndarray) -> None:
+    """Says of packets what is known of `some` of those that they carry."""
+    if self.carriers is None:
+      self.carriers = np.zeros((len(self.skipped), KEY_WORDS), np.uint64)
+    self.carriers[rows, :4] = self.addresses[:, rows].T
+    self.carriers[rows, 4] = self.version[rows]
+    for name in _OF_A_PACKET:
+      getattr(self, name)[..., rows] = getattr(inner, name)[..., some]
 
   def count_skipped(self, accounts: Accounts) -> None:
     """Counts what was skipped by cause, and by what it was."""

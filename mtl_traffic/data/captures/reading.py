@@ -75,11 +75,22 @@ class RawPackets:
   link_types: np.ndarray
   numbers: np.ndarray
 
-  def part(self, packets: slice) -> "RawPackets":
+  def part(self, packets: slice | np.ndarray) -> "RawPackets":
     """Some of the packets, of the same data."""
     fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
     data = fields.pop("data")
     return RawPackets(data, **{name: field[packets] for name, field in fields.items()})
+
+  def within(
+    self, packets: np.ndarray, starts: np.ndarray, ends: np.ndarray
+  ) -> "RawPackets":
+    """What some of the packets carry from `starts` `[k]` on, up to `ends` `[n]`."""
+    part = self.part(packets)
+    captured = np.maximum(ends[packets] - starts, 0)
+    on_wire = part.lengths - (starts - part.offsets)
+    return dataclasses.replace(
+      part, offsets=starts, captured=captured, lengths=np.maximum(on_wire, captured)
+    )
 
 
 def read_packets(
