@@ -3,10 +3,12 @@
     mtl-traffic extract-flows --captures='DIR/*.pcap' --labels=labels.csv \\
       --out=flows.parquet
 
-Captures are pcap or pcapng, plain or gzip. The labels are a CSV file with the columns
-`capture,label`, or `source,source_port,destination,destination_port,protocol,label`;
-without, the flows have no class. Each capture is a partition. The file remembers what
-made its flows, their time-outs say, and so does any model that is trained on it.
+Captures are pcap or pcapng, plain or compressed. Files that follow each other in time
+are one capture: flows go on from one to the next. The labels are a CSV file with the
+columns `capture,label`, or
+`source,source_port,destination,destination_port,protocol,label`; without, the flows
+have no class. Each file is a partition, of the flows that begin in it. The output
+remembers what made its flows, their time-outs say, and so does any model trained on it.
 """
 
 import os
@@ -44,16 +46,23 @@ def main() -> None:
   rules = captures.Rules(
     payload_lengths=args.payload_lengths,
     max_packets=args.max_packets,
+    reorder_s=capture_flags.reorder_s(captures.DEFAULT_RULES.reorder_s),
     **capture_flags.given(),
   )
   paths = capture_flags.find_captures()
   labels = read_labels(args.labels) if args.labels else Labels()
-  for name in sorted(set(labels.of_captures) - {path.name for path in paths}):
+  names = set(map(captures.sources.name_of, paths))
+  for name in sorted(set(labels.of_captures) - names):
     logging.warning("%s: labels %s, which is not read", args.labels, name)
   accounts = extraction.extract(
-    paths, pathlib.Path(args.out), labels, rules, args.processes
+    paths,
+    pathlib.Path(args.out),
+    labels,
+    rules,
+    args.processes,
+    args.each_capture_alone,
   )
-  for warning in accounts.warnings:
+  for warning in accounts.warnings + accounts.notices:
     logging.warning("%s", warning)
   print(accounts.summary())
   print(f"wrote {args.out}")

@@ -12,13 +12,15 @@ every answer so far in the file, in complete lines, and an exit status other tha
 
 import contextlib
 import fcntl
+import functools
 import gc
 import os
 import pathlib
 import signal
 import stat
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import tqdm
@@ -66,6 +68,10 @@ def define_flags() -> None:
 
 
 def main() -> None:
+  # With JAX, which --help need not wait for.
+  from mtl_traffic.serving import live
+  from mtl_traffic.serving.predictor import load_model
+
   args = flags.FLAGS
   if (args.interface is None) == (args.captures is None):
     raise InputError("give either --captures, '-' for standard input, or --interface")
@@ -78,8 +84,9 @@ def main() -> None:
 
   predictor = load_model(args.model)
   points = _points(predictor)
-  rules = _rules(predictor, points[-1])
-  if any(is_live for _, is_live in sources):
+  is_live = any(is_live for _, is_live in sources)
+  rules = _rules(predictor, points[-1], is_live)
+  if is_live:
     predictor.warm_up()
     # What is there by now stays. Looking through it for garbage again would keep
     # answers waiting for a tenth of a second.
@@ -106,6 +113,8 @@ def main() -> None:
           accounts.add(one)
   except KeyboardInterrupt as error:
     interrupted = error
+  for notice in accounts.notices:
+    logging.warning("%s", notice)
   print(accounts.summary())
   print(live.summary(tally, predictor), end="")
   if args.figure:
@@ -136,12 +145,17 @@ def _naming(flag: str) -> Iterator[None]:
     raise InputError(f"{flag}: {error}") from None
 
 
-def _rules(predictor: "Predictor", max_packets: int) -> captures.Rules:
+def _rules(predictor: "Predictor", max_packets: int, is_live: bool) -> captures.Rules:
   """What makes a flow: as when the model was trained, unless flags say otherwise."""
   trained = predictor.description.rules
-  rules = captures.Rules(max_packets=max_packets).with_shared(
-    {**trained, **capture_flags.given()}
-  )
+  wait = captures.DEFAULT_RULES.reorder_s
+  if flags.FLAGS.interface:
+    wait = 0  # They are stamped here, one after another.
+  elif is_live:
+    wait = capture_flags.LIVE_REORDER_S
+  rules = captures.Rules(
+    max_packets=max_packets, reorder_s=capture_flags.reorder_s(wait)
+  ).with_shared({**trained, **capture_flags.given()})
   for name, value in capture_flags.given().items():
     if trained.get(name, value) != value:
       logging.warning(
@@ -153,11 +167,11 @@ def _rules(predictor: "Predictor", max_packets: int) -> captures.Rules:
   return rules
 
 
-def _sources() -> list[tuple[str | pathlib.Path, bool]]:
+def _sources() -> list[tuple[str | pathlib.Path | list[pathlib.Path], bool]]:
   """What is to be read, and whether it is live."""
   if flags.FLAGS.interface:
     return [(flags.FLAGS.interface, True)]
-  patterns = flags.FLAGS.captures
+  patterns = capture_flags.patterns()
   if patterns == [_STDIN]:
     return [(_STDIN, True)]
   pipes = [path for path in map(pathlib.Path, patterns) if path.is_fifo()]
@@ -165,7 +179,11 @@ def _sources() -> list[tuple[str | pathlib.Path, bool]]:
     raise InputError(f"--captures: {pipes[0]} is a pipe; give it alone")
   if pipes:
     return [(pipes[0], True)]
-  return [(path, False) for path in capture_flags.find_captures()]
+  paths = capture_flags.find_captures()
+  if flags.FLAGS.each_capture_alone:
+    return [([path], False) for path in paths]
+  spans = functools.partial(map, captures.sources.span)
+  return [(chain, False) for chain in captures.sources.chains(paths, spans)]
 
 
 def _points(predictor: "Predictor") -> list[int]:
@@ -185,7 +203,7 @@ def _points(predictor: "Predictor") -> list[int]:
 
 def _answer_for(
   session: "live.Answering",
-  source: str | pathlib.Path,
+  source: str | pathlib.Path | list[pathlib.Path],
   is_live: bool,
   rules: captures.Rules,
   accounts: captures.Accounts,
@@ -193,25 +211,45 @@ def _answer_for(
 ) -> None:
   """Reads one source to its end."""
   if flags.FLAGS.interface:
-    _follow(session, read_interface(source, accounts), source, rules, accounts, tally)
-    return
-  if source == _STDIN:
-    file, name = sys.stdin.buffer, "stdin"
-  else:
-    file, name = open(source, "rb"), source.name
-  with file:
-    if is_live:
+    packets = read_interface(source, accounts)
+    _follow(session, packets, source, rules, accounts, tally, clock=time.time_ns)
+  elif is_live:
+    is_stdin = source == _STDIN
+    name = "stdin" if is_stdin else captures.sources.name_of(source)
+    with sys.stdin.buffer if is_stdin else open(source, "rb") as file:
       if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
         fcntl.fcntl(file, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
       packets = read_packets(file, name, accounts, live=True)
       _follow(session, packets, name, rules, accounts, tally)
-      return
-    size = source.stat().st_size
-    with tqdm.tqdm(total=size, unit="B", unit_scale=True, desc=name) as bar:
-      packets = read_packets(file, str(source), accounts)
-      for _ in session.read(packets, name, accounts, rules):
-        bar.update(file.tell() - bar.n)
-        bar.set_postfix(answers=tally.num_answers, refresh=False)
+  else:
+    _read_files(session, source, rules, accounts, tally)
+
+
+def _read_files(
+  session: "live.Answering",
+  paths: list[pathlib.Path],
+  rules: captures.Rules,
+  accounts: captures.Accounts,
+  tally: "live.Tally",
+) -> None:
+  """Reads the files of one capture."""
+  name_of = captures.sources.name_of
+  size = sum(path.stat().st_size for path in paths)
+  name = name_of(paths[0])
+  with tqdm.tqdm(total=size, unit="B", unit_scale=True, desc=name) as bar:
+
+    def packets_of(path: pathlib.Path) -> Iterator[RawPackets]:
+      begun = bar.n
+      with captures.sources.open_capture(path) as file:
+        for raw in read_packets(file, captures.sources.shown(path), accounts):
+          yield raw
+          bar.update(begun + file.tell() - bar.n)
+          bar.set_postfix(answers=tally.num_answers, refresh=False)
+
+    first, *others = paths
+    rest = ((name_of(path), packets_of(path)) for path in others)
+    for _ in session.read(packets_of(first), name, accounts, rules, followed_by=rest):
+      pass
 
 
 def _follow(
@@ -221,6 +259,7 @@ def _follow(
   rules: captures.Rules,
   accounts: captures.Accounts,
   tally: "live.Tally",
+  clock: Callable[[], int] | None = None,
 ) -> None:
   """Reads live traffic, of which nobody knows the size."""
   # In a log, a line now and then is enough.
@@ -228,7 +267,9 @@ def _follow(
   with tqdm.tqdm(
     unit=" packets", unit_scale=True, desc=name, mininterval=often, delay=1
   ) as bar:
-    for num_packets in session.read(packets, name, accounts, rules, live=True):
+    for num_packets in session.read(
+      packets, name, accounts, rules, live=True, clock=clock
+    ):
       bar.set_postfix(answers=tally.num_answers, refresh=False)
       bar.update(num_packets - bar.n)
 

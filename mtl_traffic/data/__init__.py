@@ -23,7 +23,7 @@ def load(
 
   Args:
     dataset: `simulated`; the name of a TFDS builder, which prepares itself the first
-      time; or the path of a Parquet file in the curated layout.
+      time; or the path of a Parquet file in the curated layout, or a folder of them.
     max_packets: how many packets of each flow to keep; all that there are by default.
     data_dir: where TFDS keeps what it has prepared; its own default if not given.
     manual_dir: where the files lie that a builder is to prepare.
@@ -63,4 +63,5 @@ def rules_of(dataset: str) -> dict[str, object]:
 
 
 def _is_file(dataset: str) -> bool:
-  return dataset.endswith(".parquet") or os.sep in dataset
+  is_path = dataset.endswith(".parquet") or os.sep in dataset
+  return is_path or os.path.isdir(dataset)

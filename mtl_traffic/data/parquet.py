@@ -3,13 +3,17 @@
 One row a flow: `row_id, app, flow_id, partition, num_pkts, duration, bytes` and the
 series `timetofirst` (s), `pkts_size` (bytes), `pkts_dir` (1 = client → server, 0 =
 back). `num_pkts`, `duration` and `bytes` are of the whole flow, of which the series
-may hold only the first packets. Further columns are ignored.
+may hold only the first packets. Further columns are ignored. A folder of such files is
+read as one; its subfolders may give columns, as in `partition=train/0.parquet`.
 """
 
+import collections
+import glob
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+import urllib.parse
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +23,7 @@ from absl import logging
 
 from mtl_traffic import files
 from mtl_traffic import flows as flows_lib
+from mtl_traffic.data import arrow_columns
 from mtl_traffic.errors import InputError, first_line
 from mtl_traffic.flows import Flows
 
@@ -28,6 +33,9 @@ COLUMNS = ("app", "flow_id", "partition", *TOTALS, *SERIES)
 _RULES = b"mtl_traffic.rules"  # Key of the file's metadata.
 _BYTES_AT_ONCE = 1 << 22
 _ROWS_AT_ONCE = 65_536  # Bounds what is held in Arrow's form beside the result.
+# More than any file of flows unpacks to, as times hardly repeat: bytes, times its size.
+_MOST_BYTES, _MOST_TIMES = 1 << 28, 1000
+_MISSING_IN_FOLDER_NAME = "__HIVE_DEFAULT_PARTITION__"
 
 
 def read(path: str | os.PathLike, max_packets: int | None = None) -> Flows:
@@ -38,37 +46,20 @@ def read(path: str | os.PathLike, max_packets: int | None = None) -> Flows:
   sorted, and how many flows needed it is logged.
 
   Args:
-    path: the file.
+    path: the file, a folder of such files, or a pattern such as 'DIR/*.parquet'.
     max_packets: how many packets of each flow to keep; all that are stored by default.
 
   Raises:
     InputError: the file is missing, not Parquet, cut short, lacks a column, or holds a
       value that cannot be; the message names the file, and the flow and the field.
   """
-  path = pathlib.Path(path)
-  if not path.is_file():
-    raise InputError(f"{path}: no such file; give a Parquet file of flows")
-  try:
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-      missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
-      if missing:
-        raise InputError(
-          f"{path}: lacks the column {', '.join(missing)}; "
-          f"the layout needs {', '.join(COLUMNS)}"
-        )
-      batches, num_sorted, first_row = [], 0, 0
-      rows = _BYTES_AT_ONCE * file.metadata.num_rows // path.stat().st_size
-      rows = max(1, min(rows, _ROWS_AT_ONCE))
-      for record_batch in file.iter_batches(rows, columns=list(COLUMNS)):
-        batch, was_sorted = _flows(record_batch, path, first_row, max_packets)
-        batches.append(batch)
-        num_sorted += int(was_sorted.sum())
-        first_row += record_batch.num_rows
-  except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-    raise InputError(
-      f"{path}: not a readable Parquet file ({first_line(error)}); "
-      "it may be cut short, fetch or write it again"
-    ) from error
+  batches, num_sorted = [], 0
+  for file in _files(path):
+    for batch, was_sorted in _read_file(
+      file, _given_by_folders(file, path), max_packets
+    ):
+      batches.append(batch)
+      num_sorted += int(was_sorted.sum())
   if not batches:
     raise InputError(f"{path}: holds no flows")
   if num_sorted:
@@ -80,13 +71,16 @@ def read_rules(path: str | os.PathLike) -> dict[str, object]:
   """What made the flows of a file, as far as it says; see `captures.Rules.shared`.
 
   Raises:
-    InputError: the file cannot be read.
+    InputError: a file cannot be read, or files differ.
   """
-  try:
-    metadata = pq.read_schema(path).metadata or {}
-    return json.loads(metadata.get(_RULES, b"{}"))
-  except (pa.ArrowException, OSError, ValueError) as error:
-    raise InputError(f"{path}: cannot be read ({first_line(error)})") from error
+  first, *others = _files(path)
+  rules = _rules(first)
+  for file in others:
+    if _rules(file) != rules:
+      raise InputError(
+        f"{file}: its flows were made by other rules than those of {first}"
+      )
+  return rules
 
 
 def write(
@@ -137,10 +131,130 @@ def _names(names: tuple[str, ...], codes: np.ndarray, missing=None) -> pa.Array:
   return pa.DictionaryArray.from_arrays(codes, pa.array(names, pa.string()))
 
 
+def _rules(file: pathlib.Path) -> dict[str, object]:
+  try:
+    metadata = pq.read_schema(file).metadata or {}
+    return json.loads(metadata.get(_RULES, b"{}"))
+  except (pa.ArrowException, OSError, ValueError) as error:
+    raise InputError(f"{file}: cannot be read ({first_line(error)})") from error
+
+
+def _files(path: str | os.PathLike) -> list[pathlib.Path]:
+  """The file itself, or those in the folder or of the pattern, in order of their names.
+
+  Raises:
+    InputError: there are none.
+  """
+  path = pathlib.Path(path)
+  if path.is_file():
+    return [path]
+  if path.is_dir():
+    found = [
+      file
+      for file in sorted(path.rglob("*.parquet"))
+      # What writers leave there beside their files.
+      if not any(part[0] in "._" for part in file.relative_to(path).parts)
+    ]
+    if not found:
+      raise InputError(f"{path}: no .parquet file is in this folder")
+    return found
+  found = [pathlib.Path(name) for name in sorted(glob.glob(str(path)))]
+  if not found:
+    raise InputError(f"{path}: no such file; give a Parquet file of flows")
+  return found
+
+
+def _given_by_folders(
+  file: pathlib.Path, folder: pathlib.Path
+) -> dict[str, str | None]:
+  """Columns that the names of folders give, `partition=train` say."""
+  folder = pathlib.Path(folder)
+  given = {}
+  if folder.is_dir():
+    for part in file.relative_to(folder).parts[:-1]:
+      name, equals, value = part.partition("=")
+      if equals:
+        is_missing = value == _MISSING_IN_FOLDER_NAME
+        given[name] = None if is_missing else urllib.parse.unquote(value)
+  return given
+
+
+def _read_file(
+  path: pathlib.Path, given: Mapping[str, str | None], max_packets: int | None
+) -> Iterator[tuple[Flows, np.ndarray]]:
+  """Yields a file's flows in batches, each with a mask of those that were sorted."""
+  try:
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+      _check_columns(file, path, given)
+      rows, first_row = _rows_at_once(file, path), 0
+      columns = [name for name in COLUMNS if name in file.schema_arrow.names]
+      for record_batch in file.iter_batches(rows, columns=columns):
+        for name in COLUMNS:
+          if name not in columns:
+            constant = pa.array([given[name]] * len(record_batch), pa.string())
+            record_batch = record_batch.append_column(name, constant)
+        yield _flows(record_batch, path, first_row, max_packets)
+        first_row += record_batch.num_rows
+  except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    raise InputError(
+      f"{path}: not a readable Parquet file ({first_line(error)}); "
+      "it may be cut short, fetch or write it again"
+    ) from error
+
+
+def _check_columns(
+  file: pq.ParquetFile, path: pathlib.Path, given: Mapping[str, str | None]
+) -> None:
+  counts = collections.Counter(file.schema_arrow.names)
+  missing = [name for name in COLUMNS if not counts[name] and name not in given]
+  if missing:
+    raise InputError(
+      f"{path}: lacks the column {', '.join(missing)}; "
+      f"the layout needs {', '.join(COLUMNS)}"
+    )
+  for name in COLUMNS:
+    if counts[name] > 1:
+      raise InputError(f"{path}: has {counts[name]} columns {name}; leave one of them")
+
+
+def _rows_at_once(file: pq.ParquetFile, path: pathlib.Path) -> int:
+  """How many rows to read at a time, by what they unpack to.
+
+  Raises:
+    InputError: by what the file says, memory could not hold it.
+  """
+  groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+  num_values = sum(
+    group.column(i).num_values for group in groups for i in range(group.num_columns)
+  )
+  size, unpacked = path.stat().st_size, 8 * num_values
+  if unpacked > max(_MOST_BYTES, _MOST_TIMES * size):
+    raise InputError(
+      f"{path}: {size} bytes that unpack to {unpacked} cannot be flows; "
+      "write it again from where it came from"
+    )
+  # By both, since texts are longer than numbers, and packed numbers shorter.
+  rows = _BYTES_AT_ONCE * file.metadata.num_rows // max(size, unpacked // 8, 1)
+  return max(1, min(rows, _ROWS_AT_ONCE))
+
+
 def _flows(
   batch: pa.RecordBatch, path: pathlib.Path, first_row: int, max_packets: int | None
 ) -> tuple[Flows, np.ndarray]:
-  flow_ids = batch["flow_id"].cast(pa.string())
+  def text(name: str) -> pa.Array:
+    try:
+      return arrow_columns.as_text(batch[name])
+    except pa.ArrowException:
+      kind = batch[name].type
+      raise InputError(
+        f"{path}: column {name} has type {kind}, which is no text"
+      ) from None
+
+  flow_ids = text("flow_id")
+  if flow_ids.null_count:
+    raise InputError(
+      f"{path}: row {first_row + _first(pc.is_null(flow_ids))}: flow_id is missing"
+    )
 
   def fail(row: int, problem: str):
     raise InputError(f"{path}: flow {flow_ids[row]} (row {first_row + row}): {problem}")
@@ -150,7 +264,7 @@ def _flows(
     if values.null_count:
       fail(_first(pc.is_null(values)), f"{name} is missing")
     try:
-      return values.cast(dtype).to_numpy(zero_copy_only=False)
+      return arrow_columns.as_numbers(values, dtype)
     except pa.ArrowException:
       raise InputError(
         f"{path}: column {name} has type {values.type}, which is not all {dtype}"
@@ -159,18 +273,18 @@ def _flows(
   offsets, values = {}, {}
   for name, dtype in zip(SERIES, (pa.float64(), pa.int64(), pa.int64()), strict=True):
     lists = batch[name]
-    if not (pa.types.is_list(lists.type) or pa.types.is_large_list(lists.type)):
-      raise InputError(f"{path}: column {name} has type {lists.type}, must be a list")
     if lists.null_count:
       fail(_first(pc.is_null(lists)), f"{name} is missing")
-    flat = lists.flatten()
-    lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
+    found = arrow_columns.as_lists(lists)
+    if found is None:
+      raise InputError(f"{path}: column {name} has type {lists.type}, must be a list")
+    flat, lengths = found
     offsets[name] = np.concatenate([[0], np.cumsum(lengths)])
     if flat.null_count:
       position = _first(pc.is_null(flat))
       fail(_row_of(offsets[name], position), f"{name} has a missing value")
     try:
-      values[name] = flat.cast(dtype).to_numpy(zero_copy_only=False)
+      values[name] = arrow_columns.as_numbers(flat, dtype)
     except pa.ArrowException:
       raise InputError(
         f"{path}: column {name} has values of type {flat.type}, not all {dtype}"
@@ -220,8 +334,8 @@ def _flows(
       row = int(np.argmax(wrong))
       fail(row, f"{name} is {totals[name][row]}, must be {rule}")
 
-  classes, class_names = _codes(batch["app"].cast(pa.string()))
-  partitions, partition_names = _codes(batch["partition"].cast(pa.string()))
+  classes, class_names = _codes(text("app"))
+  partitions, partition_names = _codes(text("partition"))
   if (partitions < 0).any():
     fail(int(np.argmax(partitions < 0)), "partition is missing")
   return Flows(

@@ -2,8 +2,8 @@
 
 import collections
 import dataclasses
-import time
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -115,36 +115,53 @@ class Answering:
     accounts: captures.Accounts,
     rules: captures.Rules,
     live: bool = False,
+    followed_by: Iterable[tuple[str, Iterator[RawPackets]]] = (),
+    clock: Callable[[], int] | None = None,
   ) -> Iterator[int]:
     """Answers for the flows of one capture; yields now and then.
 
     Args:
       batches: its packets; an empty batch means that time has passed without any.
+        They are read with `accounts`.
       name: what to call the capture.
       accounts: where packets and flows are counted.
       rules: what makes a flow.
       live: answer for flows that have ended at once.
+      followed_by: names and packets of the files on which the capture goes on.
+      clock: tells the time, ns, where packets are stamped by this machine.
 
     Yields:
       The number of packets read so far.
     """
-    decoder = Decoder(accounts, rules.payload_lengths)
+    decoder = Decoder(accounts, rules.payload_lengths, rules.drop_copies, rules.inner)
     assembler = FlowAssembler(name, accounts, rules)
-    for raw in batches:
-      if len(raw.times):
-        assembler.add(decoder.decode(raw))
-      else:
-        assembler.advance(time.time_ns())
-      for point in self._points:
-        for captured in assembler.reaching(point):
-          self._answer(captured, point)
-      for captured in assembler.ended(wait=not live):
-        self._end(captured)
-      assembler.forget_packets(self._points[-1])
-      yield accounts.num_packets
+    files = itertools.chain([(name, batches)], followed_by)
+    for i, (file, packets) in enumerate(files):
+      if i:
+        assembler.begin_file(file)
+      for raw in packets:
+        if len(raw.times):
+          assembler.add(decoder.decode(raw))
+        elif clock:
+          assembler.advance(clock())
+        else:
+          assembler.flush()
+        self._answer_for(assembler, wait=not live)
+        yield accounts.num_packets
+    assembler.flush()
+    self._answer_for(assembler, wait=False)
     for captured in assembler.finish():
       self._end(captured)
     yield accounts.num_packets
+
+  def _answer_for(self, assembler: FlowAssembler, wait: bool) -> None:
+    """Answers for the flows that the last batch brought to a point or an end."""
+    for point in self._points:
+      for captured in assembler.reaching(point):
+        self._answer(captured, point)
+    for captured in assembler.ended(wait):
+      self._end(captured)
+    assembler.forget_packets(self._points[-1])
 
   def _answer(
     self, captured: CapturedFlows, num_packets: int | None, was_given: bool = False

@@ -22,13 +22,17 @@ def ip_packet(
   target_port=80,
   flags=None,
   payload=0,
+  sequence=0,
+  acknowledged=0,
 ):
   """An IPv4 packet: TCP with these flags, or UDP if they are None."""
   if flags is None:
     segment = struct.pack(">HHHH", source_port, target_port, 8 + payload, 0)
   else:
     segment = struct.pack(
-      ">HHIIBBHHH", source_port, target_port, 0, 0, 5 << 4, flags, 0, 0, 0
+      ">HHIIBBHHH",
+      *(source_port, target_port, sequence, acknowledged),
+      *(5 << 4, flags, 0, 0, 0),
     )
   segment += bytes(payload)
   protocol = 17 if flags is None else 6
@@ -105,14 +109,20 @@ def read(content, chunk_bytes=1 << 16):
   return packets, accounts
 
 
-def flows_of(content, rules=DEFAULT_RULES, chunk_bytes=1 << 16, payload_lengths=False):
+def flows_of(
+  content,
+  rules=DEFAULT_RULES,
+  chunk_bytes=1 << 16,
+  payload_lengths=False,
+  wait=False,
+):
   """The flows of a capture as dicts in the order of first packets, and the accounts."""
   accounts, flows = Accounts(), []
-  decoder = Decoder(accounts, payload_lengths)
+  decoder = Decoder(accounts, payload_lengths, rules.drop_copies, rules.inner)
   assembler = FlowAssembler("capture", accounts, rules)
   for raw in read_packets(io.BytesIO(content), "capture", accounts, chunk_bytes):
     assembler.add(decoder.decode(raw))
-    for captured in assembler.ended(wait=False):
+    for captured in assembler.ended(wait):
       flows.extend(as_dicts(captured))
   for captured in assembler.finish():
     flows.extend(as_dicts(captured))

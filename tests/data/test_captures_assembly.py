@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mtl_traffic.data.captures import Accounts, assembly
+from mtl_traffic.data.captures import Accounts, assembly, five_tuples
 from mtl_traffic.data.captures.assembly import FlowAssembler, Rules
 from mtl_traffic.data.captures.decoding import Decoder
 from mtl_traffic.data.captures.reading import read_packets
@@ -135,7 +135,9 @@ def test_active_time_out_splits_tcp_but_not_udp():
 
 
 def test_forward_is_from_the_sender_of_the_syn():
-  flows, _ = assemble((0, back(ACK, 5)), (1, there(SYN)), (2, back(SYN | ACK)))
+  answer = files.ip_packet(*SERVER, *CLIENT, SYN | ACK, acknowledged=8)
+  syn = files.ip_packet(*CLIENT, *SERVER, SYN, sequence=7)
+  flows, _ = assemble((0, answer), (1, syn), (2, back(ACK)))
   assert flows[0]["client"] == CLIENT and flows[0]["directions"] == [-1, 1, -1]
   flows, _ = assemble((0, back(SYN | ACK)), (1, there(ACK)))
   assert flows[0]["client"] == CLIENT and flows[0]["directions"] == [-1, 1]
@@ -181,17 +183,16 @@ def test_late_packets_are_sorted_and_counted():
   )
   assert flows[0]["times"] == [0, 1, 3, 4]
   assert flows[0]["lengths"] == [28, 28, 31, 28]
-  assert accounts.num_late == 1
+  assert (accounts.num_reordered, accounts.num_late) == (1, 0)
 
 
 def test_a_time_out_does_not_wait_for_the_flows_next_packet():
   other = files.ip_packet("10.0.0.7", 1, "10.0.0.8", 2)
-  arp_like = bytes(40)
   content = files.pcap(
-    [(t * files.SECOND, p) for t, p in ((0, there()), (14, other), (16, arp_like))]
+    [(t * files.SECOND, p) for t, p in ((0, there()), (14, other), (16, other))]
   )
   accounts = Accounts()
-  assembler = FlowAssembler("capture", accounts)
+  assembler = FlowAssembler("capture", accounts, Rules(reorder_s=0))
   decoder, ended = Decoder(accounts), []
   for raw in read_packets(io.BytesIO(content), "capture", accounts, chunk_bytes=64):
     assembler.add(decoder.decode(raw))
@@ -203,8 +204,8 @@ def test_flows_that_reach_a_number_of_packets():
   packets = [(t, there()) for t in range(5)] + [(9, files.ip_packet("10.0.0.7"))]
   content = files.pcap([(t * files.SECOND, p) for t, p in packets])
   accounts = Accounts()
-  assembler, decoder = FlowAssembler("capture", accounts), Decoder(accounts)
-  seen = []
+  assembler = FlowAssembler("capture", accounts, Rules(reorder_s=0))
+  decoder, seen = Decoder(accounts), []
   for raw in read_packets(io.BytesIO(content), "capture", accounts, chunk_bytes=44):
     assembler.add(decoder.decode(raw))
     for captured in assembler.reaching(3):
@@ -226,7 +227,9 @@ def test_too_many_open_flows_end_the_silent_ones():
 
 
 def test_five_tuples_of_one_hash_stay_apart(monkeypatch):
-  monkeypatch.setattr(assembly, "_hashes", lambda keys: np.zeros(len(keys), np.uint64))
+  monkeypatch.setattr(
+    five_tuples, "hashes", lambda keys: np.zeros(len(keys), np.uint64)
+  )
   packets = [(i, files.ip_packet(source_port=1 + i % 3)) for i in range(9)]
   flows, _ = assemble(*packets)
   assert [flow["num_packets"] for flow in flows] == [3, 3, 3]
@@ -267,6 +270,7 @@ class PlainFlow:
   begun: int
   last: int
   is_tcp: bool
+  awaits: object = None
   saw_syn: bool = False
   closed: str = ""
   packets: list = dataclasses.field(default_factory=list)
@@ -275,7 +279,7 @@ class PlainFlow:
 def plain_flows(packets, rules):
   """The rules, spelled out packet by packet."""
   second = files.SECOND
-  open_flows, clients, ended, clock = {}, {}, [], 0
+  open_flows, clients, syns, ended, clock = {}, {}, {}, [], 0
 
   def limits(flow):
     silence = math.inf if rules.tcp_idle_s is None else rules.tcp_idle_s
@@ -293,18 +297,37 @@ def plain_flows(packets, rules):
     clients[key] = flow.client
     ended.append((flow, flow.closed or reason))
 
-  for number, (time, source, target, flags) in enumerate(packets, 1):
+  def is_syn(packet):
+    return packet[4] is not None and packet[4] & (SYN | ACK | RST) == SYN
+
+  numbered = [(number, *packet) for number, packet in enumerate(packets, 1)]
+  in_order = sorted(numbered, key=lambda packet: (packet[1], not is_syn(packet)))
+  for packet in in_order:
+    number, time, source, target, flags, sequence, acknowledged = packet
     clock = max(clock, time)
     for key, flow in list(open_flows.items()):
       silent, active = limits(flow)
       if min(silent, active) < clock:
         end(key, "IDLE" if silent <= active else "ACTIVE")
     is_tcp = flags is not None
-    flags = flags or 0
     key = (frozenset((source, target)), is_tcp)
-    is_syn = flags & (SYN | ACK | RST) == SYN
-    if key in open_flows and open_flows[key].closed and is_syn:
-      end(key, "")
+    awaits = None
+    if is_syn(packet):
+      mark, awaits = (source, sequence), "SYN"
+      if key in open_flows:
+        flow, last = open_flows[key], syns.get(key)
+        if last is None:
+          goes_on = flow.awaits == mark
+        elif last[0] == source:
+          goes_on = last == mark
+        else:
+          goes_on = flow.awaits == "SYN"
+        if flow.closed or not goes_on:
+          end(key, "NEW_CONNECTION")
+      syns[key] = mark
+    elif is_tcp and flags & ACK:
+      awaits = (target, acknowledged - 1)
+    flags = flags or 0
     flow = open_flows.get(key)
     if flow is None:
       flow = PlainFlow(number, clients.get(key, source), clock, clock, is_tcp)
@@ -316,7 +339,7 @@ def plain_flows(packets, rules):
       flow.closed = "FIN"
     elif not flow.closed and flags & RST and rules.rst_ends:
       flow.closed = "RST"
-    flow.last = clock
+    flow.last, flow.awaits = clock, awaits
     flow.packets.append((time, source))
   for key in list(open_flows):
     end(key, "END_OF_CAPTURE")
@@ -332,7 +355,11 @@ STEPS = [0, 1, 1, 1, 2, 5, 14, 15, 16, 31, -1, -20]
 @given(
   packets=st.lists(
     st.tuples(
-      st.sampled_from(STEPS), st.permutations(HOSTS), st.sampled_from(FLAGS)
+      st.sampled_from(STEPS),
+      st.permutations(HOSTS),
+      st.sampled_from(FLAGS),
+      st.integers(7, 8),  # Sequence number,
+      st.integers(8, 9),  # and what is acknowledged.
     ),
     min_size=1,
     max_size=60,
@@ -347,10 +374,14 @@ def test_equals_the_plain_loop_however_packets_are_batched(
 ):
   rules = Rules(tcp_idle_s=tcp_idle_s, tcp_active_s=tcp_active_s, rst_ends=rst_ends)
   time, timed = 1000, []
-  for step, (source, target, _), flags in packets:
+  for step, (source, target, _), *fields in packets:
     time = max(time + step, 0)
-    timed.append((time * files.SECOND, source, target, flags))
-  content = files.pcap([(t, files.ip_packet(*s, *d, f)) for t, s, d, f in timed])
+    timed.append((time * files.SECOND, source, target, *fields))
+  latest = np.maximum.accumulate([time for time, *_ in timed])
+  assume(all(latest - [time for time, *_ in timed] < 60 * files.SECOND))
+  content = files.pcap(
+    [(t, files.ip_packet(*s, *d, f, 0, seq, ack)) for t, s, d, f, seq, ack in timed]
+  )
   flows, _ = files.flows_of(content, rules, chunk_bytes)
   expected = plain_flows(timed, rules)
   assert outline(flows) == [(len(flow.packets), reason) for flow, reason in expected]
@@ -367,7 +398,8 @@ def test_packets_that_were_seen_are_forgotten_but_counted():
   packets = [(t, there()) for t in range(5)] + [(5, files.ip_packet("10.0.0.7"))]
   content = files.pcap([(t * files.SECOND, p) for t, p in packets])
   accounts = Accounts()
-  assembler, decoder = FlowAssembler("capture", accounts), Decoder(accounts)
+  assembler = FlowAssembler("capture", accounts, Rules(reorder_s=0))
+  decoder = Decoder(accounts)
   for raw in read_packets(io.BytesIO(content), "capture", accounts, chunk_bytes=44):
     assembler.add(decoder.decode(raw))
     assembler.forget_packets(3)

@@ -1,17 +1,15 @@
-"""Flows from captures: reading, decoding and assembly, a module each."""
+"""Flows from captures: reading, decoding, ordering and assembly, a module each."""
 
-import glob
 import os
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO
 
+from mtl_traffic.data.captures import sources
 from mtl_traffic.data.captures.accounts import Accounts
 from mtl_traffic.data.captures.assembly import DEFAULT_RULES, FlowAssembler, Rules
 from mtl_traffic.data.captures.captured_flows import CapturedFlows, EndReason
 from mtl_traffic.data.captures.decoding import Decoder
 from mtl_traffic.data.captures.reading import read_packets
-from mtl_traffic.errors import InputError
+from mtl_traffic.data.captures.sources import check, find
 
 __all__ = [
   "DEFAULT_RULES",
@@ -22,71 +20,42 @@ __all__ = [
   "check",
   "find",
   "read_flows",
+  "sources",
 ]
 
 
 def read_flows(
-  path: str | os.PathLike,
+  path: str | os.PathLike | Sequence[str | os.PathLike],
   accounts: Accounts,
   rules: Rules = DEFAULT_RULES,
   progress: Callable[[int], None] = lambda position: None,
 ) -> Iterator[CapturedFlows]:
-  """Yields the flows of a pcap or pcapng file, plain or gzip, as they end.
+  """Yields the flows of a capture as they end.
 
   Memory depends on the number of open flows, not on the size of the capture.
 
   Args:
-    path: the capture.
+    path: a pcap or pcapng file, plain or compressed; or several, which follow each
+      other in time and in this order (`sources.chains`): flows go on from one to the
+      next.
     accounts: where packets, flows and warnings are counted.
     rules: what makes a flow.
-    progress: is told how many bytes of the file have been read, again and again.
+    progress: is told how many bytes have been read, again and again.
 
   Raises:
     InputError: there is no such file, or it is not a capture.
   """
-  with _open(path) as file:
-    decoder = Decoder(accounts, rules.payload_lengths)
-    assembler = FlowAssembler(pathlib.Path(path).name, accounts, rules)
-    for raw in read_packets(file, str(path), accounts):
-      assembler.add(decoder.decode(raw))
-      yield from assembler.ended()
-      progress(file.tell())
-    yield from assembler.finish()
-
-
-def find(patterns: Sequence[str]) -> list[pathlib.Path]:
-  """The files that the patterns name, each once, all of them captures.
-
-  Raises:
-    InputError: a pattern names no file, a file is no capture, or two files have one
-      name, by which flows and labels could not tell them apart.
-  """
-  paths = {}
-  for pattern in patterns:
-    found = sorted(glob.glob(os.path.expanduser(pattern), recursive=True))
-    if not found:
-      raise InputError(f"{pattern}: no such file")
-    for path in map(pathlib.Path, found):
-      if paths.setdefault(path.name, path) != path:
-        raise InputError(
-          f"{path} and {paths[path.name]} have the same name; rename one of them"
-        )
-      check(path)
-  return list(paths.values())
-
-
-def check(path: str | os.PathLike) -> None:
-  """Returns if a file is there and begins as a capture does.
-
-  Raises:
-    InputError: as `read_flows` would.
-  """
-  with _open(path) as file:
-    next(read_packets(file, str(path), Accounts(), chunk_bytes=1 << 12), None)
-
-
-def _open(path: str | os.PathLike) -> BinaryIO:
-  try:
-    return open(path, "rb")
-  except OSError as error:
-    raise InputError(f"{path}: {error.strerror}; give a capture file") from error
+  paths = [path] if isinstance(path, str | os.PathLike) else path
+  decoder = Decoder(accounts, rules.payload_lengths, rules.drop_copies, rules.inner)
+  assembler = FlowAssembler(sources.name_of(paths[0]), accounts, rules)
+  before = 0
+  for i, each in enumerate(paths):
+    if i:
+      assembler.begin_file(sources.name_of(each))
+    with sources.open_capture(each) as file:
+      for raw in read_packets(file, sources.shown(each), accounts):
+        assembler.add(decoder.decode(raw))
+        yield from assembler.ended()
+        progress(before + file.tell())
+      before += file.tell()
+  yield from assembler.finish()

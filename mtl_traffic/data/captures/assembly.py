@@ -1,38 +1,44 @@
 """Assembles packets into bidirectional flows (section IV-B of the paper).
 
-A TCP flow ends at a FIN or RST, a UDP flow after 15 s of silence. Time is the capture's
-clock: the latest packet time so far. A batch of packets is sorted by five-tuple, cut
-where one flow ends and another begins, and added to the flows that are open, all
-without a loop over packets. The result does not depend on how packets are batched.
+A TCP flow ends at a FIN or RST, or where another connection begins, a UDP flow after
+15 s of silence. Packets are put in order of time first (`ordering`). A batch of them is
+sorted by five-tuple, cut where one flow ends and another begins, and added to the flows
+that are open, all without a loop over packets. The result does not depend on how
+packets are batched, unless flows end early because too many are open.
 """
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
-from mtl_traffic.data.captures.accounts import Accounts
+from mtl_traffic.data.captures.accounts import Accounts, Skipped
 from mtl_traffic.data.captures.captured_flows import (
   END_REASON_NAMES,
   CapturedFlows,
   EndReason,
   format_addresses,
 )
-from mtl_traffic.data.captures.decoding import (
-  ACK,
-  FIN,
-  KEY_WORDS,
-  RST,
-  SYN,
-  TCP,
-  Packets,
+from mtl_traffic.data.captures.connections import NO_SYN, Syns
+from mtl_traffic.data.captures.copies import Copies
+from mtl_traffic.data.captures.decoding import ACK, FIN, RST, SYN, Packets
+from mtl_traffic.data.captures.five_tuples import (
+  Sorted,
+  by_five_tuple,
+  has_tcp,
+  hashes,
 )
+from mtl_traffic.data.captures.headers import KEY_WORDS
+from mtl_traffic.data.captures.naming import FileNames
+from mtl_traffic.data.captures.ordering import Ordered, Ordering
 from mtl_traffic.data.captures.reading import NANOSECONDS
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import UNKNOWN, Flows, pad_packets
 
 _NEVER = 1 << 62  # ns.
 _FLOWS_AT_ONCE = 4096  # Bounds the padded arrays of what is handed out.
+_MANY_COPIES = 0.02  # Of all packets; worth a notice.
 _REMEMBERED = 1 << 20  # Five-tuples whose client is known after their flow ended.
 
 
@@ -50,6 +56,10 @@ class Rules:
     rst_ends: whether a RST ends a TCP flow.
     close_s: after a FIN or RST, packets belong to the flow until a new SYN or until it
       is silent for longer than this: acknowledgements, and what is sent again.
+    inner: of packets in tunnels, take the innermost.
+    drop_copies: leave out copies of packets, see `copies`.
+    reorder_s: how late a packet may come and still be put in order; with 0 they are
+      taken as they come.
     max_open_flows: beyond, the flows that are silent for longest end early, so that a
       scan of many addresses cannot take all memory.
     max_open_packets: the same for the packets kept of open flows.
@@ -62,6 +72,9 @@ class Rules:
   tcp_active_s: float | None = None
   rst_ends: bool = True
   close_s: float = 15.0
+  inner: bool = False
+  drop_copies: bool = False
+  reorder_s: float = 60.0
   max_open_flows: int = 1 << 17
   max_open_packets: int = 1 << 21
 
@@ -71,6 +84,8 @@ class Rules:
       if field.name in _CHOICES:
         if not isinstance(value, bool):
           raise InputError(f"{field.name} is {value}, must be true or false")
+      elif field.name == "reorder_s" and value == 0:
+        continue
       elif value is not None and not (isinstance(value, int | float) and value > 0):
         raise InputError(f"{field.name} is {value}, must be greater than 0")
 
@@ -91,7 +106,7 @@ class Rules:
     return dataclasses.replace(self, **shared)
 
 
-_CHOICES = ("payload_lengths", "rst_ends")
+_CHOICES = ("payload_lengths", "rst_ends", "inner", "drop_copies")
 _SHARED = (
   "payload_lengths",
   "udp_silence_s",
@@ -99,6 +114,8 @@ _SHARED = (
   "tcp_active_s",
   "rst_ends",
   "close_s",
+  "inner",
+  "drop_copies",
 )
 
 
@@ -110,8 +127,9 @@ _FLOW = np.dtype(
     ("first_number", "i8"),
     ("first_clock", "i8"),
     ("last_clock", "i8"),
-    ("first_time", "i8"),  # Differs from the clock if packets come late.
+    ("first_time", "i8"),  # Differs from the clock if packets come too late.
     ("last_time", "i8"),
+    ("previous_time", "i8"),
     ("num_packets", "i8"),
     ("num_bytes", "i8"),
     ("closed", "i1"),  # FIN or RST, once one was seen.
@@ -119,8 +137,11 @@ _FLOW = np.dtype(
     ("is_open", "?"),
     ("client_is_first", "?"),  # Of the two endpoints of the key.
     ("saw_syn", "?"),
+    ("syn", "u8"),  # The five-tuple's last, as in `connections`.
+    ("awaits", "u8"),  # Which SYN belongs to it, by its last packet.
   ]
 )
+_CARRIED_FLOW = np.dtype([*_FLOW.descr, ("carrier", "u8", KEY_WORDS)])
 _KEPT_PACKET = np.dtype(
   [("slot", "i4"), ("length", "i4"), ("time", "i8"), ("from_first", "?")]
 )
@@ -134,29 +155,38 @@ class FlowAssembler:
   """
 
   def __init__(self, capture: str, accounts: Accounts, rules: Rules = DEFAULT_RULES):
-    self._capture = capture
+    self._files = FileNames()
+    self._files.begin(capture, accounts.num_packets)
+    self._ordering = Ordering(self._files, accounts, _nanoseconds(rules.reorder_s))
     self._accounts = accounts
     self._rules = rules
     self._udp_silence = _nanoseconds(rules.udp_silence_s)
     self._tcp_idle = _nanoseconds(rules.tcp_idle_s)
     self._tcp_active = _nanoseconds(rules.tcp_active_s)
     self._close = _nanoseconds(rules.close_s)
-    self._flows = np.zeros(1024, _FLOW)
+    self._kind = _CARRIED_FLOW if rules.inner else _FLOW
+    self._flows = np.zeros(1024, self._kind)
     self._free = np.arange(len(self._flows))
     self._slots: dict[bytes, int] = {}  # Of the open flows, by five-tuple.
     self._kept = [np.zeros(0, _KEPT_PACKET)]  # Packets of the flows in the table.
     self._ended: list[np.ndarray] = []  # Slots that are not handed out yet.
     self._clients = np.zeros(_REMEMBERED, np.uint64)
-    self._grown = (np.zeros(0, np.int64),) * 3
+    self._syns = np.zeros(_REMEMBERED, np.uint64)
+    self._grown: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    self._copies = Copies(accounts, rules.drop_copies)
+    self._begun = _NEVER  # When the capture did, ns.
+
+  def begin_file(self, name: str) -> None:
+    """Tells that the packets from now on stand in another file, of this name."""
+    self._files.begin(name, self._accounts.num_packets)
 
   def add(self, packets: Packets) -> None:
     """Adds a batch of packets, and ends the flows whose time is over."""
-    if len(packets.times):
-      self._add(packets)
-    else:
-      self._grown = (np.zeros(0, np.int64),) * 3
-    self._expire(packets.now)
-    self._evict()
+    self._add_all(self._ordering.add(packets))
+
+  def flush(self) -> None:
+    """Adds the packets that wait for others to be put in order."""
+    self._add_all(self._ordering.flush())
 
   def ended(self, wait: bool = True) -> Iterator[CapturedFlows]:
     """Yields the flows that have ended since the last call, some at a time.
@@ -165,7 +195,8 @@ class FlowAssembler:
       wait: whether few may wait until there are more, which is faster.
     """
     slots = np.concatenate(self._ended or [np.zeros(0, np.int64)])
-    if not slots.size or (wait and len(slots) * 8 < len(self._slots)):
+    can_wait = wait and self._num_kept() <= self._rules.max_open_packets
+    if not slots.size or (can_wait and len(slots) * 8 < len(self._slots)):
       return
     self._ended = []
     yield from self._hand_out(slots)
@@ -175,6 +206,9 @@ class FlowAssembler:
 
   def finish(self) -> Iterator[CapturedFlows]:
     """Ends all flows and yields those that were not yielded yet."""
+    self.flush()
+    self._tell_of_copies()
+    yield from self.ended()
     self._end(np.flatnonzero(self._flows["is_open"]), EndReason.END_OF_CAPTURE)
     yield from self.ended(wait=False)
 
@@ -183,8 +217,7 @@ class FlowAssembler:
 
     To be called between `add` and `ended`, with at most `Rules.max_packets`.
     """
-    slots, before, after = self._grown
-    yield from self._hand_out(slots[(before < num_packets) & (after >= num_packets)])
+    yield from self._hand_out(self._reached(num_packets))
 
   def forget_packets(self, num_packets: int) -> None:
     """Drops the packets of open flows that have as many; their totals go on.
@@ -192,32 +225,74 @@ class FlowAssembler:
     For those who have seen enough of a flow when it reaches as many: memory and time
     then depend on the flows that have not.
     """
-    _, before, after = self._grown
-    if ((before < num_packets) & (after >= num_packets)).any():
+    if self._reached(num_packets).size:
       kept = self._all_kept()
       self._kept = [kept[self._flows["num_packets"][kept["slot"]] < num_packets]]
 
   def advance(self, now: int) -> None:
     """Moves the clock on to `now`, ns, where no packet does: flows end by silence."""
-    self._grown = (np.zeros(0, np.int64),) * 3
+    self.flush()
     self._expire(now)
 
-  def _add(self, packets: Packets) -> None:
-    order, is_first = _by_five_tuple(packets.keys)
-    batch = _Sorted(
-      clock=packets.clocks[order],
+  def _tell_of_copies(self) -> None:
+    copies, looked_at = self._accounts.num_copies, self._accounts.num_looked_at
+    if copies > looked_at * _MANY_COPIES and not self._rules.drop_copies:
+      self._accounts.notices.append(
+        f"{self._files.names[0]}: {copies} of {looked_at} packets that were looked at "
+        "are copies of one just before; they count as packets unless they are dropped"
+      )
+
+  def _reached(self, num_packets: int) -> np.ndarray:
+    """The flows whose `num_packets`-th packet came with the last batch."""
+    return np.concatenate(
+      [
+        slots[(before < num_packets) & (after >= num_packets)]
+        for slots, before, after in self._grown
+      ]
+      or [np.zeros(0, np.int64)]
+    )
+
+  def _add_all(self, pieces: Iterator[Ordered]) -> None:
+    self._grown = []
+    for ordered in pieces:
+      self._begun = min(self._begun, int(ordered.clocks[0]))
+      if ordered.begins_epoch:
+        self._expire_ahead(int(ordered.clocks[0]))
+      last = int(ordered.clocks[-1])
+      num_packets = len(ordered.clocks)
+      ordered = self._copies.leave_out(ordered)
+      self._accounts.skip(Skipped.COPY, num_packets - len(ordered.clocks))
+      if len(ordered.clocks):
+        self._add(ordered)
+      self._expire(last)
+      self._evict()
+    self._expire(self._ordering.now)
+
+  def _add(self, ordered: Ordered) -> None:
+    packets = ordered.packets
+    order, is_first = by_five_tuple(packets.keys)
+    times = packets.times[order]
+    batch = Sorted(
+      clock=ordered.clocks[order] if ordered.has_late else times,
+      times=times,
       keys=packets.keys[order],
       flags=packets.flags[order],
+      from_first=packets.from_first[order],
       is_first=is_first,
     )
-    times, from_first = packets.times[order], packets.from_first[order]
+    from_first = batch.from_first
     firsts = np.flatnonzero(is_first)
     names = _as_bytes(batch.keys[firsts])
     found = np.fromiter(map(self._slots.get, names, [-1] * len(names)), np.int64)
     before = self._flows[found]  # Of slot −1, what stands there has no meaning.
     before["closed"][found < 0] = 0
 
-    splits = self._splits(batch, found >= 0, before)
+    syns = Syns.of(batch, packets, order)
+    remembered = self._recall(batch.keys[firsts])
+    known_syns = np.where(found >= 0, before["syn"], remembered.syns)
+    asks = syns.that_ask(found >= 0, before["first_time"], known_syns)
+    is_another = asks & syns.that_begin(found >= 0, before["awaits"], known_syns)
+    splits = self._splits(batch, found >= 0, before, asks, is_another)
     begins = is_first.copy()
     begins[splits] = True
     starts = np.flatnonzero(begins)
@@ -229,25 +304,35 @@ class FlowAssembler:
 
     slots = np.where(goes_on, found[group], -1)
     slots[~goes_on] = self._take_slots(int((~goes_on).sum()))
-    flows = np.zeros(len(starts), _FLOW)
+    flows = np.zeros(len(starts), self._kind)
     flows["key"] = batch.keys[starts]
     flows["first_number"] = packets.numbers[order[starts]]
+    if self._rules.inner:
+      flows["carrier"] = packets.carriers[order[starts]]
     flows["first_clock"] = batch.clock[starts]
     flows["first_time"] = flows["last_time"] = times[starts]
     flows[goes_on] = before[group[goes_on]]
     counted = flows["num_packets"].copy()
 
-    self._find_clients(batch, flows, starts, ends, from_first, before, found >= 0)
+    by_default = np.where(
+      found >= 0,
+      before["client_is_first"],
+      np.where(remembered.is_there, remembered.client_is_first, from_first[firsts]),
+    )
+    self._find_clients(batch, flows, starts, ends, by_default)
     self._find_closes(batch, flows, starts, ends)
     lengths = packets.lengths[order]
     flows["is_open"] = True
     flows["num_packets"] += ends - starts
     flows["num_bytes"] += np.add.reduceat(lengths, starts)
     flows["last_clock"] = batch.clock[ends - 1]
+    flows["previous_time"] = times[ends - 1]
+    flows["syn"] = syns.last(ends, firsts[group], known_syns[group])
+    flows["awaits"] = syns.awaited(ends - 1)
     for field, reduce in (("first_time", np.minimum), ("last_time", np.maximum)):
       flows[field] = reduce(flows[field], reduce.reduceat(times, starts))
     self._flows[slots] = flows
-    self._grown = (slots, counted, flows["num_packets"])
+    self._grown.append((slots, counted, flows["num_packets"]))
 
     segment = np.cumsum(begins) - 1
     place = np.arange(len(order)) + (counted - starts)[segment]
@@ -263,28 +348,37 @@ class FlowAssembler:
     last = slots[closes_group]
     changed = np.flatnonzero(last != found)
     self._slots.update((names[i], int(last[i])) for i in changed)
-    replaced = found[(found >= 0) & ~goes_on[opens_group]]
-    self._end(np.concatenate([replaced, slots[~closes_group]]), forget=False)
+    # The flows that another of their five-tuple follows, and when that begins.
+    is_replaced = (found >= 0) & ~goes_on[opens_group]
+    replaced = np.concatenate([found[is_replaced], slots[~closes_group]])
+    follows = np.concatenate(
+      [np.flatnonzero(opens_group)[is_replaced], np.flatnonzero(~closes_group) + 1]
+    )
+    self._end(replaced, forget=False, followed=batch.clock[starts[follows]])
     self._accounts.num_in_flows += len(order)
-    self._accounts.num_late += int((packets.times < packets.clocks).sum())
 
   def _splits(
-    self, batch: "_Sorted", is_open: np.ndarray, before: np.ndarray
+    self,
+    batch: Sorted,
+    is_open: np.ndarray,
+    before: np.ndarray,
+    asks_for_connection: np.ndarray,
+    is_another: np.ndarray,
   ) -> np.ndarray:
     """Where, within a five-tuple, a packet begins a new flow."""
-    n, clock, group = len(batch.clock), batch.clock, batch.group
-    previous = np.empty(n, np.int64)
-    previous[1:] = clock[:-1]
-    previous[batch.is_first] = np.where(
-      is_open, before["last_clock"], clock[batch.is_first]
-    )
-    gap = clock - previous
+    group = batch.group
+    gap = batch.since_previous(batch.clock, is_open, before["last_clock"])
+    was_late = is_open & (before["previous_time"] < before["last_clock"])
+    if batch.clock is not batch.times or was_late.any():
+      # Also by its own times, of packets that came too late.
+      own = batch.since_previous(batch.times, is_open, before["previous_time"])
+      gap = np.maximum(gap, np.abs(own))
     is_closing = self._is_closing(batch)
     is_idle = gap > np.where(batch.is_tcp, self._tcp_idle, self._udp_silence)
-    is_syn = batch.is_tcp & (batch.flags & (SYN | ACK | RST) == SYN)
     # Each of these begins a new flow if the flow is closed by then. So whether it is
     # depends on the packets since the last of these only.
-    asks = is_syn | is_idle | (batch.is_tcp & (gap > self._close))
+    is_new = is_idle | is_another
+    asks = asks_for_connection | is_new | (batch.is_tcp & (gap > self._close))
     asking = np.flatnonzero(asks)
     splits = asking
     if asking.size:
@@ -295,14 +389,14 @@ class FlowAssembler:
       is_closed = closings[asking] > closings[since]
       came_closed = batch.is_first[since] & ((since == asking) | ~asks[since])
       is_closed |= came_closed & (before["closed"] != 0)[group[asking]]
-      splits = asking[is_closed | is_idle[asking]]
+      splits = asking[is_closed | is_new[asking]]
     if self._tcp_active < _NEVER:
       splits = self._split_active(batch, splits, is_closing, is_open, before)
     return splits
 
   def _split_active(
     self,
-    batch: "_Sorted",
+    batch: Sorted,
     splits: np.ndarray,
     is_closing: np.ndarray,
     is_open: np.ndarray,
@@ -335,12 +429,12 @@ class FlowAssembler:
         deadline = clock[place] + self._tcp_active
     return np.union1d(splits, np.array(active, np.int64))
 
-  def _is_closing(self, batch: "_Sorted") -> np.ndarray:
+  def _is_closing(self, batch: Sorted) -> np.ndarray:
     flags = FIN | RST if self._rules.rst_ends else FIN
     return batch.is_tcp & (batch.flags & flags != 0)
 
   def _find_closes(
-    self, batch: "_Sorted", flows: np.ndarray, starts: np.ndarray, ends: np.ndarray
+    self, batch: Sorted, flows: np.ndarray, starts: np.ndarray, ends: np.ndarray
   ) -> None:
     """Notes the first FIN or RST of each flow."""
     first, is_there = _first_within(self._is_closing(batch), starts, ends)
@@ -350,13 +444,11 @@ class FlowAssembler:
 
   def _find_clients(
     self,
-    batch: "_Sorted",
+    batch: Sorted,
     flows: np.ndarray,
     starts: np.ndarray,
     ends: np.ndarray,
-    from_first: np.ndarray,
-    before: np.ndarray,
-    is_open: np.ndarray,
+    by_default: np.ndarray,
   ) -> None:
     """Finds out who began each flow.
 
@@ -368,14 +460,8 @@ class FlowAssembler:
     )
     shows = is_there & ~flows["saw_syn"]
     # A SYN with ACK is the answer to the client's.
-    by_syn = from_first[first] ^ (batch.flags[first] & ACK != 0)
+    by_syn = batch.from_first[first] ^ (batch.flags[first] & ACK != 0)
     opens_group = batch.is_first[starts]
-    remembered, is_remembered = self._recall(batch.keys[batch.is_first])
-    by_default = np.where(
-      is_open,
-      before["client_is_first"],
-      np.where(is_remembered, remembered, from_first[batch.is_first]),
-    )
     client = np.where(shows, by_syn, by_default[batch.group[starts]])
     decided = np.where(opens_group | shows, np.arange(len(starts)), 0)
     flows["client_is_first"] = client[np.maximum.accumulate(decided)]
@@ -388,9 +474,17 @@ class FlowAssembler:
       silent, active = self._deadlines(slots)
       self._end(slots[np.minimum(silent, active) < now])
 
+  def _expire_ahead(self, now: int) -> None:
+    """Ends the flows that were silent for too long as the clock was set back."""
+    slots = np.flatnonzero(self._flows["is_open"])
+    if slots.size:
+      last = self._flows["last_clock"][slots]
+      silent, _ = self._deadlines(slots)
+      self._end(slots[last - (silent - last) > now], EndReason.IDLE)
+
   def _deadlines(self, slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """When flows end if they stay silent, and if they do not."""
-    is_tcp = _is_tcp(self._flows["key"][slots, KEY_WORDS - 1])
+    is_tcp = has_tcp(self._flows["key"][slots])
     is_closed = self._flows["closed"][slots] != 0
     silence = np.where(is_tcp, self._tcp_idle, self._udp_silence)
     silence[is_closed] = np.minimum(self._close, self._tcp_idle)
@@ -402,35 +496,48 @@ class FlowAssembler:
 
   def _evict(self) -> None:
     """Ends silent flows early if there are too many."""
-    num_kept = sum(map(len, self._kept))
-    if (
-      len(self._slots) <= self._rules.max_open_flows
-      and num_kept <= self._rules.max_open_packets
-    ):
+    is_open = self._flows["is_open"]
+    too_many = len(self._slots) > self._rules.max_open_flows
+    if self._num_kept() > self._rules.max_open_packets:
+      # Those of flows that have ended are about to go anyway.
+      num_open = np.count_nonzero(is_open[self._all_kept()["slot"]])
+      too_many |= num_open > self._rules.max_open_packets
+    if not too_many:
       return
-    slots = np.flatnonzero(self._flows["is_open"])
+    slots = np.flatnonzero(is_open)
     surplus = len(slots) - self._rules.max_open_flows
     few = max(surplus, 0) + min(len(slots), self._rules.max_open_flows) // 4
     silent = np.argpartition(self._flows["last_clock"][slots], few)[: few + 1]
     self._end(slots[silent], EndReason.EVICTED)
 
   def _end(
-    self, slots: np.ndarray, reason: EndReason | None = None, forget: bool = True
+    self,
+    slots: np.ndarray,
+    reason: EndReason | None = None,
+    forget: bool = True,
+    followed: np.ndarray | int = _NEVER,
   ) -> None:
     """Ends flows: by FIN or RST if there was one, else for the reason, or a time-out.
 
-    `forget`: whether their five-tuples have no open flow then.
+    Args:
+      slots: the flows.
+      reason: why.
+      forget: whether their five-tuples have no open flow then.
+      followed: when the next flow of their five-tuples begins, ns.
     """
     if not slots.size:
       return
     if reason is None:
       silent, active = self._deadlines(slots)
       reason = np.where(silent <= active, EndReason.IDLE, EndReason.ACTIVE)
+      is_tcp = has_tcp(self._flows["key"][slots])
+      in_time = is_tcp & (np.minimum(silent, active) >= followed)
+      reason = np.where(in_time, EndReason.NEW_CONNECTION, reason)
     closed = self._flows["closed"][slots]
     keys = self._flows["key"][slots]
     self._flows["end_reason"][slots] = np.where(closed != 0, closed, reason)
     self._flows["is_open"][slots] = False
-    self._remember(keys, self._flows["client_is_first"][slots])
+    self._remember(slots)
     self._ended.append(slots)
     if forget:
       for name in _as_bytes(keys):
@@ -438,7 +545,7 @@ class FlowAssembler:
     self._count(slots)
 
   def _count(self, slots: np.ndarray) -> None:
-    is_tcp = _is_tcp(self._flows["key"][slots, KEY_WORDS - 1])
+    is_tcp = has_tcp(self._flows["key"][slots])
     reasons = self._flows["end_reason"][slots]
     for protocol, rows in (("TCP", is_tcp), ("UDP", ~is_tcp)):
       for reason, count in enumerate(np.bincount(reasons[rows])):
@@ -450,22 +557,30 @@ class FlowAssembler:
     missing = count - len(self._free)
     if missing > 0:
       size = len(self._flows)
-      more = np.zeros(max(size, missing), _FLOW)
+      more = np.zeros(max(size, missing), self._kind)
       self._flows = np.concatenate([self._flows, more])
       self._free = np.concatenate([self._free, np.arange(size, len(self._flows))])
     taken, self._free = self._free[:count], self._free[count:]
     return taken
 
-  def _remember(self, keys: np.ndarray, client_is_first: np.ndarray) -> None:
+  def _remember(self, slots: np.ndarray) -> None:
     # A table of fixed size, in which a newer five-tuple may take an older one's place.
-    tags = _hashes(keys)
-    places = tags >> np.uint64(64 - _REMEMBERED.bit_length() + 1)
-    self._clients[places] = tags & ~np.uint64(1) | client_is_first.astype(np.uint64)
+    tags = hashes(self._flows["key"][slots])
+    places = _places(tags)
+    client = self._flows["client_is_first"][slots].astype(np.uint64)
+    self._clients[places] = tags & ~np.uint64(1) | client
+    self._syns[places] = self._flows["syn"][slots]
 
-  def _recall(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    tags = _hashes(keys)
-    found = self._clients[tags >> np.uint64(64 - _REMEMBERED.bit_length() + 1)]
-    return found & np.uint64(1) == 1, (found ^ tags) <= 1
+  def _recall(self, keys: np.ndarray) -> "_Remembered":
+    tags = hashes(keys)
+    places = _places(tags)
+    found = self._clients[places]
+    is_there = (found ^ tags) <= 1
+    syns = np.where(is_there, self._syns[places], NO_SYN)
+    return _Remembered(is_there, found & np.uint64(1) == 1, syns)
+
+  def _num_kept(self) -> int:
+    return sum(map(len, self._kept))
 
   def _all_kept(self) -> np.ndarray:
     if len(self._kept) > 1:
@@ -502,16 +617,22 @@ class FlowAssembler:
       np.where(kept["from_first"] == of_packets("client_is_first"), 1, -1),
       counts,
     )
+    files, numbers = self._files.of(table["first_number"])
     flows = Flows(
       packets=packets,
       num_packets=table["num_packets"],
       durations=(table["last_time"] - table["first_time"]) / NANOSECONDS,
       num_bytes=table["num_bytes"],
       classes=np.full(len(table), UNKNOWN, np.int32),
-      partitions=np.zeros(len(table), np.int32),
-      ids=np.array([f"{self._capture}#{n}" for n in table["first_number"].tolist()]),
+      partitions=files.astype(np.int32),
+      ids=np.array(
+        [
+          f"{self._files.names[file]}#{number}"
+          for file, number in zip(files.tolist(), numbers.tolist(), strict=True)
+        ]
+      ),
       class_names=(),
-      partition_names=(self._capture,),
+      partition_names=tuple(self._files.names),
     )
     key, is_client = table["key"], table["client_is_first"]
     versions = key[:, 4] & np.uint64(0xFF)
@@ -529,58 +650,38 @@ class FlowAssembler:
       protocols=(key[:, 4] >> np.uint64(8) & np.uint64(0xFF)).astype(np.int32),
       end_reasons=table["end_reason"],
       start_times=table["first_time"],
+      starts_seen=self._starts_seen(table),
+      carriers=self._carriers(table),
     )
 
+  def _carriers(self, table: np.ndarray) -> np.ndarray:
+    if not self._rules.inner:
+      return np.zeros((len(table), 0), object)
+    carrier = table["carrier"]
+    first, second = (
+      format_addresses(carrier[:, i : i + 2], carrier[:, 4]) for i in (0, 2)
+    )
+    is_client = table["client_is_first"]
+    carriers = np.stack(
+      [np.where(is_client, first, second), np.where(is_client, second, first)], axis=1
+    )
+    carriers[carrier[:, 4] == 0] = None
+    return carriers
 
-@dataclasses.dataclass(frozen=True)
-class _Sorted:
-  """A batch sorted by five-tuple, in the order of the capture within each."""
-
-  clock: np.ndarray
-  keys: np.ndarray
-  flags: np.ndarray
-  is_first: np.ndarray  # Whether a packet is the first of its five-tuple.
-
-  @property
-  def group(self) -> np.ndarray:
-    return np.cumsum(self.is_first) - 1
-
-  @property
-  def is_tcp(self) -> np.ndarray:
-    return _is_tcp(self.keys[:, KEY_WORDS - 1])
-
-
-def _by_five_tuple(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """The stable order of packets by five-tuple, and where, in it, each one begins."""
-  n = len(keys)
-  # Hash and place in one number: its sort is stable, and faster than one by a key.
-  bits = np.uint64(max(n - 1, 1).bit_length())
-  places = np.sort(_hashes(keys) >> bits << bits | np.arange(n, dtype=np.uint64))
-  order = (places & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.int64)
-  is_first = np.ones(n, bool)
-  is_first[1:] = places[1:] >> bits != places[:-1] >> bits
-  differs = _differs(keys[order])
-  if (differs & ~is_first[1:]).any():  # Two five-tuples with one hash.
-    order = np.lexsort(keys.T)
-    is_first[1:] = _differs(keys[order])
-  return order, is_first
+  def _starts_seen(self, table: np.ndarray) -> np.ndarray:
+    """Whether the first packets of flows are theirs indeed: 1, 0, or −1 if unknown."""
+    # Nobody says when a UDP flow begins, but that it was silent before.
+    begun = self._begun + self._udp_silence
+    seen = np.where(table["first_clock"] > begun, 1, -1)
+    return np.where(has_tcp(table["key"]), table["saw_syn"], seen).astype(np.int8)
 
 
-def _differs(keys: np.ndarray) -> np.ndarray:
-  differs = np.zeros(len(keys) - 1, bool)
-  for word in keys.T:
-    differs |= word[1:] != word[:-1]
-  return differs
+class _Remembered(NamedTuple):
+  """What is known of five-tuples from their flows before."""
 
-
-def _hashes(keys: np.ndarray) -> np.ndarray:
-  """64-bit hashes of five-tuples; the upper bits are the better ones."""
-  mix = np.uint64(0x9E3779B97F4A7C15)
-  hashes = np.zeros(len(keys), np.uint64)
-  for word in keys.T:
-    hashes = (hashes ^ word) * mix
-    hashes ^= hashes >> np.uint64(32)
-  return hashes * mix
+  is_there: np.ndarray
+  client_is_first: np.ndarray
+  syns: np.ndarray
 
 
 def _first_within(
@@ -593,8 +694,8 @@ def _first_within(
   return np.where(is_there, first, 0), is_there
 
 
-def _is_tcp(last_word: np.ndarray) -> np.ndarray:
-  return last_word >> np.uint64(8) & np.uint64(0xFF) == TCP
+def _places(tags: np.ndarray) -> np.ndarray:
+  return tags >> np.uint64(64 - _REMEMBERED.bit_length() + 1)
 
 
 def _as_bytes(keys: np.ndarray) -> list[bytes]:

@@ -21,6 +21,7 @@ class EndReason(enum.IntEnum):
   ACTIVE = enum.auto()
   END_OF_CAPTURE = enum.auto()
   EVICTED = enum.auto()
+  NEW_CONNECTION = enum.auto()
 
 
 END_REASON_NAMES = {
@@ -31,6 +32,7 @@ END_REASON_NAMES = {
   EndReason.ACTIVE: "active time-out",
   EndReason.END_OF_CAPTURE: "end of capture",
   EndReason.EVICTED: "too many open flows",
+  EndReason.NEW_CONNECTION: "new connection",
 }
 
 
@@ -38,9 +40,11 @@ END_REASON_NAMES = {
 class CapturedFlows:
   """N flows of one capture, in the order of their first packets.
 
+  A capture may be several files that follow each other; each is a partition.
+
   Attributes:
-    flows: the flows; without classes, the capture as their only partition, and
-      `capture#number of the first packet` as their ids.
+    flows: the flows; without classes, the file in which a flow begins as its partition,
+      and `file#number of the first packet` as its id.
     client_addresses: `[N]` str.
     client_ports: `[N]` int32.
     server_addresses: `[N]` str.
@@ -48,6 +52,10 @@ class CapturedFlows:
     protocols: `[N]` int32, 6 = TCP, 17 = UDP.
     end_reasons: `[N]` int8, an `EndReason`.
     start_times: `[N]` int64, ns since 1970.
+    starts_seen: `[N]` int8, whether a flow's first packet is in the capture: 1 it is,
+      0 it is not, −1 nobody can tell.
+    carriers: `[N, 2]` str or None, the addresses of the tunnel in which a flow is, on
+      the client's side and on the server's; `[N, 0]` if nobody asked.
   """
 
   flows: Flows
@@ -58,6 +66,8 @@ class CapturedFlows:
   protocols: np.ndarray
   end_reasons: np.ndarray
   start_times: np.ndarray
+  starts_seen: np.ndarray
+  carriers: np.ndarray
 
   def __len__(self) -> int:
     return len(self.flows)

@@ -2,6 +2,7 @@
 
 import functools
 import multiprocessing
+import multiprocessing.pool
 import pathlib
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +21,7 @@ from mtl_traffic.data.captures.captured_flows import (
 )
 from mtl_traffic.data.captures.labels import Labels
 from mtl_traffic.errors import InputError
+from mtl_traffic.flows import validate
 
 _ROWS_AT_ONCE = 4096  # Bounds what is in memory when files are joined.
 
@@ -30,6 +32,7 @@ def extract(
   labels: Labels,
   rules: captures.Rules = captures.DEFAULT_RULES,
   processes: int = 1,
+  each_alone: bool = False,
 ) -> captures.Accounts:
   """Writes the flows of captures to a Parquet file; it appears when it is whole.
 
@@ -42,6 +45,7 @@ def extract(
     labels: the flows' classes.
     rules: what makes a flow.
     processes: how many captures are read at a time.
+    each_alone: flows end with their file, even if another follows it in time.
 
   Returns:
     What became of the packets.
@@ -58,8 +62,12 @@ def extract(
       tempfile.TemporaryDirectory(prefix="flows-", dir=out.parent) as folder,
       files.replacing(out) as partial,
     ):
-      parts = [pathlib.Path(folder) / f"{i}.parquet" for i in range(len(paths))]
-      for one in _run(work, paths, parts, processes):
+      if each_alone:
+        chains = [[path] for path in paths]
+      else:
+        chains = captures.sources.chains(paths, functools.partial(_spans, processes))
+      parts = [pathlib.Path(folder) / f"{i}.parquet" for i in range(len(chains))]
+      for one in _run(work, chains, parts, processes):
         accounts.add(one)
       if not accounts.num_flows:
         raise InputError(f"the captures hold no flows ({accounts.summary(', ')})")
@@ -69,35 +77,47 @@ def extract(
   return accounts
 
 
-def _run(work, paths, parts, processes: int) -> Iterator[captures.Accounts]:
-  sizes = [path.stat().st_size for path in paths]
+def _spans(processes: int, paths: Sequence[pathlib.Path]):
+  if min(processes, len(paths)) == 1:
+    return list(map(captures.sources.span, paths))
+  with _pool(processes, len(paths)) as pool:
+    return pool.map(captures.sources.span, paths)
+
+
+def _pool(processes: int, num_tasks: int) -> multiprocessing.pool.Pool:
+  # JAX's threads do not survive a fork.
+  return multiprocessing.get_context("spawn").Pool(min(processes, num_tasks))
+
+
+def _run(work, chains, parts, processes: int) -> Iterator[captures.Accounts]:
+  sizes = [sum(path.stat().st_size for path in chain) for chain in chains]
   with tqdm.tqdm(total=sum(sizes), unit="B", unit_scale=True) as bar:
-    if min(processes, len(paths)) == 1:
-      for path, part in zip(paths, parts, strict=True):
+    if min(processes, len(chains)) == 1:
+      for chain, part in zip(chains, parts, strict=True):
         begun = bar.n
         yield work(
-          (path, part), progress=lambda n, begun=begun: bar.update(begun + n - bar.n)
+          (chain, part), progress=lambda n, begun=begun: bar.update(begun + n - bar.n)
         )
       return
-    # JAX's threads do not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(min(processes, len(paths))) as pool:
-      results = pool.imap(work, zip(paths, parts, strict=True))
+    with _pool(processes, len(chains)) as pool:
+      results = pool.imap(work, zip(chains, parts, strict=True))
       for size, accounts in zip(sizes, results, strict=True):
         bar.update(size)
         yield accounts
 
 
 def _extract_one(
-  path_and_part: tuple[pathlib.Path, pathlib.Path],
+  chain_and_part: tuple[list[pathlib.Path], pathlib.Path],
   labels: Labels,
   rules: captures.Rules,
   progress=lambda position: None,
 ) -> captures.Accounts:
-  path, part = path_and_part
+  chain, part = chain_and_part
   accounts = captures.Accounts()
   writer = None
   try:
-    for captured in captures.read_flows(path, accounts, rules, progress):
+    for captured in captures.read_flows(chain, accounts, rules, progress):
+      validate(captured.flows, ", ".join(captured.flows.partition_names))
       table = to_table(captured, labels, rules)
       writer = writer or pq.ParquetWriter(part, table.schema, compression="zstd")
       writer.write_table(table)
@@ -112,6 +132,7 @@ def to_table(
 ) -> pa.Table:
   """The curated columns, and beside them what only a capture tells."""
   table = parquet.to_table(labels.apply(captured), rules=rules.shared)
+  seen = captured.starts_seen
   reasons = [END_REASON_NAMES[reason] for reason in captured.end_reasons.tolist()]
   for name, values in (
     ("client_address", pa.array(captured.client_addresses, pa.string())),
@@ -120,9 +141,14 @@ def to_table(
     ("server_port", captured.server_ports),
     ("protocol", [PROTOCOL_NAMES[number] for number in captured.protocols.tolist()]),
     ("end_reason", reasons),
+    ("start_seen", pa.array(seen == 1, pa.bool_(), mask=seen < 0)),
     ("start_time", pa.array(captured.start_times, pa.timestamp("ns", "UTC"))),
   ):
     table = table.append_column(name, pa.array(values))
+  if rules.inner:
+    for i, side in enumerate(("client", "server")):
+      carriers = pa.array(captured.carriers[:, i], pa.string())
+      table = table.append_column(f"outer_{side}_address", carriers)
   return table
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import ipaddress
 import os
 import pathlib
+import socket
 
 import numpy as np
 
@@ -45,13 +46,15 @@ class Labels:
   def apply(self, captured: CapturedFlows) -> Flows:
     """The flows with their classes; −1 for those without a label."""
     names = self.class_names
-    (capture,) = captured.flows.partition_names
-    by_default = self.of_captures.get(capture)
-    default = UNKNOWN if by_default is None else names.index(by_default)
-    classes = np.full(len(captured), default, np.int32)
+    files, partitions = captured.flows.partition_names, captured.flows.partitions
+    by_default = [self.of_captures.get(file) for file in files]
+    classes = np.array(
+      [UNKNOWN if label is None else names.index(label) for label in by_default],
+      np.int32,
+    )[partitions]
     if self.of_five_tuples:
       for row, five_tuple in enumerate(_five_tuples(captured)):
-        for scope in (capture, ""):
+        for scope in (files[partitions[row]], ""):
           label = self.of_five_tuples.get((scope, five_tuple))
           if label is not None:
             classes[row] = names.index(label)
@@ -120,13 +123,20 @@ def _parse(values: dict[str, str], where: str) -> FiveTuple:
   for side in ("source", "destination"):
     address, port = values.get(side, ""), values.get(f"{side}_port", "")
     try:
-      endpoints.append((str(ipaddress.ip_address(address)), int(port)))
+      endpoints.append((_as_captured(address), int(port)))
     except ValueError:
       raise InputError(
         f"{where}: {side} is {address!r}, port {port!r}; give IP address and number"
       ) from None
   first, second = sorted(endpoints)
   return first, second, protocol
+
+
+def _as_captured(address: str) -> str:
+  """An address, however it is written, as captured flows have it: without a zone."""
+  parsed = ipaddress.ip_address(address.partition("%")[0])
+  family = socket.AF_INET if parsed.version == 4 else socket.AF_INET6
+  return socket.inet_ntop(family, parsed.packed)
 
 
 def _five_tuples(captured: CapturedFlows):

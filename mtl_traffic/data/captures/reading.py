@@ -1,4 +1,4 @@
-"""Reads pcap and pcapng captures, plain or gzip, as batches of raw packets.
+"""Reads pcap and pcapng captures, plain or packed, as batches of raw packets.
 
 The file passes through one buffer of fixed size. A loop over the records' lengths finds
 where packets start, which is all that has to be done one after another; the records'
@@ -6,32 +6,36 @@ fields are then read for all packets of the buffer at once.
 """
 
 import dataclasses
+import select
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
 
-from mtl_traffic.data.captures import gunzip
+from mtl_traffic.data.captures import unpacking
 from mtl_traffic.data.captures.accounts import Accounts, Skipped
 from mtl_traffic.errors import InputError
 
 NANOSECONDS = 10**9
 
 _CHUNK_BYTES = 1 << 22
+_PATIENCE_S = 0.02  # Until a pipe counts as silent.
 _PACKETS_AT_ONCE = 1 << 15  # Bounds what decoding makes of a chunk of tiny packets.
 _LONGEST_BLOCK = 1 << 24
 _LONGEST_PACKET = 1 << 18  # libpcap's own limit; a longer one is a damaged length.
 _PCAP_HEADER = 24
-_RECORD_HEADER = 16
 _LATEST = 1 << 62  # ns, the year 2116, so that sums and differences stay in int64.
 
-# Magic number → byte order and nanoseconds per tick.
+# Magic number → byte order, nanoseconds per tick and bytes of a record's header.
 _PCAP_MAGICS = {
-  b"\xd4\xc3\xb2\xa1": ("<", 1000),
-  b"\xa1\xb2\xc3\xd4": (">", 1000),
-  b"\x4d\x3c\xb2\xa1": ("<", 1),
-  b"\xa1\xb2\x3c\x4d": (">", 1),
+  b"\xd4\xc3\xb2\xa1": ("<", 1000, 16),
+  b"\xa1\xb2\xc3\xd4": (">", 1000, 16),
+  b"\x4d\x3c\xb2\xa1": ("<", 1, 16),
+  b"\xa1\xb2\x3c\x4d": (">", 1, 16),
+  # As Linux wrote them long ago: interface, protocol and kind stand there too.
+  b"\x34\xcd\xb2\xa1": ("<", 1000, 24),
+  b"\xa1\xb2\xcd\x34": (">", 1000, 24),
 }
 _SECTION = 0x0A0D0D0A
 _SECTION_MAGIC = _SECTION.to_bytes(4, "big")  # The same in both byte orders.
@@ -71,11 +75,22 @@ class RawPackets:
   link_types: np.ndarray
   numbers: np.ndarray
 
-  def part(self, packets: slice) -> "RawPackets":
+  def part(self, packets: slice | np.ndarray) -> "RawPackets":
     """Some of the packets, of the same data."""
     fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
     data = fields.pop("data")
     return RawPackets(data, **{name: field[packets] for name, field in fields.items()})
+
+  def within(
+    self, packets: np.ndarray, starts: np.ndarray, ends: np.ndarray
+  ) -> "RawPackets":
+    """What some of the packets carry from `starts` `[k]` on, up to `ends` `[n]`."""
+    part = self.part(packets)
+    captured = np.maximum(ends[packets] - starts, 0)
+    on_wire = part.lengths - (starts - part.offsets)
+    return dataclasses.replace(
+      part, offsets=starts, captured=captured, lengths=np.maximum(on_wire, captured)
+    )
 
 
 def read_packets(
@@ -88,14 +103,15 @@ def read_packets(
   """Yields the packets of a capture in batches.
 
   What came before damage is yielded; the damage itself becomes a warning that names
-  the byte at which it stands (in the unpacked data, if the file is gzip).
+  the byte at which it stands (in the unpacked data, if the file is packed).
 
   Args:
     file: a buffered binary file, which may be a pipe.
     name: what to call it in messages.
     accounts: where packets and warnings are counted.
     chunk_bytes: how much to read at a time.
-    live: yield what a pipe has ready rather than wait until a chunk is full.
+    live: yield what a pipe has ready rather than wait until a chunk is full, and an
+      empty batch when it falls silent.
 
   Raises:
     InputError: the file is not a capture.
@@ -113,6 +129,8 @@ def read_packets(
     damage = f" ({window.damage})" if window.damage else ""
     raise InputError(f"{name}: not a pcap or pcapng capture: it {what}{damage}")
   for batch in batches:
+    if not len(batch.offsets):
+      yield batch
     for first in range(0, len(batch.offsets), _PACKETS_AT_ONCE):
       yield batch.part(slice(first, first + _PACKETS_AT_ONCE))
   if window.damage:
@@ -133,7 +151,16 @@ class _Window:
     self.damage: str | None = None
     self._chunk_bytes = chunk_bytes
     self._live = live
-    self._fill = gunzip.open_unpacked(file, live)
+    # Past Python's buffer, in which nobody sees whether something is left.
+    file = getattr(file, "raw", file) if live else file
+    self._fill, is_packed = unpacking.open_unpacked(file)
+    self._pipe = file if live and not is_packed else None
+
+  def is_silent(self) -> bool:
+    """Whether nothing comes from a pipe for a while."""
+    if self._pipe is None or self.ended:
+      return False
+    return not select.select([self._pipe], [], [], _PATIENCE_S)[0]
 
   def advance(self, consumed: int, at_least: int = 1) -> None:
     """Drops the first bytes and fills up behind the others."""
@@ -159,30 +186,30 @@ class _Window:
 
 
 def _read_pcap(window: _Window, name: str, accounts: Accounts) -> Iterator[RawPackets]:
-  order, tick = _PCAP_MAGICS[bytes(window.buffer[:4])]
+  order, tick, header = _PCAP_MAGICS[bytes(window.buffer[:4])]
   snap_length, link_type = struct.unpack_from(order + "II", window.buffer, 16)
   link_type &= 0xFFFF  # The upper bits tell of a frame check sequence.
   longest = min(max(_LONGEST_PACKET, snap_length), _LONGEST_BLOCK)
   fields = np.dtype([(f, order + "u4") for f in ("s", "ticks", "captured", "length")])
   position = _PCAP_HEADER
   while True:
-    starts, position = _record_starts(window, position, order)
+    starts, position = _record_starts(window, position, order, header)
     data = np.frombuffer(window.buffer, np.uint8)
     records = gather(data, starts, fields)
     captured = records["captured"].astype(np.int64)
     wrong = np.flatnonzero(captured > longest)
     if wrong.size:
       starts, position = starts[: wrong[0]], int(starts[wrong[0]])
-    elif len(starts) and starts[-1] + _RECORD_HEADER + captured[-1] > window.size:
+    elif len(starts) and starts[-1] + header + captured[-1] > window.size:
       starts, position = starts[:-1], int(starts[-1])
     n = len(starts)
     records, captured = records[:n], captured[:n]
     if n:
       yield RawPackets(
         data=data,
-        offsets=starts + _RECORD_HEADER,
+        offsets=starts + header,
         captured=captured,
-        lengths=np.maximum(records["length"], captured),
+        lengths=_on_wire(records["length"], captured, accounts),
         times=records["s"] * np.int64(NANOSECONDS) + records["ticks"] * np.int64(tick),
         link_types=np.full(n, link_type, np.int32),
         numbers=accounts.num_packets + np.arange(1, n + 1),
@@ -194,22 +221,29 @@ def _read_pcap(window: _Window, name: str, accounts: Accounts) -> Iterator[RawPa
     if window.ended:
       _warn_of_cut(window, position, name, accounts)
       return
+    if window.is_silent():
+      yield _nothing(data)
     del data
     window.advance(position)
     position = 0
 
 
+def _nothing(data: np.ndarray) -> RawPackets:
+  none = np.zeros(0, np.int64)
+  return RawPackets(data, none, none, none, none, none.astype(np.int32), none)
+
+
 def _record_starts(
-  window: _Window, position: int, order: str
+  window: _Window, position: int, order: str, header: int
 ) -> tuple[np.ndarray, int]:
   """Where records start; the last may reach beyond the window, or be nonsense."""
   captured = struct.Struct(order + "8xI").unpack_from
-  buffer, last = window.buffer, window.size - _RECORD_HEADER
+  buffer, last = window.buffer, window.size - header
   starts = []
   append = starts.append
   while position <= last:
     append(position)
-    position += _RECORD_HEADER + captured(buffer, position)[0]
+    position += header + captured(buffer, position)[0]
   return np.array(starts, np.int64), position
 
 
@@ -253,6 +287,8 @@ def _read_pcapng(
       continue  # The window may go on with another section.
     if window.ended:
       return _warn_of_cut(window, position, name, accounts)
+    if window.is_silent():
+      yield _nothing(np.zeros(0, np.uint8))
     window.advance(position)
     position = 0
 
@@ -370,11 +406,20 @@ def _packets(
     data=data,
     offsets=starts[timed] + fields.itemsize,
     captured=captured[timed],
-    lengths=np.maximum(records["length"], captured)[timed],
+    lengths=_on_wire(records["length"], captured, accounts)[timed],
     times=times[timed],
     link_types=link_types[timed],
     numbers=numbers[timed],
   )
+
+
+def _on_wire(
+  lengths: np.ndarray, captured: np.ndarray, accounts: Accounts
+) -> np.ndarray:
+  """Lengths on the wire; where one cannot be, what was captured."""
+  wrong = (lengths > _LONGEST_PACKET) & (captured < lengths)
+  accounts.num_wrong_lengths += int(wrong.sum())
+  return np.where(wrong, captured, np.maximum(lengths, captured))
 
 
 def _nanoseconds(
