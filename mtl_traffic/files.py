@@ -1,9 +1,16 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and have one writer at a time."""
 
 import contextlib
+import fcntl
 import os
 import pathlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+from mtl_traffic.errors import InputError, first_line
+
+if TYPE_CHECKING:
+  from matplotlib.figure import Figure
 
 
 @contextlib.contextmanager
@@ -11,25 +18,86 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
   """Gives a partial file to write; it takes the place of `path` once that is done.
 
   An error within the context leaves what was at `path` and removes the partial file.
-  Folders above `path` are made.
+  What a killed process left of one is overwritten. Folders above `path` are made.
 
   Args:
     path: the file.
 
   Raises:
-    OSError: the folder or the file cannot be written.
+    InputError: the folder or the file cannot be written, or another process is writing
+      the file.
   """
   path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+  partial = path.with_name(f".{path.name}.partial")
   try:
-    yield partial
-    partial.replace(path)
-  finally:
-    partial.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _only_writer(path, partial):
+      try:
+        yield partial
+        partial.replace(path)
+      except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+  except OSError as error:
+    raise InputError(f"{path}: cannot be written ({reason(error)})") from error
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
   """Writes a text file as `replacing` does."""
   with replacing(path) as partial:
     partial.write_text(text, encoding="utf-8")
+
+
+def write_figure(path: str | os.PathLike, figure: "Figure") -> None:
+  """Writes a figure as a PNG file as `replacing` does."""
+  with replacing(path) as partial:
+    figure.savefig(partial, dpi=150, format="png")
+
+
+def lock(folder: str | os.PathLike) -> BinaryIO:
+  """Makes a folder, which no other process may lock until the result is closed.
+
+  Raises:
+    InputError: the folder cannot be written, or another process has locked it.
+  """
+  folder = pathlib.Path(folder)
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = open(folder / ".lock", "wb")
+  except OSError as error:
+    raise InputError(f"{folder}: {reason(error)}; take another directory") from None
+  if not try_lock(file.fileno()):
+    file.close()
+    raise InputError(f"{folder}: another process is using it")
+  return file
+
+
+def try_lock(file: int) -> bool:
+  """Locks an open file, by its number, until it is closed; False if another has it."""
+  try:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError:
+    return False
+  return True
+
+
+def reason(error: OSError) -> str:
+  """What the system says of an error, in a few words."""
+  return error.strerror or first_line(error)
+
+
+@contextlib.contextmanager
+def _only_writer(path: pathlib.Path, partial: pathlib.Path) -> Iterator[None]:
+  """Makes the partial file, empty, and holds its lock; it is the lock of `path`."""
+  while True:
+    file = os.open(partial, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+      if not try_lock(file):
+        raise InputError(f"{path}: another process is writing it")
+      # Whoever held the lock may have renamed or removed the file that was opened.
+      if partial.exists() and os.path.samestat(os.fstat(file), partial.stat()):
+        os.ftruncate(file, 0)
+        yield
+        return
+    finally:
+      os.close(file)
