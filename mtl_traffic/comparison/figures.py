@@ -133,7 +133,7 @@ def confusion_figure(
     class_names: of the traffic class; other tasks' are numbered from the lowest.
     path: where to write the figure.
   """
-  of_budget = group(rows, "labels_per_class")
+  of_budget = group((r for r in rows if not r.get("error")), "labels_per_class")
   budgets = sorted(of_budget, key=lambda key: budget_order(*key))
   tasks = [
     task
