@@ -21,7 +21,7 @@ def for_terminal(text: object) -> str:
 
 
 def for_markdown(text: object) -> str:
-  """Text within a line of Markdown, or in a cell: no HTML, no markup, no further cell."""
+  """Text within a line of Markdown, or in a cell, without HTML or markup."""
   text = _MARKS.sub(r"\\\1", for_terminal(text))
   return _TAG.sub("&lt;", _ENTITY.sub("&amp;", text))
 

@@ -88,7 +88,7 @@ def test_a_full_disk_is_one_line(tmp_path):
   def full():
     raise OSError(28, "No space left on device")
 
-  with pytest.raises(InputError, match="No space left"):  # noqa: SIM117
+  with pytest.raises(InputError, match="No space left"):
     with files.replacing(tmp_path / "a"):
       full()
 

@@ -16,7 +16,7 @@ import pathlib
 from absl import flags
 from tqdm import tqdm
 
-from mtl_traffic import data
+from mtl_traffic import data, files
 from mtl_traffic.commands import cli
 from mtl_traffic.errors import InputError
 from mtl_traffic.inputs import Inputs
@@ -59,7 +59,13 @@ def main() -> None:
   run = _run(settings)
   trainer.check(run, settings, args.ensemble)
   workdir = pathlib.Path(args.workdir)
-  checkpoints.check_absent(workdir)
+  with files.lock(workdir):
+    checkpoints.check_absent(workdir)
+    _train(settings, run, workdir)
+
+
+def _train(settings: Settings, run: Run, workdir: pathlib.Path) -> None:
+  args = flags.FLAGS
   dataset, flows = cli.load_flows(settings.dataset, max(run.k, settings.max_packets))
   if len(flows.class_names) < 2:
     raise InputError(f"{dataset}: the flows carry no labels of two or more classes")
@@ -90,9 +96,10 @@ def main() -> None:
           progress=told,
         )
       )
-  report = quality.write(inputs, trained, workdir)
+  # The model first: it took longest.
   description, parameters, _ = trained[0]
   checkpoints.save(workdir, description, parameters)
+  report = quality.write(inputs, trained, workdir)
   print(f"{report}\nThe model is in {workdir}/")
 
 

@@ -42,9 +42,7 @@ def test_a_run_that_diverges_is_a_row_with_an_error(tmp_path, flows):
   for seed in range(2):
     failed = rows[DIVERGES, seed]
     assert failed["class_accuracy"] is failed["class_confusion"] is None
-    assert failed["error"] == (
-      "the loss or a parameter is not finite after epoch 1; take a smaller learning rate"
-    )
+    assert "a parameter is not finite after epoch 1" in failed["error"]
   lines = [line.split("|") for line in text.splitlines() if "multitask" in line]
   assert [[cell.strip() for cell in line[3:7]] for line in lines] == [
     ["0.001", "2", "0", lines[0][6].strip()],
@@ -87,7 +85,7 @@ def test_scores_that_are_not_finite_are_no_accuracy(tmp_path, flows, monkeypatch
 def test_a_model_that_diverges_is_not_kept(flows):
   (run, *_) = label_budgets(SETTINGS, learning_rate=DIVERGES)
   inputs = Inputs(SETTINGS, flows, [run])
-  with pytest.raises(InputError, match="multitask, seed 0: .*not finite after epoch 1"):
+  with pytest.raises(InputError, match=r"multitask, seed 0: .*not finite after epoch 1"):
     trainer.train(SETTINGS, inputs, run)
 
 
