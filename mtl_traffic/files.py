@@ -42,6 +42,18 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     raise InputError(f"{path}: cannot be written ({reason(error)})") from error
 
 
+def check(path: str | os.PathLike) -> None:
+  """Looks whether a file can be written, long before it is.
+
+  Raises:
+    InputError: it cannot.
+  """
+  path = pathlib.Path(path)
+  folder = next(parent for parent in path.absolute().parents if parent.exists())
+  if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+    raise InputError(f"{path}: cannot be written; give another file")
+
+
 def write_text(path: str | os.PathLike, text: str) -> None:
   """Writes a text file as `replacing` does."""
   with replacing(path) as partial:

@@ -38,14 +38,18 @@ _RESERVED_AT_ONCE, _FOOTER_BYTES = 1 << 20, 1 << 15
 def open_answers(path: str | os.PathLike, schema: pa.Schema) -> "AnswerFile":
   """Opens a file by its suffix, `.csv`, `.jsonl` or `.parquet`, for writing.
 
+  A pipe or a device, such as /dev/null, needs no suffix and then gets JSON lines.
+
   Raises:
     InputError: the suffix is another, something is in the file already, another process
       is writing it, or it cannot be written.
   """
   path = pathlib.Path(path)
   kinds = {".csv": _Csv, ".jsonl": _JsonLines, ".parquet": _Parquet}
+  if path.exists() and not path.is_file() and not path.is_dir():
+    kinds = {".jsonl": _JsonLines, "": _JsonLines, ".csv": _Csv}
   if path.suffix not in kinds:
-    raise InputError(f"{path}: must end in {', '.join(kinds)}")
+    raise InputError(f"{path}: must end in {', '.join(filter(None, kinds))}")
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     return kinds[path.suffix](path, schema)
@@ -104,11 +108,11 @@ class _Lines(AnswerFile):
 
   def __init__(self, path: pathlib.Path, schema: pa.Schema):
     super().__init__(path, schema)
-    # Whoever also reads a pipe never learns that its reader has gone.
-    access = os.O_WRONLY if path.is_fifo() else os.O_RDWR | os.O_CREAT
-    self._file = os.open(path, access, 0o666)
+    # A pipe is opened for writing alone, or nobody would notice that its reader left.
+    mode = os.O_RDWR if path.is_file() or not path.exists() else os.O_WRONLY
+    self._file = os.open(path, mode | os.O_CREAT, 0o666)
     try:
-      if not files.try_lock(self._file):
+      if not path.is_char_device() and not files.try_lock(self._file):
         raise InputError(f"{path}: another process is writing it")
       _check_empty(path, os.fstat(self._file).st_size)
     except BaseException:
@@ -168,8 +172,6 @@ class _Parquet(AnswerFile):
 
   def __init__(self, path: pathlib.Path, schema: pa.Schema):
     super().__init__(path, schema)
-    if path.exists() and not path.is_file():
-      raise InputError(f"{path}: is no file; a pipe takes .csv or .jsonl")
     self._journal_path = path.with_name(f".{path.name}.journal")
     with contextlib.ExitStack() as stack:
       partial = stack.enter_context(files.replacing(path))

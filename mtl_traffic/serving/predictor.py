@@ -162,11 +162,8 @@ class Predictor:
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
       file.writestr("model.json", json.dumps(names, indent=2) + "\n")
       file.writestr("predict.jax", serialized)
-    try:
-      with files.replacing(path) as partial:
-        partial.write_bytes(content.getvalue())
-    except OSError as error:
-      raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+    with files.replacing(path) as partial:
+      partial.write_bytes(content.getvalue())
 
   def function(self):
     """The model as a pure function of the fields of `FirstPackets`, in their order."""

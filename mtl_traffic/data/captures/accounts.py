@@ -39,6 +39,8 @@ class Accounts:
     num_packets: packets read from the capture; those in flows plus those skipped.
     num_in_flows: packets that belong to a flow.
     skipped: packets in no flow, by cause (a name in `SKIPPED_NAMES`).
+    num_lost: packets of an interface that came faster than they were read; these are
+      not among the others.
     num_late: packets in flows whose time is before that of an earlier packet.
     flows: flows that ended, by (protocol, end reason).
     warnings: one line for each thing that is wrong with a capture.
@@ -46,6 +48,7 @@ class Accounts:
 
   num_packets: int = 0
   num_in_flows: int = 0
+  num_lost: int = 0
   skipped: collections.Counter = dataclasses.field(default_factory=collections.Counter)
   num_late: int = 0
   flows: collections.Counter = dataclasses.field(default_factory=collections.Counter)
@@ -64,6 +67,7 @@ class Accounts:
     """Adds the books of another capture to these."""
     self.num_packets += other.num_packets
     self.num_in_flows += other.num_in_flows
+    self.num_lost += other.num_lost
     self.skipped.update(other.skipped)
     self.num_late += other.num_late
     self.flows.update(other.flows)
@@ -73,6 +77,7 @@ class Accounts:
     """What became of the packets, a line each."""
     lines = [
       f"packets: {self.num_packets}",
+      *[f"  lost, beside these: {self.num_lost}"] * (self.num_lost > 0),
       f"  in flows: {self.num_in_flows}",
       *(f"  skipped, {cause}: {n}" for cause, n in self.skipped.most_common()),
       f"  in flows, but earlier than a packet before: {self.num_late}",
