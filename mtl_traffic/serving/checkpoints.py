@@ -36,6 +36,8 @@ FORMAT = 3  # To be raised when an older reader would misunderstand.
 _DESCRIPTION, _PARAMETERS = "model.json", "parameters"
 _MOST_BYTES = 1 << 30  # Of the parameters in memory.
 _MOST_MEMBERS = 1000
+_ROOM = 1 << 25  # That must be left on the disk before training begins.
+_LITTLE_ROOM = 1 << 20  # Beside the parameters.
 _VERSIONED = ("mtl_traffic", "jax", "flax", "numpy", "orbax-checkpoint")
 
 
@@ -99,10 +101,11 @@ def range_names(dividers: tuple[float, ...], unit: str) -> tuple[str, ...]:
 
 
 def check_absent(path: str | os.PathLike) -> None:
-  """Raises an InputError if a model is there already."""
+  """Raises an InputError if a folder has a model already, or no room for one."""
   path = pathlib.Path(path)
   if (path / _DESCRIPTION).exists():
     raise InputError(f"{path}: holds a trained model already; take another directory")
+  _check_room(path, _ROOM)
 
 
 def save(
@@ -124,12 +127,17 @@ def save(
   path = pathlib.Path(path).absolute()
   parameters = jax.tree.map(np.asarray, parameters)
   try:
+    # Before anything is removed; Orbax tells of a full disk by tracebacks of threads.
+    _check_room(path, sum(leaf.nbytes for leaf in jax.tree.leaves(parameters)))
     path.mkdir(parents=True, exist_ok=True)
     (path / _DESCRIPTION).unlink(missing_ok=True)
-    shutil.rmtree(path / _PARAMETERS, ignore_errors=True)
+    for folder in path.glob(f"{_PARAMETERS}*"):  # That of a killed process too.
+      shutil.rmtree(folder)
     with _quiet():
       ocp.save(path / _PARAMETERS, parameters)
-  # What Orbax and TensorStore raise of a full disk is of any kind.
+  except InputError:
+    raise
+  # What Orbax and TensorStore raise is of any kind.
   except Exception as error:
     raise InputError(
       f"{path}: the model cannot be written ({first_line(error)}); train it again when "
@@ -179,6 +187,17 @@ def load(path: str | os.PathLike) -> tuple[Description, Parameters]:
       f"({first_line(error)}); train the model again"
     ) from None
   return description, parameters
+
+
+def _check_room(path: pathlib.Path, num_bytes: int) -> None:
+  path = path.absolute()
+  there = next(folder for folder in (path, *path.parents) if folder.exists())
+  free = shutil.disk_usage(there).free
+  if free < num_bytes + _LITTLE_ROOM:
+    raise InputError(
+      f"{path}: {free} bytes are left on the disk, and a model takes "
+      f"{num_bytes + _LITTLE_ROOM}; make room, or take another directory"
+    )
 
 
 def _read_description(path: pathlib.Path) -> dict:
