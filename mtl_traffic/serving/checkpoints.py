@@ -127,7 +127,7 @@ def save(
   path = pathlib.Path(path).absolute()
   parameters = jax.tree.map(np.asarray, parameters)
   try:
-    # Before anything is removed; Orbax tells of a full disk by tracebacks of threads.
+    # Before anything is removed; of a full disk Orbax tells by tracebacks.
     _check_room(path, sum(leaf.nbytes for leaf in jax.tree.leaves(parameters)))
     path.mkdir(parents=True, exist_ok=True)
     (path / _DESCRIPTION).unlink(missing_ok=True)

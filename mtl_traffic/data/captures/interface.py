@@ -65,8 +65,8 @@ def read_interface(
 
   Args:
     name: the interface, "eth0".
-    accounts: where packets are counted, those that were lost as well. If the interface
-      goes away a warning says so.
+    accounts: where packets are counted, those that were lost as well, or not read yet
+      when the generator is closed. If the interface goes away a warning says so.
     patience_s: after a silence of so long an empty batch is yielded.
     num_blocks: of the ring, of 128 kB each; fewer if the system has no more.
 
@@ -87,7 +87,7 @@ def read_interface(
         f"{name}: {error.strerror}, after packet {accounts.num_packets}"
       )
     finally:
-      accounts.num_lost += _lost(listener)
+      accounts.num_lost += _lost(listener) + _left(ring)
 
 
 def _batches(
@@ -120,9 +120,11 @@ def _batches(
         raise OSError(problem, os.strerror(problem or errno.ENETDOWN))
       if ready:
         continue
-    yield _batch(data, np.array(starts, np.int64), kind, accounts)
-    for begin in blocks:
-      struct.pack_into("=I", ring, begin + _STATUS, _THE_KERNELS)
+    try:
+      yield _batch(data, np.array(starts, np.int64), kind, accounts)
+    finally:
+      for begin in blocks:
+        struct.pack_into("=I", ring, begin + _STATUS, _THE_KERNELS)
 
 
 def _follow(ring: mmap.mmap, start: int, num_packets: int, starts: list[int]) -> None:
@@ -152,6 +154,15 @@ def _batch(
   )
   accounts.num_packets += n
   return batch
+
+
+def _left(ring: mmap.mmap) -> int:
+  """Packets in blocks that the kernel handed over, and that nobody read."""
+  headers = [
+    _BLOCK_HEADER.unpack_from(ring, begin + _STATUS)
+    for begin in range(0, len(ring), _BLOCK_BYTES)
+  ]
+  return sum(num_packets for status, num_packets, _ in headers if status & _OURS)
 
 
 def _lost(listener: socket.socket) -> int:
