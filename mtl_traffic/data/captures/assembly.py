@@ -50,8 +50,8 @@ class Rules:
     rst_ends: whether a RST ends a TCP flow.
     close_s: after a FIN or RST, packets belong to the flow until a new SYN or until it
       is silent for longer than this: acknowledgements, and what is sent again.
-    max_open_flows: beyond, the flows that are silent for longest end early, so that a
-      scan of many addresses cannot take all memory.
+    max_open_flows: beyond, flows end early, so that a scan of many addresses cannot
+      take all memory: those of a single packet first, then those silent for longest.
     max_open_packets: the same for the packets kept of open flows.
   """
 
@@ -411,7 +411,10 @@ class FlowAssembler:
     slots = np.flatnonzero(self._flows["is_open"])
     surplus = len(slots) - self._rules.max_open_flows
     few = max(surplus, 0) + min(len(slots), self._rules.max_open_flows) // 4
-    silent = np.argpartition(self._flows["last_clock"][slots], few)[: few + 1]
+    # Those of one packet first, which are all that a flood of SYNs leaves.
+    since = self._flows["last_clock"][slots]
+    since = since - np.where(self._flows["num_packets"][slots] > 1, 0, _NEVER)
+    silent = np.argpartition(since, few)[: few + 1]
     self._end(slots[silent], EndReason.EVICTED)
 
   def _end(
