@@ -122,6 +122,13 @@ def _is_number(value: object) -> bool:
   return is_one and abs(value) < 1e30 and math.isfinite(value)
 
 
+def check_training(k: int, class_names: tuple[str, ...]) -> None:
+  """Raises an InputError if a model of these could not be loaded again."""
+  for name, value in (("k", k), ("class_names", list(class_names))):
+    if not _FIELDS[name].holds(value):
+      raise InputError(f"{name} is {_shown(value)}, must be {_FIELDS[name].text}")
+
+
 def _is_count(value: object, least: int, most: int = MOST_PACKETS) -> bool:
   return _is_a(value, int) and least <= value <= most
 

@@ -57,7 +57,8 @@ class Answers:
     """`[N]` int, the most probable class; −1 where it is less so than the threshold."""
     probabilities = self.probabilities[task]
     labels = np.argmax(probabilities, axis=-1)
-    return np.where(np.max(probabilities, axis=-1) < threshold, UNKNOWN, labels)
+    is_sure = np.max(probabilities, axis=-1) >= threshold  # Which NaN never is.
+    return np.where(is_sure, labels, UNKNOWN)
 
 
 class Predictor:

@@ -21,7 +21,7 @@ from mtl_traffic.flows import Flows
 from mtl_traffic.inputs import Inputs, hyperparameters, make_method
 from mtl_traffic.methods.base import Method, Parameters, Problem, Progress, Score
 from mtl_traffic.runs import Run
-from mtl_traffic.serving import calibration
+from mtl_traffic.serving import calibration, model_schema
 from mtl_traffic.serving.checkpoints import Description
 from mtl_traffic.serving.predictor import Predictor
 from mtl_traffic.settings import Settings
@@ -84,6 +84,7 @@ def train(
     InputError: such a model cannot be trained to keep, or its training diverged.
   """
   check(run, settings, num_members)
+  model_schema.check_training(run.k, inputs.flows.class_names)
   method, problem = inputs.problem(run)
   runs = [
     dataclasses.replace(run, seed=run.seed + member) for member in range(num_members)

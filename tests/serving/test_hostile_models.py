@@ -19,9 +19,9 @@ from mtl_traffic.encoding import first_packets
 from mtl_traffic.errors import InputError
 from mtl_traffic.methods import forest
 from mtl_traffic.methods.base import stack
-from mtl_traffic.serving import checkpoints
+from mtl_traffic.serving import checkpoints, model_schema
 from mtl_traffic.serving.checkpoints import Description
-from mtl_traffic.serving.predictor import load_model
+from mtl_traffic.serving.predictor import Answers, load_model
 
 K = 8
 
@@ -244,3 +244,15 @@ def test_loading_runs_no_code(network):
     [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True
   )
   assert done.stdout == "loaded\n", done.stderr
+
+
+def test_what_could_not_be_loaded_is_not_trained():
+  model_schema.check_training(60, ("a", "b"))
+  for k, names in ((10**6, ("a", "b")), (60, ("a", "b" * 2000))):
+    with pytest.raises(InputError, match="must be"):
+      model_schema.check_training(k, names)
+
+
+def test_an_answer_that_is_no_number_is_unknown():
+  answers = Answers({"class": np.array([[NAN, NAN], [0.4, 0.6]])}, {})
+  assert answers.labels("class").tolist() == [-1, 1]
