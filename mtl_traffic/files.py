@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -40,6 +41,23 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         raise
   except OSError as error:
     raise InputError(f"{path}: cannot be written ({reason(error)})") from error
+
+
+@contextlib.contextmanager
+def scratch(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+  """Gives an empty folder beside `path`, which is removed in the end.
+
+  What a killed process left of one is removed first. For use within `replacing` of the
+  same path, which sees to it that nobody else has the folder.
+  """
+  path = pathlib.Path(path)
+  folder = path.with_name(f".{path.name}.parts")
+  shutil.rmtree(folder, ignore_errors=True)
+  folder.mkdir()
+  try:
+    yield folder
+  finally:
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def check(path: str | os.PathLike) -> None:
