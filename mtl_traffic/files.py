@@ -19,7 +19,7 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
   """Gives a partial file to write; it takes the place of `path` once that is done.
 
   An error within the context leaves what was at `path` and removes the partial file.
-  What a killed process left of one is overwritten. Folders above `path` are made.
+  What a killed process left of one is removed. Folders above `path` are made.
 
   Args:
     path: the file.
@@ -32,14 +32,16 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
   partial = path.with_name(f".{path.name}.partial")
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _only_writer(path, partial):
+    with _only_writer(path):
       try:
+        partial.unlink(missing_ok=True)
         yield partial
         partial.replace(path)
-      except BaseException:
+      finally:
         partial.unlink(missing_ok=True)
-        raise
   except OSError as error:
+    if isinstance(error, FileNotFoundError) and error.filename == str(partial):
+      raise  # Nobody wrote it, which is no matter of input.
     raise InputError(f"{path}: cannot be written ({reason(error)})") from error
 
 
@@ -117,17 +119,20 @@ def reason(error: OSError) -> str:
 
 
 @contextlib.contextmanager
-def _only_writer(path: pathlib.Path, partial: pathlib.Path) -> Iterator[None]:
-  """Makes the partial file, empty, and holds its lock; it is the lock of `path`."""
+def _only_writer(path: pathlib.Path) -> Iterator[None]:
+  """Holds a lock file beside `path`, which is removed in the end."""
+  beside = path.with_name(f".{path.name}.lock")
   while True:
-    file = os.open(partial, os.O_RDWR | os.O_CREAT, 0o666)
+    file = os.open(beside, os.O_RDWR | os.O_CREAT, 0o666)
     try:
       if not try_lock(file):
         raise InputError(f"{path}: another process is writing it")
-      # Whoever held the lock may have renamed or removed the file that was opened.
-      if partial.exists() and os.path.samestat(os.fstat(file), partial.stat()):
-        os.ftruncate(file, 0)
-        yield
+      # Whoever had the lock may have removed the file that was opened here.
+      if beside.exists() and os.path.samestat(os.fstat(file), beside.stat()):
+        try:
+          yield
+        finally:
+          beside.unlink()
         return
     finally:
       os.close(file)

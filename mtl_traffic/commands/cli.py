@@ -156,12 +156,6 @@ def run(
   app.run(guarded, argv=[name, *arguments], flags_parser=parse)
 
 
-def _made_plain(record: logging.LogRecord) -> bool:
-  """Names of files and the like, which a log tells, are not to steer a terminal."""
-  record.msg, record.args = for_terminal(record.getMessage()), ()
-  return True
-
-
 def _parse(argv: Sequence[str]) -> Sequence[str]:
   """Parses the flags.
 
@@ -279,6 +273,12 @@ def _define_jax_flags() -> None:
       "default one for each core that this process may use.",
       lower_bound=1,
     )
+
+
+def _made_plain(record: logging.LogRecord) -> bool:
+  """Names of files and the like, which a log tells, are not to steer a terminal."""
+  record.msg, record.args = for_terminal(record.getMessage()), ()
+  return True
 
 
 def _cache_of_user() -> str | None:

@@ -25,13 +25,12 @@ from collections.abc import Iterator
 import tqdm
 from absl import flags, logging
 
-from mtl_traffic import files
+from mtl_traffic import escapes, files
 from mtl_traffic.commands import capture_flags, cli
 from mtl_traffic.data import captures
 from mtl_traffic.data.captures.interface import read_interface
 from mtl_traffic.data.captures.reading import RawPackets, read_packets
 from mtl_traffic.errors import InputError
-from mtl_traffic.escapes import for_terminal
 from mtl_traffic.serving import answer_files, figures, live
 from mtl_traffic.serving.predictor import Predictor, load_model
 
@@ -68,11 +67,11 @@ def define_flags() -> None:
 
 def main() -> None:
   args = flags.FLAGS
+  if args.figure:
+    files.check(args.figure)
   if (args.interface is None) == (args.captures is None):
     raise InputError("give either --captures, '-' for standard input, or --interface")
   sources = _sources()
-  if args.figure:
-    files.check(args.figure)
   predictor = load_model(args.model)
   points = _points(predictor)
   rules = _rules(predictor, points[-1])
@@ -129,7 +128,7 @@ def _finish(ended: BaseException | None, accounts: captures.Accounts) -> None:
     )
     status = _LOST
   for problem in problems:
-    print(f"error: {for_terminal(problem)}", file=sys.stderr)
+    print(f"error: {escapes.for_terminal(problem)}", file=sys.stderr)
   if problems:
     sys.exit(status)
 
@@ -215,7 +214,7 @@ def _answer_for(
       return
     size = source.stat().st_size
     with tqdm.tqdm(
-      total=size, unit="B", unit_scale=True, desc=for_terminal(name)
+      total=size, unit="B", unit_scale=True, desc=escapes.for_terminal(name)
     ) as bar:
       packets = read_packets(file, str(source), accounts)
       for _ in session.read(packets, name, accounts, rules):
@@ -237,7 +236,7 @@ def _follow(
   with tqdm.tqdm(
     unit=" packets",
     unit_scale=True,
-    desc=for_terminal(name),
+    desc=escapes.for_terminal(name),
     mininterval=often,
     delay=1,
   ) as bar:

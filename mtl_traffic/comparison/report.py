@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 import markdown
 import numpy as np
+from absl import logging
 
 from mtl_traffic import evaluation, files
 from mtl_traffic.comparison import claims, figures
@@ -81,15 +82,11 @@ def write(workdir: str | os.PathLike) -> pathlib.Path:
   """Writes the report of everything below a directory; returns the page.
 
   Raises:
-    InputError: there is nothing to report on, what is there is not what an experiment
-      wrote, or the report cannot be written.
+    InputError: there is nothing to report on, or the report cannot be written.
   """
   workdir = pathlib.Path(workdir)
-  done = [
-    one
-    for path in sorted({config.parent for config in workdir.rglob("config.json")})
-    if (path / "results.jsonl").exists() and (one := _done(path)).rows
-  ]
+  paths = sorted(config.parent for config in workdir.rglob("config.json"))
+  done = [one for path in paths if (one := _read(path)) and one.rows]
   if not done:
     raise InputError(f"{workdir}: no results in it or below; run an experiment first")
   order = list(EXPERIMENTS)
@@ -107,20 +104,19 @@ def write(workdir: str | os.PathLike) -> pathlib.Path:
   return page
 
 
-def _done(path: pathlib.Path) -> Done:
-  """What is in a directory that has rows.
-
-  Raises:
-    InputError: an experiment did not write it.
-  """
-  done = Done(path, read_config(path) or {}, read_rows(path))
+def _read(path: pathlib.Path) -> Done | None:
+  """What a directory holds; None if an experiment made none of it."""
+  if not (path / "results.jsonl").exists():
+    return None
   try:
-    known = done.config["meaning"]["experiment"] in EXPERIMENTS
-  except (KeyError, TypeError):
+    config = read_config(path)
+    known = config["meaning"]["experiment"] in EXPERIMENTS
+  except (InputError, KeyError, TypeError):
     known = False
   if not known:
-    raise InputError(f"{path / 'config.json'}: is not that of an experiment; move it")
-  return done
+    logging.warning("%s: no experiment's results; left out", path)
+    return None
+  return Done(path, config, read_rows(path))
 
 
 def _dataset(done: Sequence[Done], workdir: pathlib.Path, number: str) -> list[Part]:

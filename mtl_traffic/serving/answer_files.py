@@ -45,16 +45,32 @@ def open_answers(path: str | os.PathLike, schema: pa.Schema) -> "AnswerFile":
       is writing it, or it cannot be written.
   """
   path = pathlib.Path(path)
-  kinds = {".csv": _Csv, ".jsonl": _JsonLines, ".parquet": _Parquet}
-  if path.exists() and not path.is_file() and not path.is_dir():
-    kinds = {".jsonl": _JsonLines, "": _JsonLines, ".csv": _Csv}
-  if path.suffix not in kinds:
-    raise InputError(f"{path}: must end in {', '.join(filter(None, kinds))}")
+  check(path)
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return kinds[path.suffix](path, schema)
+    return _kind(path)(path, schema)
   except OSError as error:
     raise InputError(f"{path}: cannot be written ({files.reason(error)})") from error
+
+
+def check(path: str | os.PathLike) -> None:
+  """Raises an InputError if answers cannot go to a file of that name.
+
+  As `open_answers` does, but before a model is loaded to give any.
+  """
+  path = pathlib.Path(path)
+  _kind(path)
+  if path.is_file():
+    _check_empty(path, path.stat().st_size)
+
+
+def _kind(path: pathlib.Path) -> "type[AnswerFile]":
+  kinds = {".csv": _Csv, ".jsonl": _JsonLines, ".parquet": _Parquet}
+  if path.exists() and not path.is_file() and not path.is_dir():
+    kinds = {".csv": _Csv, ".jsonl": _JsonLines, "": _JsonLines}
+  if path.suffix not in kinds:
+    raise InputError(f"{path}: must end in {', '.join(filter(None, kinds))}")
+  return kinds[path.suffix]
 
 
 def _check_empty(path: pathlib.Path, size: int) -> None:
@@ -176,7 +192,7 @@ class _Parquet(AnswerFile):
     with contextlib.ExitStack() as stack:
       partial = stack.enter_context(files.replacing(path))
       _check_empty(path, path.stat().st_size if path.exists() else 0)
-      self._parquet = stack.enter_context(open(partial, "r+b"))
+      self._parquet = stack.enter_context(open(partial, "w+b"))
       if self._journal_path.exists():
         self._become_parquet()
         stack.close()

@@ -67,8 +67,8 @@ def test_a_failed_write_leaves_the_earlier_file(tmp_path, flows, monkeypatch):
   parquet.write(flows, path)
   before = path.read_bytes()
 
-  def full_disk(*arguments, **options):
-    (tmp_path / ".f.parquet.partial").write_bytes(b"half")
+  def full_disk(table, partial, **options):
+    partial.write_bytes(b"half")
     raise OSError("No space left on device")
 
   monkeypatch.setattr(pq, "write_table", full_disk)
