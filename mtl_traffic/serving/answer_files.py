@@ -45,7 +45,6 @@ def open_answers(path: str | os.PathLike, schema: pa.Schema) -> "AnswerFile":
       is writing it, or it cannot be written.
   """
   path = pathlib.Path(path)
-  check(path)
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     return _kind(path)(path, schema)
@@ -61,7 +60,8 @@ def check(path: str | os.PathLike) -> None:
   path = pathlib.Path(path)
   _kind(path)
   if path.is_file():
-    _check_empty(path, path.stat().st_size)
+    with path.open("rb") as file:
+      _take(path, file.fileno())
 
 
 def _kind(path: pathlib.Path) -> "type[AnswerFile]":
@@ -73,8 +73,11 @@ def _kind(path: pathlib.Path) -> "type[AnswerFile]":
   return kinds[path.suffix]
 
 
-def _check_empty(path: pathlib.Path, size: int) -> None:
-  if size:
+def _take(path: pathlib.Path, file: int) -> None:
+  """Locks an open file, by its number, unless somebody writes or has written it."""
+  if not stat.S_ISCHR(os.fstat(file).st_mode) and not files.try_lock(file):
+    raise InputError(f"{path}: another process is writing it")
+  if os.fstat(file).st_size:
     raise InputError(f"{path}: is there already; remove it, or give another file")
 
 
@@ -128,9 +131,7 @@ class _Lines(AnswerFile):
     mode = os.O_RDWR if path.is_file() or not path.exists() else os.O_WRONLY
     self._file = os.open(path, mode | os.O_CREAT, 0o666)
     try:
-      if not path.is_char_device() and not files.try_lock(self._file):
-        raise InputError(f"{path}: another process is writing it")
-      _check_empty(path, os.fstat(self._file).st_size)
+      _take(path, self._file)
     except BaseException:
       os.close(self._file)
       raise
@@ -191,7 +192,7 @@ class _Parquet(AnswerFile):
     self._journal_path = path.with_name(f".{path.name}.journal")
     with contextlib.ExitStack() as stack:
       partial = stack.enter_context(files.replacing(path))
-      _check_empty(path, path.stat().st_size if path.exists() else 0)
+      check(path)
       self._parquet = stack.enter_context(open(partial, "w+b"))
       if self._journal_path.exists():
         self._become_parquet()
