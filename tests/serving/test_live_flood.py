@@ -38,7 +38,8 @@ def test_flows_of_one_packet_that_are_pushed_out_are_unknown_unasked():
     (1000 * n, ip_packet(source=f"11.0.{n >> 8}.{n & 255}", flags=SYN))
     for n in range(1000)
   ]
-  packets += [(200_000 * n, ip_packet(source_port=5)) for n in range(4)]
+  innocent = (0, 1, 200_000, 400_000)
+  packets += [(time, ip_packet(source_port=5)) for time in innocent]
   content = pcap(sorted(packets), nano=True)
   accounts, predictor, file = Accounts(), _Predictor(), _File()
   session = live.Answering(predictor, file, live.Tally(), points=(4,))
