@@ -19,6 +19,11 @@ from mtl_traffic.runs import Run
 from mtl_traffic.settings import ALL, Settings
 from mtl_traffic.tasks import MAIN_TASKS, TASKS
 
+LARGEST_SEED = 2**31 - 1  # As an array of the device has it.
+# From here on the other tasks' gradients are lost in float32, and a larger λ is the
+# same; beyond 1e19 the square of the gradient's norm would be infinite, and clipping
+# would make every step with a labelled flow a step of 0.
+LARGEST_LAMBDA = 1e9
 _FLOWS_AT_ONCE = 1 << 14  # Bounds what is held beside the inputs themselves.
 
 
@@ -174,8 +179,13 @@ def check_run(run: Run, settings: Settings) -> None:
       f"packets: {run.packets} is not k = {run.k}; only a model that is trained on "
       "prefixes can be asked earlier"
     )
-  if not 0 <= run.lambda_ < math.inf:
-    raise InputError(f"lambda: {run.lambda_} must be at least 0")
+  if not 0 <= run.lambda_ <= LARGEST_LAMBDA:
+    raise InputError(f"lambda: {run.lambda_} must be 0 to {LARGEST_LAMBDA:g}")
+  for name in ("learning_rate", "clip_norm"):
+    if not 0 < getattr(run, name) < math.inf:
+      raise InputError(f"{name}: {getattr(run, name)} must be above 0, and finite")
+  if not 0 <= run.seed <= LARGEST_SEED:
+    raise InputError(f"seed: {run.seed} must be 0 to {LARGEST_SEED}")
   for task in run.tasks:
     if task not in TASKS:
       raise InputError(f"tasks: {task!r} is unknown; there are {', '.join(TASKS)}")

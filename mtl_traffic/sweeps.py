@@ -12,9 +12,11 @@ from typing import Any, Protocol
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from mtl_traffic import placement, training
+from mtl_traffic.errors import DivergedError
 from mtl_traffic.training import Assignment, Schedule
 
 _QUERIES_AT_ONCE = 1024
@@ -65,6 +67,10 @@ def fit(
 
   Returns:
     The trained variables, R as leading axis.
+
+  Raises:
+    DivergedError: after an epoch, some runs' losses or parameters are not finite. The
+      others are sound, and are what they are without those.
   """
   num_runs = len(assignments.num_members)
   mesh = mesh or placement.mesh_for(num_runs)
@@ -85,7 +91,7 @@ def fit(
     states = states.replace(params={**states.params, **jax.tree.map(jnp.copy, start)})
     best = None
     for number in range(1, schedule.epochs + 1):
-      states = _train_epochs(
+      states, are_finite = _train_epochs(
         # On one device JAX tells "laid out" from "on all", and would compile for each.
         placement.lay_out(states, mesh),
         assignments,
@@ -96,6 +102,9 @@ def fit(
         **maps,
       )
       jax.block_until_ready(states)
+      diverged = np.flatnonzero(~np.asarray(are_finite)[:num_runs])
+      if diverged.size:
+        raise DivergedError(diverged.tolist(), number)
       if score is not None:
         # The next epoch takes the states' memory, so what is kept is a copy.
         variables = jax.tree.map(jnp.copy, placement.first(states.variables, num_runs))
@@ -222,13 +231,18 @@ def _init(keys, *, input_shape, model, frozen, together, mesh):
 )
 def _train_epochs(
   states, assignments, epochs, inputs, *, together, mesh, **static
-) -> training.TrainState:
+) -> tuple[training.TrainState, jax.Array]:
+  """The states `[R]` after some epochs, and on every device whether each is finite."""
+
   def run(state, assignment, epochs, inputs):
-    state, _ = training.train_epochs(state, epochs, assignment, inputs, **static)
-    return state
+    state, losses = training.train_epochs(state, epochs, assignment, inputs, **static)
+    numbers = jax.tree.leaves((state.variables, losses))
+    return state, jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in numbers]))
 
   mapped = placement.over_runs(run, together, mesh)
-  return mapped((states, assignments), epochs, inputs)
+  states, are_finite = mapped((states, assignments), epochs, inputs)
+  everywhere = NamedSharding(mesh, placement.ON_ALL)
+  return states, jax.lax.with_sharding_constraint(are_finite, everywhere)
 
 
 @functools.partial(jax.jit, static_argnames=("model", "together", "mesh"))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from mtl_traffic.escapes import for_markdown, for_spreadsheet
 from mtl_traffic.evaluation import Estimate
 
 
@@ -23,9 +24,7 @@ class Table:
 
   def csv(self) -> str:
     """Comma-separated values."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([self.header, *self.rows])
-    return text.getvalue()
+    return csv_text([self.header, *self.rows])
 
 
 def percent(value: Estimate, form: str = ".1f") -> str:
@@ -38,9 +37,18 @@ def percent(value: Estimate, form: str = ".1f") -> str:
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
   """A Markdown table, its columns aligned so that it reads well as plain text."""
-  cells = [[str(cell) for cell in row] for row in (header, *rows)]
+  cells = [[for_markdown(cell) for cell in row] for row in (header, *rows)]
   widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
   cells.insert(1, ["-" * width for width in widths])
   return "".join(
     "| " + " | ".join(map(str.ljust, row, widths)) + " |\n" for row in cells
   )
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+  """Comma-separated values of rows, none of which a spreadsheet takes for a formula."""
+  text = io.StringIO()
+  csv.writer(text, lineterminator="\n").writerows(
+    [for_spreadsheet(cell) for cell in row] for row in rows
+  )
+  return text.getvalue()

@@ -13,10 +13,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from absl import app, flags
+from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from mtl_traffic import data, settings
-from mtl_traffic.errors import InputError
+from mtl_traffic.errors import InputError, first_line
+from mtl_traffic.escapes import for_terminal
 from mtl_traffic.settings import Settings
 
 if TYPE_CHECKING:
@@ -135,7 +137,7 @@ def run(
         sys.exit(0)
       return _parse(argv)
     except InputError as error:
-      sys.exit(f"error: {error} ({name} --help lists the options)")
+      sys.exit(f"error: {for_terminal(error)} ({name} --help lists the options)")
 
   def guarded(argv: Sequence[str]) -> None:
     try:
@@ -147,12 +149,15 @@ def run(
         _set_up_jax()
       main()
     except InputError as error:
-      sys.exit(f"error: {error}")
+      sys.exit(f"error: {for_terminal(error)}")
+    except OSError as error:  # A full disk, or a reader of our output that went away.
+      sys.exit(f"error: {for_terminal(first_line(error))}")
     except KeyboardInterrupt:
       sys.exit(130)
 
   # JAX reports every backend that it does not find.
   logging.getLogger("jax").setLevel(logging.WARNING)
+  absl_logging.get_absl_handler().addFilter(_made_plain)
   arguments = sys.argv[1:] if arguments is None else arguments
   app.run(guarded, argv=[name, *arguments], flags_parser=parse)
 
@@ -324,6 +329,19 @@ def _define_jax_flags() -> None:
     )
 
 
+def _made_plain(record: logging.LogRecord) -> bool:
+  """Names of files and the like, which a log tells, are not to steer a terminal."""
+  record.msg, record.args = for_terminal(record.getMessage()), ()
+  return True
+
+
+def _cache_of_user() -> str | None:
+  """The folder of compiled programs of a user, if the user has any."""
+  home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+  # Without HOME and an entry in the list of users the path stays as it was.
+  return None if home.startswith("~") else f"{home}/mtl_traffic/xla"
+
+
 def _set_up_jax() -> None:
   """Before JAX looks for devices: a device for each core, and the compiler's cache."""
   import jax
@@ -333,8 +351,7 @@ def _set_up_jax() -> None:
     jax.config.update("jax_num_cpu_devices", flags.FLAGS.cpu_devices or cores)
   cache = flags.FLAGS.compilation_cache
   if cache is None:
-    home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    cache = jax.config.jax_compilation_cache_dir or f"{home}/mtl_traffic/xla"
+    cache = jax.config.jax_compilation_cache_dir or _cache_of_user()
   jax.config.update("jax_compilation_cache_dir", cache or None)
   # Small programs too: a table takes over a hundred of them.
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

@@ -7,7 +7,7 @@ import pathlib
 
 from absl import flags
 
-from mtl_traffic import data
+from mtl_traffic import data, files
 from mtl_traffic.commands import cli
 from mtl_traffic.data import parquet
 from mtl_traffic.errors import InputError
@@ -30,10 +30,8 @@ def main() -> None:
     raise InputError(f"--output: {path} must end in .parquet")
   if path.exists():
     raise InputError(f"--output: {path} is there already; remove it or give another")
+  files.check(path)
   _, flows = cli.load_flows(_DATASET, flags.FLAGS.max_packets)
   rules = data.rules_of(flags.FLAGS.dataset or _DATASET)
-  try:
-    parquet.write(flows, path, rules)
-  except OSError as error:
-    raise InputError(f"--output: {path}: {error.strerror or error}") from error
+  parquet.write(flows, path, rules)
   print(f"Wrote {len(flows):,} flows to {path}")

@@ -6,8 +6,10 @@
     mtl-traffic predict --model=DIR --interface=eth0 --out=answers.jsonl
 
 A flow's answer is written when its k-th packet comes, or the flow ends before that.
-Ctrl-C, a capture that breaks off, an interface that goes away or a full disk leave
-every answer so far in the file, in complete lines, and an exit status other than 0.
+Ctrl-C, a capture that breaks off, an interface that goes away, a pipe that nobody reads
+any more or a full disk leave every answer so far in the file, in complete lines, and an
+exit status other than 0. It is 130 if the run was interrupted, and 3, however it ended,
+if packets of an interface were lost because they came faster than they were read.
 """
 
 import contextlib
@@ -26,6 +28,7 @@ from typing import TYPE_CHECKING
 import tqdm
 from absl import flags, logging
 
+from mtl_traffic import escapes, files
 from mtl_traffic.commands import capture_flags, cli
 from mtl_traffic.data import captures
 from mtl_traffic.data.captures.interface import read_interface
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 USES_JAX = True
 _STDIN = "-"
 _PIPE_BYTES = 1 << 20  # So that the writer need not wait for an answer.
+_INTERRUPTED, _LOST = 130, 3  # Exit statuses.
 
 
 def define_flags() -> None:
@@ -68,11 +72,9 @@ def define_flags() -> None:
 
 
 def main() -> None:
-  # With JAX, which --help need not wait for.
-  from mtl_traffic.serving import live
-  from mtl_traffic.serving.predictor import load_model
-
   args = flags.FLAGS
+  if args.figure:
+    files.check(args.figure)
   if (args.interface is None) == (args.captures is None):
     raise InputError("give either --captures, '-' for standard input, or --interface")
   sources = _sources()
@@ -92,11 +94,13 @@ def main() -> None:
     # answers waiting for a tenth of a second.
     gc.freeze()
   tally, accounts = live.Tally(), captures.Accounts()
-  interrupted = None
-  for number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(number, _interrupt)
+  ended: BaseException | None = None
+  for number in answer_files.ENDINGS:
+    if signal.getsignal(number) != signal.SIG_IGN:  # By nohup, for one.
+      signal.signal(number, _interrupt)
+  answers = _open_answers(live.schema(predictor.tasks, args.evaluate))
   try:
-    with _open_answers(live.schema(predictor.tasks, args.evaluate)) as file:
+    with answers as file:
       for source, is_live in sources:
         one = captures.Accounts()
         session = live.Answering(
@@ -111,8 +115,8 @@ def main() -> None:
           _answer_for(session, source, is_live, rules, one, tally)
         finally:
           accounts.add(one)
-  except KeyboardInterrupt as error:
-    interrupted = error
+  except (KeyboardInterrupt, InputError) as error:
+    ended = error
   for notice in accounts.notices:
     logging.warning("%s", notice)
   print(accounts.summary())
@@ -124,11 +128,26 @@ def main() -> None:
     crossed = [predictor.names.get(task, ()) + unknown for task in live.MEASURED_TASKS]
     figures.answers_figure(tally.by_minute, tally.by_tasks, *crossed, args.figure)
   print(f"wrote {tally.num_answers} answers to {args.out}")
-  if interrupted:
-    print("error: interrupted; the answers so far are written", file=sys.stderr)
-    raise interrupted
-  if accounts.warnings:
-    raise InputError("; ".join(accounts.warnings))
+  _finish(ended, accounts)
+
+
+def _finish(ended: BaseException | None, accounts: captures.Accounts) -> None:
+  """Says how the run ended, and what was lost, and ends the process accordingly."""
+  problems, status = [*accounts.warnings], 1
+  if isinstance(ended, KeyboardInterrupt):
+    problems.append("interrupted; the answers so far are written")
+    status = _INTERRUPTED
+  elif ended:
+    problems.append(str(ended))
+  if accounts.num_lost:
+    problems.append(
+      f"{accounts.num_lost} packets were lost, as they came faster than they were read"
+    )
+    status = _LOST
+  for problem in problems:
+    print(f"error: {escapes.for_terminal(problem)}", file=sys.stderr)
+  if problems:
+    sys.exit(status)
 
 
 def _open_answers(schema) -> answer_files.AnswerFile:
@@ -211,8 +230,9 @@ def _answer_for(
 ) -> None:
   """Reads one source to its end."""
   if flags.FLAGS.interface:
-    packets = read_interface(source, accounts)
-    _follow(session, packets, source, rules, accounts, tally, clock=time.time_ns)
+    # Closed at once however it ends, as it then counts what was lost.
+    with contextlib.closing(read_interface(source, accounts)) as packets:
+      _follow(session, packets, source, rules, accounts, tally, clock=time.time_ns)
   elif is_live:
     is_stdin = source == _STDIN
     name = "stdin" if is_stdin else captures.sources.name_of(source)
@@ -236,7 +256,9 @@ def _read_files(
   name_of = captures.sources.name_of
   size = sum(path.stat().st_size for path in paths)
   name = name_of(paths[0])
-  with tqdm.tqdm(total=size, unit="B", unit_scale=True, desc=name) as bar:
+  with tqdm.tqdm(
+    total=size, unit="B", unit_scale=True, desc=escapes.for_terminal(name)
+  ) as bar:
 
     def packets_of(path: pathlib.Path) -> Iterator[RawPackets]:
       begun = bar.n
@@ -265,12 +287,17 @@ def _follow(
   # In a log, a line now and then is enough.
   often = 0.2 if sys.stderr.isatty() else 15
   with tqdm.tqdm(
-    unit=" packets", unit_scale=True, desc=name, mininterval=often, delay=1
+    unit=" packets",
+    unit_scale=True,
+    desc=escapes.for_terminal(name),
+    mininterval=often,
+    delay=1,
   ) as bar:
     for num_packets in session.read(
       packets, name, accounts, rules, live=True, clock=clock
     ):
-      bar.set_postfix(answers=tally.num_answers, refresh=False)
+      lost = {"lost": accounts.num_lost} if accounts.num_lost else {}
+      bar.set_postfix(answers=tally.num_answers, **lost, refresh=False)
       bar.update(num_packets - bar.n)
 
 

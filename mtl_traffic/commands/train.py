@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from absl import flags
 from tqdm import tqdm
 
-from mtl_traffic import data
+from mtl_traffic import data, files
 from mtl_traffic.commands import cli
 from mtl_traffic.errors import InputError
 from mtl_traffic.runs import Run, label_budgets
@@ -53,15 +53,24 @@ def define_flags() -> None:
 
 def main() -> None:
   # With JAX, which --help need not wait for.
-  from mtl_traffic.inputs import Inputs
-  from mtl_traffic.serving import checkpoints, quality, trainer
+  from mtl_traffic.serving import checkpoints, trainer
 
   args = flags.FLAGS
   settings = cli.chosen_settings()
   run = _run(settings)
   trainer.check(run, settings, args.ensemble)
   workdir = pathlib.Path(args.workdir)
-  checkpoints.check_absent(workdir)
+  with files.lock(workdir):
+    checkpoints.check_absent(workdir)
+    _train(settings, run, workdir)
+
+
+def _train(settings: Settings, run: Run, workdir: pathlib.Path) -> None:
+  """Trains the draws, and writes the model of the first and the report of all."""
+  from mtl_traffic.inputs import Inputs
+  from mtl_traffic.serving import checkpoints, quality, trainer
+
+  args = flags.FLAGS
   dataset, flows = cli.load_flows(settings.dataset, max(run.k, settings.max_packets))
   if len(flows.class_names) < 2:
     raise InputError(f"{dataset}: the flows carry no labels of two or more classes")
@@ -89,9 +98,10 @@ def main() -> None:
           progress=told,
         )
       )
-  report = quality.write(inputs, trained, workdir)
+  # The model first: it took longest.
   description, parameters, _ = trained[0]
   checkpoints.save(workdir, description, parameters)
+  report = quality.write(inputs, trained, workdir)
   print(f"{report}\nThe model is in {workdir}/")
 
 

@@ -7,7 +7,9 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
+from mtl_traffic import files
 from mtl_traffic.comparison.rows import ACCURACIES, budget_order, estimate, group
+from mtl_traffic.escapes import for_figure
 
 
 def label_budget_figure(
@@ -42,7 +44,7 @@ def label_budget_figure(
         marker="o",
         markersize=4,
         capsize=3,
-        label=method,
+        label=for_figure(method),
       )
       of_paper = [labels for labels in known if (method, labels) in paper]
       if of_paper:
@@ -52,17 +54,17 @@ def label_budget_figure(
           color=f"C{number}",
           marker="x",
           linestyle=":",
-          label=f"{method} (paper)",
+          label=for_figure(f"{method} (paper)"),
         )
     panel.set_xticks(list(place.values()), [str(labels) for labels in budgets])
     panel.set_xlabel("labels per class")
-    panel.set_title(f"tested on {partition}")
+    panel.set_title(f"tested on {for_figure(partition)}")
     panel.grid(alpha=0.3)
     panel.yaxis.set_major_locator(ticker.MaxNLocator(integer=True))
   panels[0].set_ylim(top=min(panels[0].get_ylim()[1], 100.5))
   panels[0].set_ylabel("class accuracy (%)")
   figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
-  figure.savefig(path, dpi=150)
+  files.write_figure(path, figure)
 
 
 def sweep_figure(
@@ -106,16 +108,16 @@ def sweep_figure(
           marker="o",
           markersize=4,
           capsize=3,
-          label=task + name * (len(lines) > 1),
+          label=for_figure(task + name * (len(lines) > 1)),
         )
     if logarithmic:
       panel.set_xscale("log")
     panel.set_xlabel(title)
-    panel.set_title(f"tested on {partition}")
+    panel.set_title(f"tested on {for_figure(partition)}")
     panel.grid(alpha=0.3)
   panels[0].set_ylabel("accuracy (%)")
   figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
-  figure.savefig(path, dpi=150)
+  files.write_figure(path, figure)
 
 
 _LINE_STYLES = ("-", "--", "-.", ":")
@@ -131,7 +133,7 @@ def confusion_figure(
     class_names: of the traffic class; other tasks' are numbered from the lowest.
     path: where to write the figure.
   """
-  of_budget = group(rows, "labels_per_class")
+  of_budget = group((r for r in rows if not r.get("error")), "labels_per_class")
   budgets = sorted(of_budget, key=lambda key: budget_order(*key))
   tasks = [
     task
@@ -149,7 +151,8 @@ def confusion_figure(
       panel = panels[line, column]
       counts = np.sum([row[f"{task}_confusion"] for row in of_budget[budget]], axis=0)
       size = len(counts)
-      names = class_names if task == "class" else [str(n + 1) for n in range(size)]
+      names = class_names if task == "class" else range(1, size + 1)
+      names = [for_figure(name) for name in names]
       share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
       panel.imshow(share, cmap="Blues", vmin=0, vmax=100)
       for true, taken in np.ndindex(share.shape):
@@ -169,4 +172,4 @@ def confusion_figure(
       if not column:
         panel.set_ylabel(task)
   figure.supxlabel("taken for (% of the row)", fontsize=8)
-  figure.savefig(path, dpi=150)
+  files.write_figure(path, figure)

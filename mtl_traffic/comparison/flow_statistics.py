@@ -6,9 +6,7 @@ paper's values, and the histograms are its Figures 2 and 3. Writes `table.md`,
 to the work directory. Here 1 kB is 1000 bytes.
 """
 
-import csv
 import dataclasses
-import io
 import json
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,11 +16,12 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
-from mtl_traffic import targets
+from mtl_traffic import files, targets
 from mtl_traffic.comparison.workdir import WorkDir
 from mtl_traffic.errors import InputError
+from mtl_traffic.escapes import for_figure, for_markdown
 from mtl_traffic.flows import Flows
-from mtl_traffic.tables import markdown_table
+from mtl_traffic.tables import csv_text, markdown_table
 
 # Section IV-C and the first row of Table IV.
 PAPER_DURATIONS_S = {
@@ -161,7 +160,9 @@ def figure(histogram: Histogram, order: Iterable[str]) -> Figure:
     panel.stairs(100 * counts / counts.sum(), histogram.edges, fill=True, color=color)
     for divider in histogram.dividers:
       panel.axvline(divider, color="black", linestyle=":", linewidth=1)
-    panel.set_title(f"{name} ({counts.sum():,} flows)", loc="left", fontsize=9)
+    panel.set_title(
+      f"{for_figure(name)} ({counts.sum():,} flows)", loc="left", fontsize=9
+    )
     panel.spines[["top", "right"]].set_visible(False)
     panel.margins(y=0.15)
   panels[0].set_xscale("log")
@@ -180,9 +181,11 @@ def table(
   paper = PAPER_DURATIONS_S
   if {of_class.name for of_class in statistics} != set(paper):
     paper = {}
-  return f"""# Flows of {dataset}
+  return f"""# Flows of {for_markdown(dataset)}
 
-Partitions: {", ".join(partitions)}. Averages are over flows; 1 kB is 1000 bytes.
+Partitions: {
+    for_markdown(", ".join(partitions))
+  }. Averages are over flows; 1 kB is 1000 bytes.
 
 {
     _class_table(
@@ -268,12 +271,6 @@ def _shown(value: float | None) -> str:
   return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
 
 
-def _csv(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-  file = io.StringIO()
-  csv.writer(file, lineterminator="\n").writerows([header, *rows])
-  return file.getvalue()
-
-
 def select(flows: Flows, partitions: Sequence[str] | None) -> Flows:
   """The flows of some partitions; all by default.
 
@@ -321,19 +318,24 @@ def write(dataset: str, flows: Flows, path: str | pathlib.Path) -> str:
   numbers = jax.tree.map(lambda x: None if x != x else x, numbers)  # JSON has no NaN.
   workdir.write_text("table.md", text)
   workdir.write_text("statistics.json", json.dumps(numbers, indent=2) + "\n")
-  workdir.write_text("classes.csv", _csv(rows[0], (row.values() for row in rows)))
+  workdir.write_text(
+    "classes.csv", csv_text([rows[0], *(row.values() for row in rows)])
+  )
   workdir.write_text(
     "histograms.csv",
-    _csv(
-      ["quantity", "class", "from", "below", "flows"],
-      [*_histogram_rows(bandwidth), *_histogram_rows(duration)],
+    csv_text(
+      [
+        ["quantity", "class", "from", "below", "flows"],
+        *_histogram_rows(bandwidth),
+        *_histogram_rows(duration),
+      ]
     ),
   )
   by_duration = sorted(statistics, key=lambda s: s.duration_s_mean)
   by_bandwidth = sorted(statistics, key=lambda s: s.bandwidth_kB_per_s_mean)
   for of_quantity, order in ((bandwidth, by_bandwidth), (duration, by_duration)):
     drawn = figure(of_quantity, [of_class.name for of_class in order])
-    drawn.savefig(workdir.path / f"{of_quantity.name}.png", dpi=150)
+    files.write_figure(workdir.path / f"{of_quantity.name}.png", drawn)
   workdir.close()
   return text
 

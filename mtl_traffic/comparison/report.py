@@ -3,10 +3,15 @@
 Reads the work directories of experiments in and below a directory, as `make paper` or
 single binaries leave them, and writes `report.md` with its figures, and `report.html`,
 a page that needs no other file.
+
+What names say is shown and never obeyed: the page has no markup but that of this
+module, no images but the figures, and runs nothing.
 """
 
 import base64
 import dataclasses
+import hashlib
+import html
 import json
 import os
 import pathlib
@@ -24,6 +29,7 @@ from mtl_traffic.comparison.experiment import INTRODUCTION, Experiment
 from mtl_traffic.comparison.rows import budget_order, group, where
 from mtl_traffic.comparison.workdir import read_config, read_rows
 from mtl_traffic.errors import InputError
+from mtl_traffic.escapes import for_markdown
 from mtl_traffic.runs import FIELDS, Run
 from mtl_traffic.tables import markdown_table
 
@@ -47,11 +53,36 @@ class Done:
     return json.dumps({n: v for n, v in meaning.items() if n not in told_by_rows})
 
 
+@dataclasses.dataclass(frozen=True)
+class Shown:
+  """A figure of the report.
+
+  Attributes:
+    title: what it shows.
+    name: of its file, from the report's folder.
+  """
+
+  title: str
+  name: str
+
+  def markdown(self) -> str:
+    return f"![{for_markdown(self.title)}]({self.name})"
+
+  def html(self, workdir: pathlib.Path) -> str:
+    data = base64.b64encode((workdir / self.name).read_bytes()).decode()
+    title = html.escape(self.title)
+    return f'<p><img alt="{title}" src="data:image/png;base64,{data}"></p>'
+
+
+# Text as Markdown, or a figure.
+Part = str | Shown
+
+
 def write(workdir: str | os.PathLike) -> pathlib.Path:
   """Writes the report of everything below a directory; returns the page.
 
   Raises:
-    InputError: there is nothing to report on.
+    InputError: there is nothing to report on, or the report cannot be written.
   """
   workdir = pathlib.Path(workdir)
   paths = sorted(config.parent for config in workdir.rglob("config.json"))
@@ -63,14 +94,13 @@ def write(workdir: str | os.PathLike) -> pathlib.Path:
   groups: dict[str, list[Done]] = {}
   for one in done:
     groups.setdefault(one.comparable(), []).append(one)
-  (workdir / "report").mkdir(exist_ok=True)
-  text = "# Report\n\n" + "\n".join(
-    _dataset(group, workdir, str(number) if len(groups) > 1 else "")
-    for number, group in enumerate(groups.values(), start=1)
-  )
-  files.write_text(workdir / "report.md", text)
   page = workdir / "report.html"
-  files.write_text(page, _html(text, workdir))
+  with files.lock(workdir / "report"):
+    parts: list[Part] = ["# Report"]
+    for number, group_ in enumerate(groups.values(), start=1):
+      parts += _dataset(group_, workdir, str(number) if len(groups) > 1 else "")
+    files.write_text(workdir / "report.md", _markdown(parts))
+    files.write_text(page, _html(parts, workdir))
   return page
 
 
@@ -89,7 +119,7 @@ def _read(path: pathlib.Path) -> Done | None:
   return Done(path, config, read_rows(path))
 
 
-def _dataset(done: Sequence[Done], workdir: pathlib.Path, number: str) -> str:
+def _dataset(done: Sequence[Done], workdir: pathlib.Path, number: str) -> list[Part]:
   """The part of the report on runs that can be compared."""
   meaning, paper = done[0].config["meaning"], done[0].config["paper"]
   pooled: dict[Run, dict] = {}
@@ -97,8 +127,9 @@ def _dataset(done: Sequence[Done], workdir: pathlib.Path, number: str) -> str:
     for row in _trained_on(one):
       # What several experiments ran counts as in the first of them.
       pooled.setdefault(Run.of(row), row)
-  parts = [
-    f"## {meaning['dataset']}, trained on {meaning['train_partition']}",
+  title = f"{meaning['dataset']}, trained on {meaning['train_partition']}"
+  parts: list[Part] = [
+    f"## {for_markdown(title)}",
     _what_was_run(done),
     "## What the paper claims",
     "A claim is a difference between accuracies, in points, over the runs that had the "
@@ -113,13 +144,13 @@ def _dataset(done: Sequence[Done], workdir: pathlib.Path, number: str) -> str:
     if one.experiment.figure:
       name = f"report/{one.experiment.name}{number}.png"
       one.experiment.figure(one.rows, paper, workdir / name)
-      parts.append(f"![{one.experiment.title}]({name})")
+      parts.append(Shown(one.experiment.title, name))
     if one.experiment.name == "label_budget":
       parts += _each_class(one, workdir, number)
   statistics = sorted(workdir.rglob("flow_statistics/table.md"))
   if statistics and not number:
     parts += _statistics(statistics[0].parent, workdir)
-  return "\n\n".join(part.strip() for part in parts) + "\n"
+  return parts
 
 
 def _claims(rows: Sequence[dict], paper: dict) -> str:
@@ -162,12 +193,12 @@ def _what_was_run(done: Sequence[Done]) -> str:
       f"validation flows, drawn anew for each seed. {meaning['epochs']} epochs of Adam "
       f"at {rates} in batches of {meaning['batch_size']}.",
       markdown_table(header, lines),
-      f"With {', '.join(sorted(versions))}.",
+      f"With {for_markdown(', '.join(sorted(versions)))}.",
     ]
   )
 
 
-def _each_class(done: Done, workdir: pathlib.Path, number: str) -> list[str]:
+def _each_class(done: Done, workdir: pathlib.Path, number: str) -> list[Part]:
   """Confusions of each method, and its scores of each class."""
   names = done.config["meaning"]["classes"]
   rows = [row for row in _trained_on(done) if row["class_confusion"]]
@@ -185,9 +216,9 @@ def _each_class(done: Done, workdir: pathlib.Path, number: str) -> list[str]:
     markdown_table(["method", "labels/class", *names], lines),
   ]
   for (method,), members in group(rows, "method").items():
-    name = f"report/confusion_{method}{number}.png"
+    name = f"report/confusion_{_WORD.sub('_', method)}{number}.png"
     figures.confusion_figure(members, names, workdir / name)
-    parts.append(f"![Confusions of {method}]({name})")
+    parts.append(Shown(f"Confusions of {method}", name))
   return parts
 
 
@@ -195,25 +226,33 @@ def _percent(fraction: float) -> str:
   return "–" if np.isnan(fraction) else f"{100 * fraction:.1f}"
 
 
-def _statistics(path: pathlib.Path, workdir: pathlib.Path) -> list[str]:
+def _statistics(path: pathlib.Path, workdir: pathlib.Path) -> list[Part]:
   """What `flow_statistics` wrote, its headings one level down."""
   text = re.sub("^#", "##", (path / "table.md").read_text(), flags=re.MULTILINE)
   shown = [
-    f"![{name} by class]({(path / f'{name}.png').relative_to(workdir)})"
+    Shown(f"{name} by class", str((path / f"{name}.png").relative_to(workdir)))
     for name in ("duration", "bandwidth")
     if (path / f"{name}.png").exists()
   ]
   return [text, *shown]
 
 
-def _html(text: str, workdir: pathlib.Path) -> str:
-  def inline(source: re.Match) -> str:
-    data = base64.b64encode((workdir / source[1]).read_bytes()).decode()
-    return f'src="data:image/png;base64,{data}"'
+def _markdown(parts: Sequence[Part]) -> str:
+  texts = [part if isinstance(part, str) else part.markdown() for part in parts]
+  return "\n\n".join(text.strip() for text in texts) + "\n"
 
-  body = markdown.markdown(text, extensions=["tables"])
-  body = re.sub('src="([^":]+)"', inline, body)
-  return f"{_HEAD}{body}\n</body></html>\n"
+
+def _html(parts: Sequence[Part], workdir: pathlib.Path) -> str:
+  converter = markdown.Markdown(extensions=["tables"])
+  # Of Markdown, what text could bring in from elsewhere: tags, links and images.
+  converter.preprocessors.deregister("html_block")
+  for pattern in _FOREIGN:
+    converter.inlinePatterns.deregister(pattern)
+  bodies = [
+    converter.reset().convert(part) if isinstance(part, str) else part.html(workdir)
+    for part in parts
+  ]
+  return _HEAD + "\n".join(bodies) + "\n</body></html>\n"
 
 
 def _trained_on(done: Done) -> list[dict]:
@@ -222,11 +261,32 @@ def _trained_on(done: Done) -> list[dict]:
   return where(done.rows, partition=partition)
 
 
-_HEAD = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Report</title><style>
+_WORD = re.compile(r"[^\w-]")
+_FOREIGN = (
+  "html",
+  "link",
+  "reference",
+  "short_reference",
+  "image_link",
+  "image_reference",
+  "short_image_ref",
+  "autolink",
+  "automail",
+)
+_STYLE = """
 body { font: 15px/1.5 sans-serif; margin: 2em auto; max-width: 75em; padding: 0 1em }
 table { border-collapse: collapse; display: block; overflow-x: auto }
 th, td { border: 1px solid #ccc; padding: 0.2em 0.6em; text-align: left }
 img { max-width: 100% }
-</style></head><body>
+"""
+# The browser is told too: this style, images of the page itself, and nothing else.
+_POLICY = (
+  "default-src 'none'; img-src data:; style-src 'sha256-"
+  + base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+  + "'"
+)
+_HEAD = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<title>Report</title><style>{_STYLE}</style></head><body>
 """

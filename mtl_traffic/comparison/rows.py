@@ -52,7 +52,8 @@ def accuracy_table(
     fields, paper = (*apart, *fields), None
   several = len({row["partition"] for row in rows}) > 1
   header = ["tested on"] * several + [_TITLES.get(field, field) for field in fields]
-  header += ["seeds", "class", "bandwidth", "duration"]
+  failures = any(row.get("error") for row in rows)
+  header += ["seeds"] + ["failed"] * failures + ["class", "bandwidth", "duration"]
   if reference:
     header.append(f"class − {reference_name}")
   if paper:
@@ -66,7 +67,9 @@ def accuracy_table(
     groups.items(), key=lambda item: list(map(_rank, item[0], columns))
   ):
     line = [partition] * several + [_shown(value) for value in values]
-    line.append(len({row["seed"] for row in members}))
+    failed = {row["seed"] for row in members if row.get("error")}
+    line.append(len({row["seed"] for row in members} - failed))
+    line += [len(failed)] * failures
     line += [percent(estimate(members, field)) for field in ACCURACIES]
     if reference:
       line.append(_difference(rows, members, reference))

@@ -10,16 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 from tqdm import tqdm
 
 from mtl_traffic import evaluation, placement
 from mtl_traffic.comparison.workdir import WorkDir
 from mtl_traffic.draws import Draw
-from mtl_traffic.errors import InputError
+from mtl_traffic.errors import DivergedError, InputError
 from mtl_traffic.flows import Flows
 from mtl_traffic.inputs import Inputs, hyperparameters, make_method
 from mtl_traffic.runs import Run
 from mtl_traffic.settings import PAPER, Settings
+from mtl_traffic.tasks import MAIN_TASKS
 
 # Settings that say how much to run or how fast, or that a row tells and tables show.
 _EXTENT = ("methods", "labels_per_class", "num_seeds", "first_seed", "runs_at_once")
@@ -133,14 +135,19 @@ class Runner:
         # Fewer runs are filled up, so that every chunk is the same program.
         chunk, before = left[:size], progress.n
         padded = [*chunk, *[chunk[0]] * (size - len(chunk))]
-        asked = [run for fit in chunk for run in fits[fit]]
         try:
+          asked = [run for fit in chunk for run in fits[fit]]
           rows = list(self._fit_and_ask(padded, asked, progress))
+        except DivergedError as error:
+          # The others begin anew, in other company, which makes no difference to them.
+          chunk = list(dict.fromkeys(padded[place] for place in error.runs))
+          asked = [run for fit in chunk for run in fits[fit]]
+          rows = [row for run in asked for row in self._failed(run, str(error))]
         except Exception:
           progress.n = before
           raise
         self.workdir.append(rows)
-        del left[:size]
+        left[:] = [fit for fit in left if fit not in chunk]
         progress.n = round(before + len(asked))
         progress.refresh()
 
@@ -180,6 +187,9 @@ class Runner:
       asking = (time.monotonic() - start) / len(at_once)
       for run in at_once:
         of_run = fits.index(run.fitted())
+        if not all(np.isfinite(of_task[of_run]).all() for of_task in scores.values()):
+          yield from self._failed(run, "its scores are not finite")
+          continue
         yield from self._rows(run, of_run, drawn, scores, round(seconds + asking, 3))
 
   def _asked(self, drawn: Draw) -> list[jax.Array]:
@@ -211,8 +221,7 @@ class Runner:
       asked = slice(stops[part] - len(flows), stops[part])
       return scores[task][index, asked], targets[task][flows]
 
-    names = (self.settings.train_partition, *self.inputs.others)
-    for part, name in enumerate(names, 1):
+    for part, name in enumerate(self._partitions(), 1):
       row = {"dataset": self.dataset, "partition": name, **run.identity()}
       for task in targets:
         answered = of_part(part, task) if task in scores else None
@@ -220,6 +229,21 @@ class Runner:
         row[f"{task}_confusion"] = answered and evaluation.confusion(*answered).tolist()
       row["validation_class_accuracy"] = evaluation.accuracy(*of_part(0, "class"))
       yield row | {"seconds": seconds}
+
+  def _partitions(self) -> tuple[str, ...]:
+    """Those that runs are tested on, the one they are trained on first."""
+    return self.settings.train_partition, *self.inputs.others
+
+  def _failed(self, run: Run, error: str) -> Iterator[dict]:
+    """The rows of a run that came to nothing."""
+    logging.warning(
+      "%s, %s labels, seed %d: %s", run.method, run.labels_per_class, run.seed, error
+    )
+    for name in self._partitions():
+      row = {"dataset": self.dataset, "partition": name, **run.identity()}
+      for task in ("class", *MAIN_TASKS):
+        row |= {f"{task}_accuracy": None, f"{task}_confusion": None}
+      yield row | {"validation_class_accuracy": None, "seconds": 0.0, "error": error}
 
 
 def _chunk_size(num_runs: int, method, settings: Settings) -> int:

@@ -5,7 +5,6 @@ that means the same. `results.jsonl` has a row for each run and tested partition
 rows of a run are appended together, so an interruption can only damage the last ones.
 """
 
-import fcntl
 import importlib.metadata
 import json
 import os
@@ -16,7 +15,7 @@ from collections.abc import Iterable
 from absl import logging
 
 from mtl_traffic import files
-from mtl_traffic.errors import InputError
+from mtl_traffic.errors import InputError, first_line
 
 _VERSIONED = ("jax", "flax", "optax", "numpy")
 
@@ -49,17 +48,7 @@ class WorkDir:
     earlier = read_config(self.path)
     if earlier is not None:
       _check_same(earlier.get("meaning", {}), meaning, self.path)
-    try:
-      self.path.mkdir(parents=True, exist_ok=True)
-      self._lock = open(self.path / ".lock", "w")
-    except OSError as error:
-      raise InputError(
-        f"{self.path}: {error.strerror}; take another directory"
-      ) from None
-    try:
-      fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-      raise InputError(f"{self.path}: another process is using it") from None
+    self._lock = files.lock(self.path)
     versions = {name: importlib.metadata.version(name) for name in _VERSIONED}
     versions["python"] = platform.python_version()
     config = {
@@ -83,11 +72,22 @@ class WorkDir:
     self.write_text("results.jsonl", "".join(map(_line, rows)))
 
   def append(self, rows: Iterable[dict]) -> None:
-    """Adds rows, on disk when this returns."""
-    with open(self.path / "results.jsonl", "a") as file:
-      file.write("".join(map(_line, rows)))
-      file.flush()
-      os.fsync(file.fileno())
+    """Adds rows, on disk when this returns.
+
+    Raises:
+      InputError: they could not be written; those before them are kept.
+    """
+    path = self.path / "results.jsonl"
+    try:
+      with open(path, "a") as file:
+        file.write("".join(map(_line, rows)))
+        file.flush()
+        os.fsync(file.fileno())
+    except OSError as error:
+      raise InputError(
+        f"{path}: cannot be written ({files.reason(error)}); the rows so far are kept, "
+        "start again when that is solved"
+      ) from error
 
   def write_text(self, name: str, text: str) -> None:
     """Writes a file that is there whole or not at all."""
@@ -111,7 +111,7 @@ def read_config(path: pathlib.Path) -> dict | None:
     config = json.loads(file.read_text())
     if isinstance(config, dict):
       return config
-  except (OSError, ValueError):
+  except (OSError, ValueError, RecursionError):
     pass
   raise InputError(f"{file}: unreadable; take another directory")
 
@@ -125,14 +125,17 @@ def read_rows(path: pathlib.Path) -> list[dict]:
   file = path / "results.jsonl"
   if not file.exists():
     return []
-  lines = file.read_text().split("\n")
+  try:
+    lines = file.read_text().split("\n")
+  except (OSError, ValueError) as error:
+    raise InputError(f"{file}: unreadable ({first_line(error)})") from None
   if lines.pop():
     logging.warning("%s: its last line was cut short and is dropped", file)
   rows = []
   for number, line in enumerate(lines, start=1):
     try:
       row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
       row = None
     if not isinstance(row, dict):
       raise InputError(

@@ -55,10 +55,15 @@ def rules_of(dataset: str) -> dict[str, object]:
   """What made the flows of a dataset, as far as it says; see `captures.Rules.shared`.
 
   Raises:
-    InputError: a file cannot be read.
+    InputError: a file cannot be read, or says what cannot be.
   """
   if _is_file(dataset):
-    return parquet.read_rules(dataset)
+    rules = parquet.read_rules(dataset)
+    try:
+      captures.Rules().with_shared(rules)
+    except (InputError, TypeError) as error:
+      raise InputError(f"{dataset}: what made its flows cannot be: {error}") from None
+    return rules
   return captures.DEFAULT_RULES.shared if dataset in _FROM_CAPTURES else {}
 
 

@@ -15,10 +15,12 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mtl_traffic import sweeps
 from mtl_traffic.draws import Draw
 from mtl_traffic.encoding import FirstPackets
+from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows
 
 # Any pytree of arrays. Of several runs, every array has R as leading axis.
@@ -128,6 +130,20 @@ class Method(abc.ABC):
     Returns:
       Per task `[N, classes]` float32 scores; their softmax are probabilities.
     """
+
+  def check(self, parameters: Parameters, input_shape: tuple[int, ...]) -> None:
+    """Looks through parameters of elsewhere, whose shapes are right.
+
+    Args:
+      parameters: of R runs.
+      input_shape: of one flow's inputs.
+
+    Raises:
+      InputError: they cannot be what `fit` returned.
+    """
+    for leaf in jax.tree.leaves(parameters):
+      if not np.isfinite(np.asarray(leaf)).all():
+        raise InputError("a parameter is not finite")
 
   def ask(
     self, parameters: Parameters, inputs: jax.Array, queries: jax.Array

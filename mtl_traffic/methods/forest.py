@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from mtl_traffic.errors import InputError
+
 # How far all walks go before the few that are not at a leaf yet are gathered.
 _STEPS_OF_ALL, _STEPS_OF_FEW, _FEW = 20, 10, 4
 _BLOCK = 2048  # Flows whose walks are in memory together.
@@ -144,6 +146,38 @@ def with_means(forest: Forest, inputs: np.ndarray, values: Any) -> Forest:
     return jnp.asarray(np.stack(sums, axis=1) / counts[:, None], jnp.float32)
 
   return {**forest, "values": jax.tree.map(means, values)}
+
+
+def check(forests: Forest, num_inputs: int) -> None:
+  """Raises an InputError unless every walk through forests of elsewhere has an end.
+
+  Args:
+    forests: R of them, R as leading axis.
+    num_inputs: F.
+  """
+  roots, features, thresholds, children = (
+    np.asarray(forests[name])
+    for name in ("roots", "features", "thresholds", "children")
+  )
+  num_nodes = features.shape[1]
+  if thresholds.shape != features.shape or children.shape != features.shape:
+    raise InputError("the arrays of a forest differ in length")
+  if any(array.dtype.kind not in "iu" for array in (roots, features, children)):
+    raise InputError("a forest's roots, features or children are not whole numbers")
+  nodes = np.arange(num_nodes)
+  is_leaf = (thresholds == np.inf) & (children == nodes)
+  # To a node that comes later, so that none comes twice.
+  is_inner = (thresholds < np.inf) & (children > nodes) & (children < num_nodes - 1)
+  is_sound = (is_leaf | is_inner) & (features >= 0) & (features < num_inputs)
+  for run in range(len(features)):
+    inner = children[run, is_inner[run]]
+    reached = np.concatenate([roots[run], inner, inner + 1])
+    within = (reached >= 0) & (reached < num_nodes)
+    if not within.all() or not is_sound[run, reached].all():
+      raise InputError("a forest has a node that leads nowhere")
+  for values in jax.tree.leaves(forests["values"]):
+    if np.shape(values)[1] != num_nodes or not np.isfinite(np.asarray(values)).all():
+      raise InputError("a forest has an answer that is not finite")
 
 
 def in_blocks(

@@ -126,6 +126,10 @@ class ForestPropagation(Method):
       parameters["packets"] = grow_for_class(inputs[labelled])
     return parameters
 
+  def check(self, parameters: Parameters, input_shape: tuple[int, ...]) -> None:
+    for grown in parameters.values():
+      forest.check(grown, *input_shape)
+
   def apply(self, parameters: Parameters, inputs: jax.Array) -> dict[str, jax.Array]:
     votes = forest.answer(parameters["leaves"], inputs)
     scores = {task: log_probabilities(votes[task]) for task in MAIN_TASKS}

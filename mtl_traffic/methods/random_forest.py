@@ -104,6 +104,9 @@ class RandomForestOnline(Method):
       progress(len(runs) / len(draws.train))
     return stack(runs)
 
+  def check(self, parameters: Parameters, input_shape: tuple[int, ...]) -> None:
+    forest.check(parameters, *input_shape)
+
   def apply(self, parameters: Parameters, inputs: jax.Array) -> dict[str, jax.Array]:
     return {"class": log_probabilities(forest.answer(parameters, inputs))}
 

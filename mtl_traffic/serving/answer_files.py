@@ -1,32 +1,38 @@
 """Files of answers that grow while traffic goes on: CSV, JSON lines or Parquet.
 
-Whatever ends the run, what was written can be read: CSV and JSON lines hold complete
-lines only, Parquet is closed with its footer.
+Whatever ends the run, what was written can be read. CSV and JSON lines hold complete
+lines only. Parquet cannot be read without its footer, so its rows are kept in a journal
+until the file is closed and appears whole; the journal that a killed process left
+becomes its file when the next one wants to write there.
 """
 
 import abc
-import csv
+import contextlib
 import io
 import json
 import os
 import pathlib
 import signal
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mtl_traffic import files
 from mtl_traffic.errors import InputError
+from mtl_traffic.tables import csv_text
 
 # Rows are columns by name: lists, or arrays of int64 ns since 1970 for those in TIMES.
 Rows = Mapping[str, Sequence | np.ndarray]
 TIMES = ("start_time", "time")
 
-_ROWS_IN_GROUP = 4096
-# Disk space that is taken before rows of a group are accepted, and for the footer.
-_GROUP_BYTES, _FOOTER_BYTES = _ROWS_IN_GROUP * 512, 1 << 13
+# What may ask a process to end, and may ask again.
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_ROWS_IN_GROUP = 1 << 14
+# Disk space that is taken for the file beside the journal, which is larger.
+_RESERVED_AT_ONCE, _FOOTER_BYTES = 1 << 20, 1 << 15
 
 
 def open_answers(path: str | os.PathLike, schema: pa.Schema) -> "AnswerFile":
@@ -35,16 +41,15 @@ def open_answers(path: str | os.PathLike, schema: pa.Schema) -> "AnswerFile":
   A pipe or a device, such as /dev/null, needs no suffix and then gets JSON lines.
 
   Raises:
-    InputError: the suffix is another, something is in the file already, or it cannot be
-      written.
+    InputError: the suffix is another, something is in the file already, another process
+      is writing it, or it cannot be written.
   """
   path = pathlib.Path(path)
-  check(path)
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     return _kind(path)(path, schema)
   except OSError as error:
-    raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+    raise InputError(f"{path}: cannot be written ({files.reason(error)})") from error
 
 
 def check(path: str | os.PathLike) -> None:
@@ -54,8 +59,9 @@ def check(path: str | os.PathLike) -> None:
   """
   path = pathlib.Path(path)
   _kind(path)
-  if path.is_file() and path.stat().st_size:
-    raise InputError(f"{path}: is there already; remove it, or give another file")
+  if path.is_file():
+    with path.open("rb") as file:
+      _take(path, file.fileno())
 
 
 def _kind(path: pathlib.Path) -> "type[AnswerFile]":
@@ -65,6 +71,14 @@ def _kind(path: pathlib.Path) -> "type[AnswerFile]":
   if path.suffix not in kinds:
     raise InputError(f"{path}: must end in {', '.join(filter(None, kinds))}")
   return kinds[path.suffix]
+
+
+def _take(path: pathlib.Path, file: int) -> None:
+  """Locks an open file, by its number, unless somebody writes or has written it."""
+  if not stat.S_ISCHR(os.fstat(file).st_mode) and not files.try_lock(file):
+    raise InputError(f"{path}: another process is writing it")
+  if os.fstat(file).st_size:
+    raise InputError(f"{path}: is there already; remove it, or give another file")
 
 
 class AnswerFile(abc.ABC):
@@ -84,8 +98,8 @@ class AnswerFile(abc.ABC):
       self._write([rows.get(name, empty) for name in self._schema.names])
     except OSError as error:
       raise InputError(
-        f"{self._path}: cannot be written ({error.strerror}); the answers before are "
-        "in it"
+        f"{self._path}: cannot be written ({files.reason(error)}); the answers before "
+        "are in it"
       ) from error
 
   @abc.abstractmethod
@@ -100,11 +114,12 @@ class AnswerFile(abc.ABC):
 
   def __exit__(self, *problem) -> None:
     # A second Ctrl-C must not undo what the first one asked for.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDINGS}
     try:
       self.close()
     finally:
-      signal.signal(signal.SIGINT, before)
+      for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 class _Lines(AnswerFile):
@@ -114,7 +129,12 @@ class _Lines(AnswerFile):
     super().__init__(path, schema)
     # A pipe is opened for writing alone, or nobody would notice that its reader left.
     mode = os.O_RDWR if path.is_file() or not path.exists() else os.O_WRONLY
-    self._file = os.open(path, mode | os.O_CREAT | os.O_TRUNC, 0o666)
+    self._file = os.open(path, mode | os.O_CREAT, 0o666)
+    try:
+      _take(path, self._file)
+    except BaseException:
+      os.close(self._file)
+      raise
 
   def _write(self, columns: Sequence[Sequence | np.ndarray]) -> None:
     shown = [
@@ -123,15 +143,10 @@ class _Lines(AnswerFile):
       else column
       for name, column in zip(self._schema.names, columns, strict=True)
     ]
-    self._put(self._text(zip(*shown, strict=True)))
+    _put(self._file, self._text(zip(*shown, strict=True)).encode())
 
   @abc.abstractmethod
   def _text(self, rows: Iterable[Sequence]) -> str: ...
-
-  def _put(self, text: str) -> None:
-    rest = memoryview(text.encode())
-    while rest:
-      rest = rest[os.write(self._file, rest) :]
 
   def close(self) -> None:
     try:
@@ -156,12 +171,10 @@ class _Lines(AnswerFile):
 class _Csv(_Lines):
   def __init__(self, path: pathlib.Path, schema: pa.Schema):
     super().__init__(path, schema)
-    self._put(self._text([self._schema.names]))
+    _put(self._file, self._text([self._schema.names]).encode())
 
   def _text(self, rows: Iterable[Sequence]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    return csv_text(rows)
 
 
 class _JsonLines(_Lines):
@@ -172,47 +185,90 @@ class _JsonLines(_Lines):
 
 
 class _Parquet(AnswerFile):
-  """Row groups; the space of a group is taken before its rows are accepted."""
+  """A journal of record batches, which becomes a Parquet file."""
 
   def __init__(self, path: pathlib.Path, schema: pa.Schema):
     super().__init__(path, schema)
-    self._rows: list[pa.Table] = []
-    self._num_rows = self._num_groups = 0
-    # Also for reading and by number, so that its space can be reserved.
-    self._file = open(path, "w+b")
-    self._writer = pq.ParquetWriter(self._file, schema, compression="zstd")
-    self._reserve()
+    self._journal_path = path.with_name(f".{path.name}.journal")
+    with contextlib.ExitStack() as stack:
+      partial = stack.enter_context(files.replacing(path))
+      check(path)
+      self._parquet = stack.enter_context(open(partial, "w+b"))
+      if self._journal_path.exists():
+        self._become_parquet()
+        stack.close()
+        raise InputError(
+          f"{path}: holds the answers of a run that was killed; give another file"
+        )
+      self._journal = os.open(self._journal_path, os.O_RDWR | os.O_CREAT, 0o666)
+      stack.callback(os.close, self._journal)
+      self._batch = io.BytesIO()
+      self._writer = pa.ipc.new_stream(
+        self._batch, schema, options=pa.ipc.IpcWriteOptions(compression="zstd")
+      )
+      self._kept = self._num_rows = self._reserved = 0
+      self._keep(0)
+      self._open = stack.pop_all()
 
   def _write(self, columns: Sequence[Sequence | np.ndarray]) -> None:
     arrays = [
       pa.array(column, field.type)
       for column, field in zip(columns, self._schema, strict=True)
     ]
-    table = pa.table(arrays, self._schema)
-    for first in range(0, len(table), _ROWS_IN_GROUP):
-      part = table[first : first + _ROWS_IN_GROUP]
-      if self._num_rows + len(part) > _ROWS_IN_GROUP:
-        self._write_group()
-        self._reserve()
-      self._rows.append(part)
-      self._num_rows += len(part)
+    self._writer.write_table(pa.table(arrays, self._schema))
+    self._keep(len(arrays[0]))
 
-  def _reserve(self) -> None:
-    self._file.flush()
-    wanted = _GROUP_BYTES + _FOOTER_BYTES * (self._num_groups + 2)
-    os.posix_fallocate(self._file.fileno(), self._file.tell(), wanted)
-
-  def _write_group(self) -> None:
-    if self._rows:
-      rows, self._rows, self._num_rows = pa.concat_tables(self._rows), [], 0
-      self._writer.write_table(rows)
-      self._num_groups += 1
+  def _keep(self, num_rows: int) -> None:
+    """Puts what was written of a batch in the journal, and makes room in the file."""
+    content = self._batch.getvalue()
+    self._batch.seek(0)
+    self._batch.truncate()
+    size = self._kept + len(content)
+    groups = (self._num_rows + num_rows) // _ROWS_IN_GROUP + 2
+    if size + groups * _FOOTER_BYTES > self._reserved:
+      wanted = size + groups * _FOOTER_BYTES + _RESERVED_AT_ONCE
+      os.posix_fallocate(self._parquet.fileno(), 0, wanted)
+      self._reserved = wanted
+    _put(self._journal, content)
+    self._kept, self._num_rows = size, self._num_rows + num_rows
 
   def close(self) -> None:
     try:
-      self._write_group()
-      self._writer.close()
-      self._file.flush()
-      self._file.truncate(self._file.tell())
-    finally:
-      self._file.close()
+      # What was written of a batch when the disk was full is none of it.
+      os.ftruncate(self._journal, self._kept)
+      with self._open:
+        self._become_parquet()
+    except OSError as error:
+      raise InputError(
+        f"{self._path}: cannot be written ({files.reason(error)}); its answers are in "
+        f"{self._journal_path}, and go to the file when it is to be written again"
+      ) from error
+
+  def _become_parquet(self) -> None:
+    """Writes the rows of the journal, up to where it breaks off, as Parquet."""
+    writer = pq.ParquetWriter(self._parquet, self._schema, compression="zstd")
+    group: list[pa.RecordBatch] = []
+    for batch in _batches(self._journal_path):
+      group.append(batch)
+      if sum(map(len, group)) >= _ROWS_IN_GROUP:
+        writer.write_table(pa.Table.from_batches(group))
+        group = []
+    if group:
+      writer.write_table(pa.Table.from_batches(group))
+    writer.close()
+    self._parquet.flush()
+    self._parquet.truncate(self._parquet.tell())
+    self._journal_path.unlink()
+
+
+def _put(file: int, content: bytes) -> None:
+  """Writes all of it to an open file, by its number."""
+  rest = memoryview(content)
+  while rest:
+    rest = rest[os.write(file, rest) :]
+
+
+def _batches(path: pathlib.Path) -> Iterator[pa.RecordBatch]:
+  """The record batches of a journal, up to where it breaks off."""
+  with open(path, "rb") as file, contextlib.suppress(pa.ArrowInvalid, OSError):
+    yield from pa.ipc.open_stream(file)

@@ -3,6 +3,9 @@
 A folder with `model.json`, what the model is and how its answers are called, and
 `parameters/`, written by Orbax. `model.json` is written last and holds a digest of
 itself and of the parameters, so what is there is whole or is refused.
+
+A folder may come from elsewhere. Loading runs no code of it, follows no link out of it,
+and takes nothing that it says unchecked, see `model_schema` and `Method.check`.
 """
 
 import contextlib
@@ -23,13 +26,18 @@ import numpy as np
 from absl import logging
 
 from mtl_traffic import files, methods
-from mtl_traffic.data.captures.assembly import Rules
+from mtl_traffic.encoding import FirstPackets
 from mtl_traffic.errors import InputError, first_line
 from mtl_traffic.methods.base import Method, Parameters
+from mtl_traffic.serving import model_schema
 from mtl_traffic.tasks import UNITS
 
 FORMAT = 3  # To be raised when an older reader would misunderstand.
 _DESCRIPTION, _PARAMETERS = "model.json", "parameters"
+_MOST_BYTES = 1 << 30  # Of the parameters in memory.
+_MOST_MEMBERS = 1000
+_ROOM = 1 << 25  # That must be left on the disk before training begins.
+_LITTLE_ROOM = 1 << 20  # Beside the parameters.
 _VERSIONED = ("mtl_traffic", "jax", "flax", "numpy", "orbax-checkpoint")
 
 
@@ -93,14 +101,11 @@ def range_names(dividers: tuple[float, ...], unit: str) -> tuple[str, ...]:
 
 
 def check_absent(path: str | os.PathLike) -> None:
-  """Raises an InputError if a model is there already, or cannot be written there."""
+  """Raises an InputError if a folder has a model already, or no room for one."""
   path = pathlib.Path(path)
   if (path / _DESCRIPTION).exists():
     raise InputError(f"{path}: holds a trained model already; take another directory")
-  try:
-    path.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise InputError(f"{path}: {error.strerror}; take another directory") from None
+  _check_room(path, _ROOM)
 
 
 def save(
@@ -113,16 +118,31 @@ def save(
     description: what the model is.
     parameters: those of M members of an ensemble, M as leading axis: dictionaries of
       arrays.
+
+  Raises:
+    InputError: it cannot be written, the disk being full say.
   """
   from orbax.checkpoint import v1 as ocp  # Takes a second, which not all need.
 
   path = pathlib.Path(path).absolute()
-  path.mkdir(parents=True, exist_ok=True)
-  (path / _DESCRIPTION).unlink(missing_ok=True)
-  shutil.rmtree(path / _PARAMETERS, ignore_errors=True)
   parameters = jax.tree.map(np.asarray, parameters)
-  with _quiet():
-    ocp.save(path / _PARAMETERS, parameters)
+  try:
+    # Before anything is removed; of a full disk Orbax tells by tracebacks.
+    _check_room(path, sum(leaf.nbytes for leaf in jax.tree.leaves(parameters)))
+    path.mkdir(parents=True, exist_ok=True)
+    (path / _DESCRIPTION).unlink(missing_ok=True)
+    for folder in path.glob(f"{_PARAMETERS}*"):  # That of a killed process too.
+      shutil.rmtree(folder)
+    with _quiet():
+      ocp.save(path / _PARAMETERS, parameters)
+  except InputError:
+    raise
+  # What Orbax and TensorStore raise is of any kind.
+  except Exception as error:
+    raise InputError(
+      f"{path}: the model cannot be written ({first_line(error)}); train it again when "
+      "that is solved"
+    ) from error
   content = {
     "format": FORMAT,
     **dataclasses.asdict(description),
@@ -142,33 +162,48 @@ def load(path: str | os.PathLike) -> tuple[Description, Parameters]:
     The description, and the parameters with the members as leading axis.
 
   Raises:
-    InputError: there is no model, it is cut short or damaged, or of another format.
+    InputError: there is no model, it is cut short or damaged, of another format, or
+      says what cannot be.
   """
   path = pathlib.Path(path).absolute()
   content = _read_description(path)
   try:
-    description = _parse(content)
-    description.make()
+    model_schema.check(content)
   except InputError as error:
-    raise InputError(f"{path / _DESCRIPTION}: {error}") from None
-  except (KeyError, TypeError, ValueError, AttributeError) as error:
-    raise InputError(
-      f"{path / _DESCRIPTION}: cannot be used ({first_line(error)}); "
-      "train the model again"
-    ) from None
+    raise InputError(f"{path / _DESCRIPTION}: {error}; train the model again") from None
+  description = _description(content)
   parameters = _read_parameters(path / _PARAMETERS)
   if _digest(content, parameters) != content["digest"]:
     raise InputError(
       f"{path}: {_DESCRIPTION} or the parameters are not what training wrote; train "
       "the model again"
     )
+  try:
+    _check_parameters(description, parameters)
+  # JAX raises errors of many kinds of arrays that do not fit.
+  except Exception as error:
+    raise InputError(
+      f"{path / _PARAMETERS}: cannot be the parameters of this model "
+      f"({first_line(error)}); train the model again"
+    ) from None
   return description, parameters
+
+
+def _check_room(path: pathlib.Path, num_bytes: int) -> None:
+  path = path.absolute()
+  there = next(folder for folder in (path, *path.parents) if folder.exists())
+  free = shutil.disk_usage(there).free
+  if free < num_bytes + _LITTLE_ROOM:
+    raise InputError(
+      f"{path}: {free} bytes are left on the disk, and a model takes "
+      f"{num_bytes + _LITTLE_ROOM}; make room, or take another directory"
+    )
 
 
 def _read_description(path: pathlib.Path) -> dict:
   file = path / _DESCRIPTION
   try:
-    content = json.loads(file.read_text(encoding="utf-8"))
+    content = model_schema.parse(file.read_bytes())
   except FileNotFoundError:
     raise InputError(
       f"{path}: holds no trained model, {_DESCRIPTION} is missing; give the directory "
@@ -178,31 +213,23 @@ def _read_description(path: pathlib.Path) -> dict:
     raise InputError(
       f"{file}: cannot be read ({first_line(error)}); train the model again"
     ) from None
-  form = content.get("format") if isinstance(content, dict) else None
+  form = content.get("format")
   if form != FORMAT:
     raise InputError(
-      f"{file}: is of format {form}, this version reads {FORMAT}; train the model again"
+      f"{file}: is of format {first_line(ValueError(form))}, this version reads "
+      f"{FORMAT}; train the model again"
     )
-  names = [field.name for field in dataclasses.fields(Description)] + ["digest"]
-  missing = [name for name in names if name not in content]
-  if missing:
-    raise InputError(f"{file}: lacks {', '.join(missing)}; train the model again")
   return content
 
 
-def _parse(content: Mapping) -> Description:
+def _description(content: Mapping) -> Description:
   fields = {
     field.name: content[field.name] for field in dataclasses.fields(Description)
   }
-  settings = {
-    name: tuple(value) if isinstance(value, list) else value
-    for name, value in fields["settings"].items()
-  }
-  Rules().with_shared(fields["rules"])  # Raises if there can be no such rules.
   return Description(
     **fields
     | {
-      "settings": settings,
+      "settings": model_schema.frozen(fields["settings"]),
       "class_names": tuple(fields["class_names"]),
       "dividers": {task: tuple(d) for task, d in fields["dividers"].items()},
     }
@@ -213,13 +240,51 @@ def _read_parameters(path: pathlib.Path) -> Parameters:
   from orbax.checkpoint import v1 as ocp
 
   try:
+    _check_folder(path)
     with _quiet():
+      arrays = jax.tree.leaves(ocp.metadata(path).metadata)
+      # Arrays of zeros take no room on disk.
+      size = sum(math.prod(a.shape) * np.dtype(a.dtype).itemsize for a in arrays)
+      if size > _MOST_BYTES:
+        raise InputError(f"{size} bytes in memory, which may be {_MOST_BYTES}")
       return ocp.load(path)
   # What Orbax and TensorStore raise of a damaged folder is of any kind.
   except Exception as error:
     raise InputError(
       f"{path}: cannot be read ({first_line(error)}); train the model again"
     ) from None
+
+
+def _check_folder(path: pathlib.Path) -> None:
+  """Raises an InputError if something in a folder leads out of it, or is no file."""
+  for parent, folders, names in os.walk(path):
+    for name in (*folders, *names):
+      entry = pathlib.Path(parent, name)
+      if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
+        raise InputError(f"{entry.name} is a link or no file")
+
+
+def _check_parameters(description: Description, parameters: Parameters) -> None:
+  """Raises an error if parameters are not those of such a model."""
+  leaves = jax.tree.leaves(parameters)
+  sizes = {leaf.shape[:1] for leaf in leaves}
+  if len(sizes) != 1 or not 1 <= math.prod(*sizes) <= _MOST_MEMBERS:
+    raise InputError("the number of members is not one and the same")
+  if any(leaf.dtype.kind not in "fiub" for leaf in map(np.asarray, leaves)):
+    raise InputError("not all are numbers")
+  method = description.make()
+  packet = jax.ShapeDtypeStruct((1, description.k), np.float32)
+  count = jax.ShapeDtypeStruct((1,), np.int32)
+  packets = FirstPackets(packet, *[packet.update(dtype=np.int32)] * 2, count)
+  inputs = jax.eval_shape(method.inputs, packets)
+  one = jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), parameters
+  )
+  scores = jax.eval_shape(method.apply, one, inputs)
+  for task, names in description.names().items():
+    if scores[task].shape != (1, len(names)):
+      raise InputError(f"{task} has {len(names)} names for scores {scores[task].shape}")
+  method.check(parameters, inputs.shape[1:])
 
 
 def _digest(content: Mapping, parameters: Parameters) -> str:

@@ -7,6 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mtl_traffic import files
+from mtl_traffic.escapes import for_figure
 from mtl_traffic.evaluation import Coverage
 
 
@@ -27,11 +29,11 @@ def coverage_figure(
     for task, curve in tasks.items():
       panel.plot(100 * curve.coverages, 100 * curve.accuracies, label=task)
     panel.set_xlabel("flows that are answered, surest first (%)")
-    panel.set_title(f"tested on {partition}")
+    panel.set_title(f"tested on {for_figure(partition)}")
     panel.grid(alpha=0.3)
   panels[0].set_ylabel("accuracy of the answers (%)")
   figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
-  figure.savefig(path, dpi=150)
+  files.write_figure(path, figure)
 
 
 def answers_figure(
@@ -56,7 +58,7 @@ def answers_figure(
   last = max((minute for minute, _ in by_minute), default=0)
   for name in sorted({name for _, name in by_minute}):
     counts = [by_minute.get((minute, name), 0) for minute in range(first, last + 1)]
-    over_time.plot(np.arange(last - first + 1), counts, label=name)
+    over_time.plot(np.arange(last - first + 1), counts, label=for_figure(name))
   over_time.set_xlabel("minutes since the first answer")
   over_time.set_ylabel("flows a minute")
   over_time.set_ylim(bottom=0)
@@ -66,7 +68,7 @@ def answers_figure(
   )
   for crossed in others:
     _cross(crossed, by_tasks, bandwidths, durations)
-  figure.savefig(path, dpi=150)
+  files.write_figure(path, figure)
 
 
 def _cross(
@@ -81,7 +83,8 @@ def _cross(
   for (row, column), count in np.ndenumerate(table):
     color = "white" if count > table.max() / 2 else "black"
     crossed.text(column, row, str(count), ha="center", va="center", color=color)
-  crossed.set_xticks(range(len(durations)), durations, rotation=30, ha="right")
-  crossed.set_yticks(range(len(bandwidths)), bandwidths)
+  names = [for_figure(name) for name in durations]
+  crossed.set_xticks(range(len(durations)), names, rotation=30, ha="right")
+  crossed.set_yticks(range(len(bandwidths)), list(map(for_figure, bandwidths)))
   crossed.set_xlabel("duration")
   crossed.set_ylabel("bandwidth")

@@ -164,7 +164,11 @@ class Answering:
     assembler.forget_packets(self._points[-1])
 
   def _answer(
-    self, captured: CapturedFlows, num_packets: int | None, was_given: bool = False
+    self,
+    captured: CapturedFlows,
+    num_packets: int | None,
+    was_given: bool = False,
+    ask: bool = True,
   ) -> None:
     """Answers after so many packets, or after all that there are.
 
@@ -172,21 +176,25 @@ class Answering:
       captured: the flows.
       num_packets: how many packets to look at.
       was_given: the answer was given before, and only now turns out to be the last.
+      ask: ask the model; without, the answer is unknown, of probability 0.
     """
     seen = captured.flows.packets.counts.astype(np.int64)
     if num_packets is not None:
       seen = np.minimum(seen, num_packets)
-    answers = self._predictor(captured.flows, num_packets)
+    answers = self._predictor(captured.flows, num_packets) if ask else None
     rows = self._addresses(captured)
     last = captured.flows.packets.times[np.arange(len(seen)), seen - 1]
     rows["time"] = captured.start_times + np.round(last * NANOSECONDS).astype(np.int64)
     rows["packets"] = seen.tolist()
-    labels = self._labels(answers, seen)
+    labels = self._labels(answers, seen) if answers else {}
     for task in self._predictor.tasks:
-      names = (*self._predictor.names[task], UNKNOWN_NAME)
-      rows[task] = [names[label] for label in labels[task].tolist()]
-      confidences = answers.confidences(task).astype(np.float64)
-      rows[f"{task}_probability"] = np.round(confidences, 6).tolist()
+      rows[task] = [UNKNOWN_NAME] * len(seen)
+      rows[f"{task}_probability"] = [0.0] * len(seen)
+      if answers:
+        names = (*self._predictor.names[task], UNKNOWN_NAME)
+        rows[task] = [names[label] for label in labels[task].tolist()]
+        confidences = answers.confidences(task).astype(np.float64)
+        rows[f"{task}_probability"] = np.round(confidences, 6).tolist()
     if self._evaluate:
       rows["event"] = ["answer"] * len(seen)
     if not was_given:
@@ -201,8 +209,14 @@ class Answering:
     num_packets = captured.flows.num_packets
     early = num_packets < self._points[-1]
     was_given = np.isin(num_packets, self._points)
-    if (early & ~was_given).any():
-      self._answer(_select(captured, early & ~was_given), None)
+    # In a flood there are more of them than can be asked about, and nothing to be told
+    # of one packet.
+    pushed_out = (captured.end_reasons == EndReason.EVICTED) & (num_packets == 1)
+    asked = early & ~was_given & ~pushed_out
+    if asked.any():
+      self._answer(_select(captured, asked), None)
+    if (early & ~was_given & pushed_out).any():
+      self._answer(_select(captured, early & ~was_given & pushed_out), None, ask=False)
     if (early & was_given).any():
       self._answer(_select(captured, early & was_given), None, was_given=True)
     if self._evaluate:

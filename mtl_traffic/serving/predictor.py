@@ -57,7 +57,8 @@ class Answers:
     """`[N]` int, the most probable class; −1 where it is less so than the threshold."""
     probabilities = self.probabilities[task]
     labels = np.argmax(probabilities, axis=-1)
-    return np.where(np.max(probabilities, axis=-1) < threshold, UNKNOWN, labels)
+    is_sure = np.max(probabilities, axis=-1) >= threshold  # Which NaN never is.
+    return np.where(is_sure, labels, UNKNOWN)
 
 
 class Predictor:
@@ -164,11 +165,8 @@ class Predictor:
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
       file.writestr("model.json", json.dumps(names, indent=2) + "\n")
       file.writestr("predict.jax", serialized)
-    try:
-      with files.replacing(path) as partial:
-        partial.write_bytes(content.getvalue())
-    except OSError as error:
-      raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+    with files.replacing(path) as partial:
+      partial.write_bytes(content.getvalue())
 
   def function(self):
     """The model as a pure function of the fields of `FirstPackets`, in their order."""

@@ -16,17 +16,18 @@ import numpy as np
 
 from mtl_traffic import draws, encoding, losses
 from mtl_traffic.draws import Draw
-from mtl_traffic.errors import InputError
+from mtl_traffic.errors import DivergedError, InputError
 from mtl_traffic.flows import Flows
 from mtl_traffic.inputs import Inputs, check_run, hyperparameters, make_method
 from mtl_traffic.methods.base import Method, Parameters, Problem, Progress, Score
 from mtl_traffic.runs import Run
-from mtl_traffic.serving import calibration
+from mtl_traffic.serving import calibration, model_schema
 from mtl_traffic.serving.checkpoints import Description
 from mtl_traffic.serving.predictor import Predictor
 from mtl_traffic.settings import Settings
 
 HELD_BACK = 8  # One in so many training flows without label.
+_ASKED = 128  # Flows by which answers are seen to be finite.
 _PREFIXES = 5  # Numbers of packets at which a model for prefixes is calibrated.
 
 
@@ -81,9 +82,10 @@ def train(
     progress: told the fraction that is done.
 
   Raises:
-    InputError: such a model cannot be trained to keep.
+    InputError: such a model cannot be trained to keep, or its training diverged.
   """
   check(run, settings, num_members)
+  model_schema.check_training(run.k, inputs.flows.class_names)
   method, problem = inputs.problem(run)
   runs = [
     dataclasses.replace(run, seed=run.seed + member) for member in range(num_members)
@@ -98,13 +100,17 @@ def train(
   shared = jax.tree.map(
     lambda leaf: jnp.broadcast_to(leaf, (num_members, *leaf.shape)), one
   )
-  parameters = method.fit(
-    problem,
-    shared.replace(key=of_members.key),
-    hyperparameters(method, runs),
-    score=validation and _score(method, problem, validation),
-    progress=progress,
-  )
+  try:
+    parameters = method.fit(
+      problem,
+      shared.replace(key=of_members.key),
+      hyperparameters(method, runs),
+      score=validation and _score(method, problem, validation),
+      progress=progress,
+    )
+  except DivergedError as error:
+    seed = runs[error.runs[0]].seed
+    raise InputError(f"{run.method}, seed {seed}: {error}") from None
   description = Description(
     method=run.method,
     settings=dataclasses.asdict(method),
@@ -115,11 +121,22 @@ def train(
     dividers=_dividers(one, method),
     temperatures=dict.fromkeys(method.answered, 1.0),
   )
+  predictor = Predictor(description, parameters)
+  _check_finite(predictor, problem.flows[np.asarray(one.train)[:_ASKED]], run)
   if validation:
-    predictor = Predictor(description, parameters)
     temperatures = _temperatures(predictor, problem.flows, validation)
     description = dataclasses.replace(description, temperatures=temperatures)
   return Trained(description, jax.tree.map(np.asarray, parameters), one)
+
+
+def _check_finite(predictor: Predictor, flows: Flows, run: Run) -> None:
+  """Numbers may be too large for a score though each parameter is finite."""
+  probabilities = jax.tree.leaves(predictor(flows).probabilities)
+  if not all(np.isfinite(of_task).all() for of_task in probabilities):
+    raise InputError(
+      f"{run.method}, seed {run.seed}: its answers are not finite after the last "
+      "epoch; take a smaller learning rate"
+    )
 
 
 class _Validation(NamedTuple):

@@ -73,7 +73,7 @@ def test_a_failed_write_leaves_the_earlier_file(tmp_path, flows, monkeypatch):
     raise OSError("No space left on device")
 
   monkeypatch.setattr(pq, "write_table", full_disk)
-  with pytest.raises(OSError, match="No space"):
+  with pytest.raises(InputError, match="No space"):
     parquet.write(flows, path)
   assert path.read_bytes() == before
   assert [p.name for p in tmp_path.iterdir()] == ["f.parquet"]

@@ -41,6 +41,8 @@ class Accounts:
     num_packets: packets read from the capture; those in flows plus those skipped.
     num_in_flows: packets that belong to a flow.
     skipped: packets in no flow, by cause (a name in `SKIPPED_NAMES`).
+    num_lost: packets of an interface that came faster than they were read; these are
+      not among the others.
     kinds_skipped: those of them that a number names, by cause and name.
     tunnels: packets that carry others, by kind of tunnel.
     num_reordered: packets in flows that were put before ones that stood before them.
@@ -58,6 +60,7 @@ class Accounts:
 
   num_packets: int = 0
   num_in_flows: int = 0
+  num_lost: int = 0
   skipped: collections.Counter = dataclasses.field(default_factory=collections.Counter)
   kinds_skipped: collections.Counter = dataclasses.field(
     default_factory=collections.Counter
@@ -100,6 +103,7 @@ class Accounts:
     """What became of the packets, a line each."""
     lines = [
       f"packets: {self.num_packets}",
+      *[f"  lost, beside these: {self.num_lost}"] * (self.num_lost > 0),
       f"  in flows: {self.num_in_flows}",
       *(
         line

@@ -60,8 +60,8 @@ class Rules:
     drop_copies: leave out copies of packets, see `copies`.
     reorder_s: how late a packet may come and still be put in order; with 0 they are
       taken as they come.
-    max_open_flows: beyond, the flows that are silent for longest end early, so that a
-      scan of many addresses cannot take all memory.
+    max_open_flows: beyond, flows end early, so that a scan of many addresses cannot
+      take all memory: those of a single packet first, then those silent for longest.
     max_open_packets: the same for the packets kept of open flows.
   """
 
@@ -507,7 +507,10 @@ class FlowAssembler:
     slots = np.flatnonzero(is_open)
     surplus = len(slots) - self._rules.max_open_flows
     few = max(surplus, 0) + min(len(slots), self._rules.max_open_flows) // 4
-    silent = np.argpartition(self._flows["last_clock"][slots], few)[: few + 1]
+    # Those of one packet first, which are all that a flood of SYNs leaves.
+    since = self._flows["last_clock"][slots]
+    since = since - np.where(self._flows["num_packets"][slots] > 1, 0, _NEVER)
+    silent = np.argpartition(since, few)[: few + 1]
     self._end(slots[silent], EndReason.EVICTED)
 
   def _end(

@@ -4,7 +4,6 @@ import functools
 import multiprocessing
 import multiprocessing.pool
 import pathlib
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -57,20 +56,17 @@ def extract(
   work = functools.partial(_extract_one, labels=labels, rules=rules)
   accounts = captures.Accounts()
   try:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with (
-      tempfile.TemporaryDirectory(prefix="flows-", dir=out.parent) as folder,
-      files.replacing(out) as partial,
-    ):
+    with files.replacing(out) as partial, files.scratch(out) as folder:
       if each_alone:
         chains = [[path] for path in paths]
       else:
         chains = captures.sources.chains(paths, functools.partial(_spans, processes))
-      parts = [pathlib.Path(folder) / f"{i}.parquet" for i in range(len(chains))]
+      parts = [folder / f"{i}.parquet" for i in range(len(chains))]
       for one in _run(work, chains, parts, processes):
         accounts.add(one)
       if not accounts.num_flows:
-        raise InputError(f"the captures hold no flows ({accounts.summary(', ')})")
+        found = f"the captures hold no flows ({accounts.summary(', ')})"
+        raise InputError("; ".join([found, *accounts.warnings]))
       _join(parts, partial)
   except OSError as error:
     raise InputError(f"{out}: cannot be written ({error})") from error

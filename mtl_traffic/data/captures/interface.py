@@ -1,22 +1,51 @@
-"""Packets of a network interface of this machine (Linux), as batches of a capture."""
+"""Packets of a network interface of this machine (Linux), as batches of a capture.
 
+The kernel puts them in a ring of blocks that this process maps (PACKET_MMAP with
+TPACKET_V3), so a packet costs no system call, and a pause of the reader costs packets
+only once the ring is full. What is lost then is counted while reading.
+"""
+
+import contextlib
+import ctypes
+import errno
+import mmap
+import os
 import select
 import socket
 import struct
-import time
 from collections.abc import Iterator
 
 import numpy as np
+from absl import logging
 
 from mtl_traffic.data.captures.accounts import Accounts
-from mtl_traffic.data.captures.reading import RawPackets
+from mtl_traffic.data.captures.reading import NANOSECONDS, RawPackets, gather
 from mtl_traffic.errors import InputError
 
 _ALL_PROTOCOLS = 3  # ETH_P_ALL
-_SOL_PACKET, _PACKET_STATISTICS = 263, 6
-_RECEIVE_BUFFER = 1 << 23
+_SOL_PACKET, _RX_RING, _STATISTICS, _VERSION = 263, 5, 6, 10
+_TPACKET_V3 = 2
+_SO_ATTACH_FILTER, _RETURN = 26, 0x06
 _CAPTURED = 256  # Bytes kept of a packet: all headers that are read.
-_PACKETS_AT_ONCE = 1 << 12
+
+# Many small blocks rather than few large ones: at a low rate a block is handed over,
+# and taken up, though it holds but a packet or two.
+_BLOCK_BYTES, _BLOCKS, _LEAST_BLOCKS = 1 << 17, 512, 16
+_BLOCKS_AT_ONCE = 32  # In a batch.
+_HANDED_OVER_MS = 10  # A block waits for so long for more packets.
+_OURS, _THE_KERNELS = 1, 0  # Status of a block.
+_STATUS = 8  # Place in a block; behind it the number of packets, and where they begin.
+_BLOCK_HEADER = struct.Struct("=3I")
+_PACKET_HEADER = np.dtype(
+  {
+    "names": ["next", "s", "ns", "captured", "length", "start", "passing"],
+    "formats": ["u4", "u4", "u4", "u4", "u4", "u2", "u1"],
+    # The last one is of the address behind the header.
+    "offsets": [0, 4, 8, 12, 16, 24, 58],
+    "itemsize": 68,
+  }
+)
+
 _ETHERNET, _RAW = 1, 101
 # Kind of hardware → link type, as registered for pcap.
 _LINK_TYPES = {1: _ETHERNET, 772: _ETHERNET, 65534: _RAW, 512: _RAW}
@@ -24,100 +53,175 @@ _LOOPBACK = 772
 
 
 def read_interface(
-  name: str, accounts: Accounts, patience_s: float = 1.0
+  name: str,
+  accounts: Accounts,
+  patience_s: float = 1.0,
+  num_blocks: int = _BLOCKS,
 ) -> Iterator[RawPackets]:
   """Yields packets as they come, for ever; what is ready makes a batch.
 
-  A packet's time is when it was received here. On a loopback interface, where each
+  A packet's time is when the kernel received it. On a loopback interface, where each
   packet passes twice, it is taken once.
 
   Args:
     name: the interface, "eth0".
-    accounts: where packets are counted. If the interface goes away or packets were
-      lost, a warning says so.
+    accounts: where packets are counted, those that were lost as well, or not read yet
+      when the generator is closed. If the interface goes away a warning says so.
     patience_s: after a silence of so long an empty batch is yielded.
+    num_blocks: of the ring, of 128 kB each; fewer if the system has no more.
 
   Raises:
     InputError: there is no such interface, or it may not be read.
   """
-  listener = _listen(name)
-  try:
+  listener, ring = _listen(name, num_blocks)
+  with listener:
     kind = listener.getsockname()[3]
     if kind not in _LINK_TYPES:
       raise InputError(f"{name}: an interface of unknown kind {kind}")
-    while True:
-      if select.select([listener], [], [], patience_s)[0]:
-        yield _receive(listener, kind, accounts)
-      else:
-        yield _batch(bytearray(), [], [], kind, accounts)
-  except OSError as error:
-    accounts.warnings.append(
-      f"{name}: {error.strerror}, after packet {accounts.num_packets}"
-    )
-  finally:
-    lost = struct.unpack("II", listener.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))[
-      1
-    ]
-    listener.close()
-    if lost:
-      accounts.warnings.append(
-        f"{name}: {lost} packets were lost, as they came faster than they were read"
-      )
-
-
-def _listen(name: str) -> socket.socket:
-  if not hasattr(socket, "AF_PACKET"):
-    raise InputError("--interface: only Linux has it; give captures on a pipe instead")
-  try:
-    listener = socket.socket(
-      socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ALL_PROTOCOLS)
-    )
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-    listener.bind((name, _ALL_PROTOCOLS))
-    listener.setblocking(False)
-  except PermissionError:
-    raise InputError(
-      f"{name}: reading it needs the capability CAP_NET_RAW; run as root, or pipe "
-      "tcpdump -w - into --captures=-"
-    ) from None
-  except OSError as error:
-    raise InputError(f"{name}: {error.strerror}; give an interface") from None
-  return listener
-
-
-def _receive(listener: socket.socket, kind: int, accounts: Accounts) -> RawPackets:
-  """What has come so far, up to a limit."""
-  data, lengths, times = bytearray(_CAPTURED * _PACKETS_AT_ONCE), [], []
-  view = memoryview(data)
-  while len(lengths) < _PACKETS_AT_ONCE:
-    begin = len(lengths) * _CAPTURED
     try:
-      # With this flag the length is that on the wire, however little fits.
-      length, _, _, address = listener.recvmsg_into(
-        [view[begin : begin + _CAPTURED]], 0, socket.MSG_TRUNC
+      for batch in _batches(listener, ring, kind, accounts, patience_s):
+        accounts.num_lost += _lost(listener)
+        yield batch
+    except OSError as error:
+      accounts.warnings.append(
+        f"{name}: {error.strerror}, after packet {accounts.num_packets}"
       )
-    except BlockingIOError:
-      break
-    if kind == _LOOPBACK and address[2] == socket.PACKET_OUTGOING:
-      continue
-    lengths.append(length)
-    times.append(time.time_ns())
-  return _batch(data, lengths, times, kind, accounts)
+    finally:
+      accounts.num_lost += _lost(listener) + _left(ring)
+
+
+def _batches(
+  listener: socket.socket,
+  ring: mmap.mmap,
+  kind: int,
+  accounts: Accounts,
+  patience_s: float,
+) -> Iterator[RawPackets]:
+  """What each turn of the ring has ready, until the interface goes away."""
+  data = np.frombuffer(ring, np.uint8)
+  num_blocks = len(ring) // _BLOCK_BYTES
+  waiting = select.poll()
+  waiting.register(listener, select.POLLIN | select.POLLERR)
+  block = 0
+  while True:
+    blocks, starts = [], []
+    while len(blocks) < _BLOCKS_AT_ONCE:
+      begin = block * _BLOCK_BYTES
+      status, num_packets, first = _BLOCK_HEADER.unpack_from(ring, begin + _STATUS)
+      if not status & _OURS:
+        break
+      _follow(ring, begin + first, num_packets, starts)
+      blocks.append(begin)
+      block = (block + 1) % num_blocks
+    if not blocks:
+      ready = waiting.poll(1000 * patience_s)
+      if ready and ready[0][1] & select.POLLERR:
+        problem = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        raise OSError(problem, os.strerror(problem or errno.ENETDOWN))
+      if ready:
+        continue
+    try:
+      yield _batch(data, np.array(starts, np.int64), kind, accounts)
+    finally:
+      for begin in blocks:
+        struct.pack_into("=I", ring, begin + _STATUS, _THE_KERNELS)
+
+
+def _follow(ring: mmap.mmap, start: int, num_packets: int, starts: list[int]) -> None:
+  """Appends where the packets of a block start."""
+  step = struct.Struct("=I").unpack_from
+  for _ in range(num_packets):
+    starts.append(start)
+    start += step(ring, start)[0]
 
 
 def _batch(
-  data: bytearray, lengths: list[int], times: list[int], kind: int, accounts: Accounts
+  data: np.ndarray, starts: np.ndarray, kind: int, accounts: Accounts
 ) -> RawPackets:
-  n = len(lengths)
-  wire = np.array(lengths, np.int64)
+  headers = gather(data, starts, _PACKET_HEADER)
+  if kind == _LOOPBACK:
+    passes_first = headers["passing"] != socket.PACKET_OUTGOING
+    starts, headers = starts[passes_first], headers[passes_first]
+  n = len(starts)
   batch = RawPackets(
-    data=np.frombuffer(data, np.uint8),
-    offsets=np.arange(n, dtype=np.int64) * _CAPTURED,
-    captured=np.minimum(wire, _CAPTURED),
-    lengths=wire,
-    times=np.array(times, np.int64),
+    data=data,
+    offsets=starts + headers["start"],
+    captured=headers["captured"].astype(np.int64),
+    lengths=headers["length"].astype(np.int64),
+    times=headers["s"] * np.int64(NANOSECONDS) + headers["ns"],
     link_types=np.full(n, _LINK_TYPES[kind], np.int32),
     numbers=accounts.num_packets + np.arange(1, n + 1),
   )
   accounts.num_packets += n
   return batch
+
+
+def _left(ring: mmap.mmap) -> int:
+  """Packets in blocks that the kernel handed over, and that nobody read."""
+  headers = [
+    _BLOCK_HEADER.unpack_from(ring, begin + _STATUS)
+    for begin in range(0, len(ring), _BLOCK_BYTES)
+  ]
+  return sum(num_packets for status, num_packets, _ in headers if status & _OURS)
+
+
+def _lost(listener: socket.socket) -> int:
+  """Packets that found no room since this was asked last."""
+  return struct.unpack("3I", listener.getsockopt(_SOL_PACKET, _STATISTICS, 12))[1]
+
+
+def _listen(name: str, num_blocks: int) -> tuple[socket.socket, mmap.mmap]:
+  """The interface's socket and the ring of its packets."""
+  if not hasattr(socket, "AF_PACKET"):
+    raise InputError(f"{name}: only Linux can be read live; give captures on a pipe")
+  with contextlib.ExitStack() as stack:
+    try:
+      # Of no protocol yet, or packets of all interfaces would come before it is bound.
+      listener = stack.enter_context(
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+      )
+      listener.setsockopt(_SOL_PACKET, _VERSION, _TPACKET_V3)
+      _cut_packets(listener)
+      ring = _ring(name, listener, num_blocks)
+      listener.bind((name, _ALL_PROTOCOLS))
+    except PermissionError:
+      raise InputError(
+        f"{name}: reading it needs the capability CAP_NET_RAW; run as root, or pipe "
+        "tcpdump -w - into --captures=-"
+      ) from None
+    except OSError as error:
+      raise InputError(f"{name}: {error.strerror}; give an interface") from None
+    stack.pop_all()
+  return listener, ring
+
+
+def _cut_packets(listener: socket.socket) -> None:
+  """Has the kernel keep the first bytes of each packet only."""
+  program = ctypes.create_string_buffer(struct.pack("=HBBI", _RETURN, 0, 0, _CAPTURED))
+  pointer = struct.pack("@HP", 1, ctypes.addressof(program))
+  listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, pointer)
+
+
+def _ring(name: str, listener: socket.socket, num_blocks: int) -> mmap.mmap:
+  """The ring, smaller than wanted if the system has no memory for it."""
+  wanted = num_blocks
+  while True:
+    frame = 1 << 11  # Which this version of the ring does not read.
+    frames = num_blocks * _BLOCK_BYTES // frame
+    sizes = (_BLOCK_BYTES, num_blocks, frame, frames, _HANDED_OVER_MS, 0, 0)
+    try:
+      listener.setsockopt(_SOL_PACKET, _RX_RING, struct.pack("7I", *sizes))
+      break
+    except OSError as error:
+      if error.errno != errno.ENOMEM or num_blocks <= _LEAST_BLOCKS:
+        raise
+    num_blocks //= 2
+  if num_blocks < wanted:
+    logging.warning(
+      "%s: the system gave %d of %d MB for packets that wait; free memory, or more "
+      "will be lost",
+      name,
+      num_blocks * _BLOCK_BYTES >> 20,
+      wanted * _BLOCK_BYTES >> 20,
+    )
+  return mmap.mmap(listener.fileno(), num_blocks * _BLOCK_BYTES)

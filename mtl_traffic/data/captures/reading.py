@@ -247,22 +247,20 @@ def _record_starts(
   return np.array(starts, np.int64), position
 
 
-@dataclasses.dataclass(frozen=True)
-class _Interface:
-  link_type: int
-  resolution: int  # As in the file: 10^−r, or 2^−(r − 128) from 128 on.
-  offset_s: int
+# Interfaces of a pcapng file. The resolution is as there: 10^−r, or 2^−(r − 128) from
+# 128 on.
+_INTERFACES = np.dtype([("link_type", "i4"), ("resolution", "u1"), ("offset_s", "i8")])
+_MOST_INTERFACES = 1 << 20  # Of a section, so that they cannot take all memory.
 
 
 def _read_pcapng(
   window: _Window, name: str, accounts: Accounts
 ) -> Iterator[RawPackets]:
-  order, interfaces, position = "", [], 0
+  order, interfaces, position = "", np.zeros(0, _INTERFACES), 0
   while True:
     problem = None
     if _kind(window, position) == _SECTION:
-      magic = bytes(window.buffer[position + 8 : position + 12])
-      order, interfaces = _BYTE_ORDERS.get(magic, ""), []
+      order = _byte_order(window.buffer, position)
       problem = None if order else "a section of unknown byte order"
     if not problem:
       starts, position, problem = _block_starts(window, position, order)
@@ -270,16 +268,13 @@ def _read_pcapng(
       blocks, wrong = _blocks(data, starts, order)
       if wrong is not None:
         position, problem = wrong, "a block whose two lengths differ"
-      for kind, run in _runs(blocks):
-        if kind == _INTERFACE:
-          interfaces.extend(_interface(data, *block, order) for block in run)
-        elif kind == _SIMPLE_PACKET:
-          accounts.num_packets += len(run)
-          accounts.skip(Skipped.NO_TIME, len(run))
-        elif kind in _PACKET_FIELDS:
-          packets = _packets(data, run, kind, order, interfaces, accounts)
-          if len(packets.times):
-            yield packets
+      if len(blocks):
+        packets, interfaces = _packets(data, blocks, order, interfaces, accounts)
+        if len(packets.times):
+          yield packets
+        del packets
+      if len(interfaces) > _MOST_INTERFACES:
+        problem = f"a section of more than {_MOST_INTERFACES} interfaces"
       del data
     if problem:
       return _warn_of_damage(window, position, name, accounts, problem)
@@ -293,6 +288,11 @@ def _read_pcapng(
     position = 0
 
 
+def _byte_order(buffer: bytearray, position: int) -> str:
+  """That of the section that begins there; empty if it is none that is known."""
+  return _BYTE_ORDERS.get(bytes(buffer[position + 8 : position + 12]), "")
+
+
 def _kind(window: _Window, position: int) -> int | None:
   if position + 12 > window.size:
     return None
@@ -303,7 +303,7 @@ def _kind(window: _Window, position: int) -> int | None:
 def _block_starts(
   window: _Window, position: int, order: str
 ) -> tuple[list[int], int, str | None]:
-  """Follows whole blocks up to the next section.
+  """Follows whole blocks up to the next section of another byte order.
 
   Returns:
     Where they start, where to go on, and what is wrong there if something is.
@@ -314,8 +314,8 @@ def _block_starts(
   append = starts.append
   while position <= last:
     kind, length = header(buffer, position)
-    if kind == _SECTION and starts:
-      break  # Its length may be in another byte order.
+    if kind == _SECTION and _byte_order(buffer, position) != order:
+      break  # Its length is in another byte order.
     if length < 12 or length & 3 or length > _LONGEST_BLOCK:
       return starts, position, f"a block of impossible length {length}"
     append(position)
@@ -341,15 +341,10 @@ def _blocks(
   return blocks, None
 
 
-def _runs(blocks: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-  """Blocks of one kind that follow each other, as (kind, `[m, 2]` start and length)."""
-  ends = np.flatnonzero(np.diff(blocks[:, 0])) + 1
-  for run in np.split(blocks, ends):
-    if len(run):
-      yield int(run[0, 0]), run[:, 1:]
-
-
-def _interface(data: np.ndarray, start: int, length: int, order: str) -> _Interface:
+def _interface(
+  data: np.ndarray, start: int, length: int, order: str
+) -> tuple[int, int, int]:
+  """What is known of an interface, as in `_INTERFACES`."""
   block = data[start : start + length - 4].tobytes()
   link_type = struct.unpack_from(order + "H", block.ljust(10, b"\0"), 8)[0]
   options, position = {}, 16
@@ -360,57 +355,81 @@ def _interface(data: np.ndarray, start: int, length: int, order: str) -> _Interf
     options[code] = block[position + 4 : position + 4 + size]
     position += 4 + size + -size % 4
   resolution, offset = options.get(_TIME_RESOLUTION), options.get(_TIME_OFFSET)
-  return _Interface(
-    link_type=link_type,
-    resolution=resolution[0] if resolution else _MICROSECONDS,
-    offset_s=struct.unpack(order + "q", offset)[0]
-    if offset and len(offset) == 8
-    else 0,
+  return (
+    link_type,
+    resolution[0] if resolution else _MICROSECONDS,
+    struct.unpack(order + "q", offset)[0] if offset and len(offset) == 8 else 0,
   )
 
 
 def _packets(
   data: np.ndarray,
   blocks: np.ndarray,
-  kind: int,
   order: str,
-  interfaces: list[_Interface],
+  interfaces: np.ndarray,
   accounts: Accounts,
-) -> RawPackets:
-  """The packets of blocks `[m, 2]` of one kind; those without sense are counted."""
-  starts, lengths = blocks.T
-  fields = np.dtype([(name, order + form) for name, form in _PACKET_FIELDS[kind]])
-  numbers = accounts.num_packets + np.arange(1, len(starts) + 1)
-  accounts.num_packets += len(starts)
-  whole = lengths >= fields.itemsize + 4
-  accounts.skip(Skipped.DAMAGED, int((~whole).sum()))
-  starts, lengths, numbers = starts[whole], lengths[whole], numbers[whole]
-  records = gather(data, starts, fields)
-  captured = records["captured"].astype(np.int64)
-  sound = (records["interface"] < len(interfaces)) & (
-    captured <= lengths - fields.itemsize - 4
-  )
-  accounts.skip(Skipped.DAMAGED, int((~sound).sum()))
+) -> tuple[RawPackets, np.ndarray]:
+  """The packets of blocks `[m, 3]`; those without sense are counted.
 
+  Args:
+    data: the bytes.
+    blocks: kind, start and length of each block.
+    order: of the bytes.
+    interfaces: those of the section that goes on in the first of the blocks.
+    accounts: where packets are counted.
+
+  Returns:
+    The packets, and the interfaces of the section that goes on behind the blocks.
+  """
+  kinds, starts, lengths = blocks.T
+  is_interface = kinds == _INTERFACE
+  described = [_interface(data, *b[1:], order) for b in blocks[is_interface]]
+  # Of all sections one after another; a block knows those before it in its own.
+  known = len(interfaces) + np.cumsum(is_interface)
+  first = np.maximum.accumulate(np.where(kinds == _SECTION, known, 0))
+  interfaces = np.concatenate([interfaces, np.array(described, _INTERFACES)])
+
+  is_simple = kinds == _SIMPLE_PACKET
+  is_packet = np.isin(kinds, list(_PACKET_FIELDS))
+  numbers = accounts.num_packets + np.cumsum(is_packet | is_simple)
+  accounts.num_packets = int(numbers[-1])
+  accounts.skip(Skipped.NO_TIME, int(is_simple.sum()))
+
+  records = np.zeros(len(blocks), _PACKET_FIELDS[_PACKET])
+  offsets = np.zeros(len(blocks), np.int64)
+  for kind, form in _PACKET_FIELDS.items():
+    fields = np.dtype([(name, order + size) for name, size in form])
+    rows = np.flatnonzero((kinds == kind) & (lengths >= fields.itemsize + 4))
+    of_kind = gather(data, starts[rows], fields)
+    for name in records.dtype.names:
+      records[name][rows] = of_kind[name]
+    offsets[rows] = starts[rows] + fields.itemsize
+  captured = records["captured"].astype(np.int64)
+  sound = (
+    (offsets > 0)
+    & (records["interface"] < known - first)
+    & (offsets + captured <= starts + lengths - 4)
+  )
+  accounts.skip(Skipped.DAMAGED, int((is_packet & ~sound).sum()))
+  rows = np.flatnonzero(sound)
+  records, captured = records[rows], captured[rows]
   ticks = records["high"].astype(np.uint64) << np.uint64(32) | records["low"]
-  times = np.zeros(len(starts), np.int64)
-  link_types = np.zeros(len(starts), np.int32)
-  timed = sound.copy()
-  for index in np.unique(records["interface"][sound]):
-    rows = np.flatnonzero(sound & (records["interface"] == index))
-    interface = interfaces[index]
-    times[rows], timed[rows] = _nanoseconds(ticks[rows], interface)
-    link_types[rows] = interface.link_type
-  accounts.skip(Skipped.NO_TIME, int((sound & ~timed).sum()))
-  return RawPackets(
+  of_packets = interfaces[first[rows] + records["interface"]]
+  times, timed = _nanoseconds(ticks, of_packets)
+  accounts.skip(Skipped.NO_TIME, int((~timed).sum()))
+  packets = RawPackets(
     data=data,
-    offsets=starts[timed] + fields.itemsize,
+    offsets=offsets[rows][timed],
     captured=captured[timed],
     lengths=_on_wire(records["length"], captured, accounts)[timed],
     times=times[timed],
-    link_types=link_types[timed],
-    numbers=numbers[timed],
+    link_types=of_packets["link_type"][timed],
+    numbers=numbers[rows][timed],
   )
+  return packets, interfaces[first[-1] :]
+
+
+_POWERS_OF_TEN = np.array([10**power for power in range(20)], np.uint64)
 
 
 def _on_wire(
@@ -423,28 +442,34 @@ def _on_wire(
 
 
 def _nanoseconds(
-  ticks: np.ndarray, interface: _Interface
+  ticks: np.ndarray, interfaces: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Times in ns since 1970, and a mask of those that int64 can hold."""
-  power = interface.resolution & 0x7F
-  if interface.resolution & 0x80:
+  """Times `[n]` in ns since 1970, and a mask of those that int64 can hold.
+
+  Args:
+    ticks: `[n]` uint64.
+    interfaces: `[n]`, the interface of each.
+  """
+  power = (interfaces["resolution"] & 0x7F).astype(np.uint64)
+  # An uint64 has no more than 19 digits behind the point.
+  decimal = np.minimum(power, np.uint64(19)).astype(np.int64)
+  seconds, fraction = np.divmod(ticks, _POWERS_OF_TEN[decimal])
+  rest = np.where(
+    decimal <= 9,
+    fraction * _POWERS_OF_TEN[np.maximum(9 - decimal, 0)],
+    fraction // _POWERS_OF_TEN[np.maximum(decimal - 9, 0)],
+  )
+  is_binary = interfaces["resolution"] >= 0x80
+  if is_binary.any():
+    bits = np.minimum(power, np.uint64(32))
     # More than 32 bits of a second would not survive the product below.
-    ticks = ticks >> np.uint64(min(max(power - 32, 0), 63))
-    bits = np.uint64(min(power, 32))
-    seconds = ticks >> bits
-    fraction = ticks & ((np.uint64(1) << bits) - np.uint64(1))
-    rest = (fraction * np.uint64(NANOSECONDS)) >> bits
-  else:
-    # An uint64 has no more than 19 digits behind the point.
-    per_second = np.uint64(10 ** min(power, 19))
-    seconds, fraction = np.divmod(ticks, per_second)
-    if power <= 9:
-      rest = fraction * np.uint64(10 ** (9 - power))
-    else:
-      rest = fraction // np.uint64(10 ** (min(power, 19) - 9))
+    shifted = ticks >> np.minimum(power - bits, np.uint64(63))
+    fraction = shifted & ((np.uint64(1) << bits) - np.uint64(1))
+    seconds = np.where(is_binary, shifted >> bits, seconds)
+    rest = np.where(is_binary, (fraction * np.uint64(NANOSECONDS)) >> bits, rest)
   latest = _LATEST // NANOSECONDS
-  offset = int(np.clip(interface.offset_s, -2 * latest, 2 * latest))
-  seconds = np.minimum(seconds, np.uint64(4 * latest)).astype(np.int64) + offset
+  offsets = np.clip(interfaces["offset_s"], -2 * latest, 2 * latest)
+  seconds = np.minimum(seconds, np.uint64(4 * latest)).astype(np.int64) + offsets
   held = (seconds >= 0) & (seconds < latest)
   return np.where(held, seconds, 0) * NANOSECONDS + rest.astype(np.int64), held
 

@@ -37,6 +37,10 @@ CURATED_MD5 = {
   "ucdavis-icdm19.parquet": "f4333724f03a0ccaa7d87ba878148f34",
 }
 _PARSED_AT_ONCE = 1 << 22  # bytes
+# Of a flow, a million packets; the longest published one has 40,021.
+_LONGEST_FILE = 1 << 26
+# An archive may unpack to so many times its size, and a little more. Text does to ten.
+_MOST_UNPACKED, _LITTLE = 100, 1 << 24
 _TARBALLS = ("*.tar", "*.tgz", "*.tar.*")
 LOOKED_FOR = (
   "pretraining.zip, Retraining(script-triggered).zip and Retraining(human-triggered)"
@@ -69,12 +73,19 @@ class FlowFile:
     return f"{self.path}: {self.member}" if self.member else self.path
 
   def read_bytes(self) -> bytes:
-    """The content; raises InputError if it cannot be read."""
+    """The content; raises InputError if it cannot be read, or is far too long."""
     with _readable(self):
       if self.member:
-        return _opened(self.path).read(self.member)
-      with open(self.path, "rb") as file:
-        return file.read()
+        file = _opened(self.path).open(self.member)
+      else:
+        file = open(self.path, "rb")
+      with file:
+        content = file.read(_LONGEST_FILE + 1)
+    if len(content) > _LONGEST_FILE:
+      raise InputError(
+        f"{self}: holds over {_LONGEST_FILE} bytes, which no flow has; remove it"
+      )
+    return content
 
 
 def read_flows(
@@ -180,6 +191,7 @@ def unpacked_tarball(
       members = [m for m in tarball if m.isfile() and m.name.endswith(".parquet")]
       if len(members) != 1:
         raise InputError(f"{path}: holds {len(members)} Parquet files, must hold one")
+      _check_unpacked(path, members[0].size)
       unpacked = pathlib.Path(folder, pathlib.PurePosixPath(members[0].name).name)
       with unpacked.open("wb") as file:
         shutil.copyfileobj(tarball.extractfile(members[0]), file, length=1 << 20)
@@ -210,13 +222,24 @@ def _text_files(folder: pathlib.Path, on_error) -> Iterator[tuple[str, str | Non
   for path in zips:
     try:
       with _readable(path):
-        members = _opened(path).namelist()
+        members = [m.filename for m in _opened(path).infolist()]
+        _check_unpacked(path, sum(m.file_size for m in _opened(path).infolist()))
     except InputError as error:
       on_error(error)
       continue
     for member in members:
       if member.endswith(".txt") and not any(map(folders.is_hidden, member.split("/"))):
         yield path, member
+
+
+def _check_unpacked(path: str | os.PathLike, num_bytes: int) -> None:
+  """Raises an InputError if an archive was made to fill memory or disk."""
+  most = _MOST_UNPACKED * os.stat(path).st_size + _LITTLE
+  if num_bytes > most:
+    raise InputError(
+      f"{path}: unpacks to {num_bytes} bytes, which may be {most}, "
+      f"{_MOST_UNPACKED} times its size; fetch it again"
+    )
 
 
 def _reraise(error: InputError):

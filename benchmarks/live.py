@@ -1,0 +1,212 @@
+"""What `mtl-traffic predict --interface` loses at a rate, and in a flood.
+
+    python -m benchmarks.live --model=DIR
+    python -m benchmarks.live --model=DIR --flood
+
+Makes a network namespace with a virtual pair of interfaces, sends into one end and
+reads the other, for `--seconds`. No packet leaves the namespace, and the sender stops
+by itself. Linux, root, and iproute2 are needed.
+
+Without `--flood`, a thousand UDP flows send at `--rate` packets a second together. With
+it, a million SYNs of as many clients are sent beside a thousand UDP flows of k packets;
+what counts is how many of the thousand get their answer.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+from absl import app, flags
+
+_MODEL = flags.DEFINE_string("model", None, "The directory of a trained model.")
+_RATE = flags.DEFINE_integer("rate", 200_000, "Packets a second.")
+_SECONDS = flags.DEFINE_integer("seconds", 60, "How long to send.")
+_FLOOD = flags.DEFINE_bool("flood", False, "Send a million SYNs beside the flows.")
+_SEND = flags.DEFINE_string("send", None, "Internal: be the sender, on this interface.")
+
+_FLOWS, _SYNS = 1000, 1_000_000
+_INNOCENT, _FLOODING, _SERVER = 10, 11, (10, 255, 0, 1)  # First bytes of addresses.
+_NAME = f"mtl_traffic_{os.getpid()}"
+_TURNS_A_SECOND = 500
+
+
+class _Vector(ctypes.Structure):
+  _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+class _Message(ctypes.Structure):
+  _fields_ = (
+    ("name", ctypes.c_void_p),
+    ("name_length", ctypes.c_uint32),
+    ("vectors", ctypes.c_void_p),
+    ("num_vectors", ctypes.c_size_t),
+    ("control", ctypes.c_void_p),
+    ("control_length", ctypes.c_size_t),
+    ("flags", ctypes.c_int),
+    ("sent", ctypes.c_uint32),
+  )
+
+
+def frames(clients: np.ndarray, first_byte: int, is_tcp: bool) -> np.ndarray:
+  """`[N, 74]` Ethernet frames from clients `[N]`, numbers that make addresses."""
+  frame = np.zeros((len(clients), 74), np.uint8)
+  frame[:, :14] = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0]
+  frame[:, 14:26] = [0x45, 0, 0, 60, 0, 0, 0, 0, 64, 6 if is_tcp else 17, 0, 0]
+  frame[:, 26] = first_byte
+  for byte, shift in ((27, 16), (28, 8), (29, 0)):
+    frame[:, byte] = clients >> shift & 0xFF
+  frame[:, 30:34] = _SERVER
+  frame[:, 34:38] = [0x40, 1, 0, 80]
+  if is_tcp:
+    frame[:, 46:48] = [0xA0, 2]  # A header of 40 bytes, SYN.
+  else:
+    frame[:, 38:40] = [0, 40]
+  return frame
+
+
+def traffic(k: int, flood: bool) -> np.ndarray:
+  """The frames of a run, in order; without a flood, what is sent again and again."""
+  if not flood:
+    return np.tile(frames(np.arange(_FLOWS), _INNOCENT, False), (100, 1))
+  flooding = frames(np.arange(_SYNS), _FLOODING, True)
+  clients = np.repeat(np.arange(_FLOWS), k)
+  # A flow's packets come one after 2000 SYNs, say; flows begin all the time.
+  places = 2000 * np.tile(np.arange(k), _FLOWS)
+  places += np.random.default_rng(0).integers(0, _SYNS - 2000 * k, _FLOWS)[clients]
+  order = np.argsort(places, kind="stable")
+  return np.insert(
+    flooding, places[order], frames(clients, _INNOCENT, False)[order], axis=0
+  )
+
+
+def send(interface: str, packets: np.ndarray, total: int, seconds: float) -> None:
+  """Sends so many of frames `[N, B]`, round after round, evenly over the seconds."""
+  libc = ctypes.CDLL(None, use_errno=True)
+  count, length = packets.shape
+  vectors, messages = (_Vector * count)(), (_Message * count)()
+  bases = packets.ctypes.data + length * np.arange(count, dtype=np.uint64)
+  np.frombuffer(vectors, np.uint64).reshape(-1, 2)[:] = np.stack(
+    [bases, np.full_like(bases, length)], axis=1
+  )
+  words = np.frombuffer(messages, np.uint64).reshape(count, -1)
+  size = ctypes.sizeof(_Vector)
+  words[:, 2] = ctypes.addressof(vectors) + size * np.arange(count)
+  words[:, 3] = 1
+  with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
+    sender.bind((interface, 0))
+    begun, done = time.monotonic(), 0
+    while done < total:
+      at = done % count
+      due = int(total * (time.monotonic() - begun) / seconds) - done
+      due = min(due, total - done, count - at, 1024)  # As many as a call takes.
+      if due > 0:
+        place = ctypes.byref(messages, at * ctypes.sizeof(_Message))
+        done += max(libc.sendmmsg(sender.fileno(), place, due, 0), 0)
+      else:
+        time.sleep(1 / _TURNS_A_SECOND)
+  print(f"{time.monotonic() - begun:.1f}")
+
+
+@contextlib.contextmanager
+def _network():
+  subprocess.run(["ip", "netns", "add", _NAME], check=True)
+  try:
+    for words in (
+      "link add v0 type veth peer name v1",
+      "link set v0 up",
+      "link set v1 up",
+    ):
+      subprocess.run(["ip", "-n", _NAME, *words.split()], check=True)
+    for name in ("v0", "v1"):
+      quiet = f"net.ipv6.conf.{name}.disable_ipv6=1"
+      subprocess.run(_inside("sysctl", "-qw", quiet), check=True)
+    yield
+  finally:
+    subprocess.run(["ip", "netns", "del", _NAME], check=True)
+
+
+def _inside(*arguments: str) -> list[str]:
+  return ["ip", "netns", "exec", _NAME, *arguments]
+
+
+def _counter(interface: str, counter: str) -> int:
+  path = f"/sys/class/net/{interface}/statistics/{counter}"
+  return int(subprocess.check_output(_inside("cat", path)))
+
+
+def measure(model: str, rate: int, seconds: int, flood: bool) -> dict:
+  """Runs a sender and a reader; returns what became of the packets."""
+  python = [sys.executable, "-m"]
+  with _network(), tempfile.TemporaryDirectory() as folder:
+    out = pathlib.Path(folder, "answers.jsonl")
+    with open(pathlib.Path(folder, "summary"), "w+") as summary:
+      reader = subprocess.Popen(
+        _inside(
+          *(*python, "mtl_traffic", "predict", f"--model={model}"),
+          *("--interface=v1", f"--out={out}"),
+        ),
+        stdout=summary,
+        stderr=subprocess.DEVNULL,
+      )
+      try:
+        while not out.exists():
+          time.sleep(0.5)
+          if reader.poll() is not None:
+            raise SystemExit("the reader did not start")
+        time.sleep(2)
+        before = _counter("v0", "tx_packets")
+        options = [f"--rate={rate}", f"--seconds={seconds}", f"--model={model}"]
+        sender = _inside(*python, "benchmarks.live", "--send=v0", *options)
+        took = subprocess.check_output([*sender, f"--flood={flood}"], text=True)
+        time.sleep(3)
+        sent = _counter("v0", "tx_packets") - before
+        load = os.getloadavg()[0]
+      finally:
+        reader.send_signal(signal.SIGINT)
+        status = reader.wait(300)
+      summary.seek(0)
+      text = summary.read()
+    rows = map(json.loads, out.read_text().splitlines())
+    innocent = [row for row in rows if row["client_address"].startswith("10.")]
+    k = json.loads(pathlib.Path(model, "model.json").read_text())["k"]
+  found = {
+    name: int(match[1]) if (match := re.search(pattern, text)) else 0
+    for name, pattern in (
+      ("read", r"^packets: (\d+)"),
+      ("lost", r"lost, beside these: (\d+)"),
+    )
+  }
+  return {
+    "sent": sent,
+    "seconds": float(took),
+    **found,
+    "unaccounted": sent - found["read"] - found["lost"],
+    "status": status,
+    "answered_of_1000": len({row["flow"] for row in innocent if row["packets"] >= k}),
+    "load": round(load, 1),
+  }
+
+
+def main(argv) -> None:
+  del argv
+  if _SEND.value:
+    k = json.loads(pathlib.Path(_MODEL.value, "model.json").read_text())["k"]
+    packets = traffic(k, _FLOOD.value)
+    total = len(packets) if _FLOOD.value else _RATE.value * _SECONDS.value
+    send(_SEND.value, packets, total, _SECONDS.value)
+    return
+  print(json.dumps(measure(_MODEL.value, _RATE.value, _SECONDS.value, _FLOOD.value)))
+
+
+if __name__ == "__main__":
+  app.run(main)

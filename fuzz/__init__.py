@@ -1,0 +1,1 @@
+"""Fuzz targets: `python -m fuzz TARGET --seconds=600`, see `targets`."""
