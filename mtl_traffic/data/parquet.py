@@ -186,8 +186,15 @@ def _read_file(
 ) -> Iterator[tuple[Flows, np.ndarray]]:
   """Yields a file's flows in batches, each with a mask of those that were sorted."""
   try:
+    # Texts stay packed until it is known that they are no longer than names are.
+    schema = pq.read_schema(path)
+    texts = [
+      each.name
+      for each in schema
+      if each.name in _TEXTS and arrow_columns.is_text(each.type)
+    ]
     with pq.ParquetFile(
-      path, page_checksum_verification=True, read_dictionary=list(_TEXTS)
+      path, page_checksum_verification=True, read_dictionary=texts
     ) as file:
       _check_columns(file, path, given)
       rows, first_row = _rows_at_once(file, path), 0
