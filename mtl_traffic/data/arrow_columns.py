@@ -35,6 +35,27 @@ def as_text(values: pa.Array) -> pa.Array:
   return values.cast(pa.string())
 
 
+def is_text(kind: pa.DataType) -> bool:
+  """Whether a column is of text or bytes, of any length."""
+  return (
+    pa.types.is_string(kind)
+    or pa.types.is_large_string(kind)
+    or pa.types.is_binary(kind)
+    or pa.types.is_large_binary(kind)
+  )
+
+
+def longest_text(values: pa.Array) -> int:
+  """Bytes of the longest of names or ids; 0 if they are neither text nor bytes."""
+  if isinstance(values.type, pa.BaseExtensionType):
+    values = values.storage
+  if pa.types.is_dictionary(values.type):
+    values = values.dictionary  # Which may stand for far more than it takes.
+  if not is_text(values.type) or not len(values):
+    return 0
+  return pc.max(pc.binary_length(values)).as_py() or 0
+
+
 def as_numbers(values: pa.Array, dtype: pa.DataType) -> np.ndarray:
   """Numbers without gaps as an array.
 

@@ -35,6 +35,8 @@ _BYTES_AT_ONCE = 1 << 22
 _ROWS_AT_ONCE = 65_536  # Bounds what is held in Arrow's form beside the result.
 # More than any file of flows unpacks to, as times hardly repeat: bytes, times its size.
 _MOST_BYTES, _MOST_TIMES = 1 << 28, 1000
+_LONGEST_TEXT = 4096  # Bytes of a name or id.
+_TEXTS = ("app", "flow_id", "partition")
 _MISSING_IN_FOLDER_NAME = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -184,7 +186,16 @@ def _read_file(
 ) -> Iterator[tuple[Flows, np.ndarray]]:
   """Yields a file's flows in batches, each with a mask of those that were sorted."""
   try:
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+    # Texts stay packed until it is known that they are no longer than names are.
+    schema = pq.read_schema(path)
+    texts = [
+      each.name
+      for each in schema
+      if each.name in _TEXTS and arrow_columns.is_text(each.type)
+    ]
+    with pq.ParquetFile(
+      path, page_checksum_verification=True, read_dictionary=texts
+    ) as file:
       _check_columns(file, path, given)
       rows, first_row = _rows_at_once(file, path), 0
       columns = [name for name in COLUMNS if name in file.schema_arrow.names]
@@ -224,17 +235,19 @@ def _rows_at_once(file: pq.ParquetFile, path: pathlib.Path) -> int:
     InputError: by what the file says, memory could not hold it.
   """
   groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-  num_values = sum(
-    group.column(i).num_values for group in groups for i in range(group.num_columns)
+  columns = [group.column(i) for group in groups for i in range(group.num_columns)]
+  num_values = sum(column.num_values for column in columns)
+  size = path.stat().st_size
+  unpacked = sum(
+    max(8 * column.num_values, column.total_uncompressed_size) for column in columns
   )
-  size, unpacked = path.stat().st_size, 8 * num_values
   if unpacked > max(_MOST_BYTES, _MOST_TIMES * size):
     raise InputError(
       f"{path}: {size} bytes that unpack to {unpacked} cannot be flows; "
       "write it again from where it came from"
     )
   # By both, since texts are longer than numbers, and packed numbers shorter.
-  rows = _BYTES_AT_ONCE * file.metadata.num_rows // max(size, unpacked // 8, 1)
+  rows = _BYTES_AT_ONCE * file.metadata.num_rows // max(size, num_values, 1)
   return max(1, min(rows, _ROWS_AT_ONCE))
 
 
@@ -242,6 +255,11 @@ def _flows(
   batch: pa.RecordBatch, path: pathlib.Path, first_row: int, max_packets: int | None
 ) -> tuple[Flows, np.ndarray]:
   def text(name: str) -> pa.Array:
+    longest = arrow_columns.longest_text(batch[name])
+    if longest > _LONGEST_TEXT:
+      raise InputError(
+        f"{path}: column {name} has a text of {longest} bytes, more than a name has"
+      )
     try:
       return arrow_columns.as_text(batch[name])
     except pa.ArrowException:

@@ -161,27 +161,27 @@ WIFI = Dot11(type=2, subtype=0, FCfield=1) / WIFI_DATA
 QOS = Dot11(type=2, subtype=8, FCfield=2) / Dot11QoS() / WIFI_DATA
 
 
-@pytest.mark.parametrize(
-  ("link_type", "packet"),
-  [
-    (1, tagged(0x8926, b"\0\0\0\1\x08\0" + PLAIN)),
-    (1, tagged(0x893F, bytes(6) + b"\x08\0" + PLAIN)),
-    (1, tagged(0x88E7, b"\0\0\0\1" + bytes(ETHER / V4 / DATA))),
-    (1, ETHER / NSH(mdtype=1, nextproto=1) / V4 / DATA),
-    (1, ETHER / MACsec(SC=1, SCI=b"\0" * 8, PN=1, type=0x800) / V4 / DATA),
-    (1, ETHER / MPLS(label=5, s=1) / (bytes(4) + bytes(ETHER / V4 / DATA))),
-    (50, b"\x0f\0\x08\0" + PLAIN),
-    (51, b"\x11\0\0\1\0\x2a\0\x21" + PLAIN),
-    (239, b"\2\0\0\0" + b"\5\0\x0a\0x\0\0\0" + struct.pack("<HH", 44, 9) + PLAIN),
-    (258, struct.pack("<III", 108, 1, 101) + bytes(96) + PLAIN),
-    (192, struct.pack("<BBHI", 0, 0, 8, 1) + bytes(ETHER / V4 / DATA)),
-    (105, WIFI),
-    (105, QOS),
-    (127, RadioTap() / WIFI),
-    (109, struct.pack("<III", 2, 1, 0) + PLAIN),
-    (274, b"\x55" * 7 + b"\xd5" + bytes(ETHER / V4 / DATA)),
-  ],
-)
+WRAPPED = [
+  (1, tagged(0x8926, b"\0\0\0\1\x08\0" + PLAIN)),
+  (1, tagged(0x893F, bytes(6) + b"\x08\0" + PLAIN)),
+  (1, tagged(0x88E7, b"\0\0\0\1" + bytes(ETHER / V4 / DATA))),
+  (1, ETHER / NSH(mdtype=1, nextproto=1) / V4 / DATA),
+  (1, ETHER / MACsec(SC=1, SCI=b"\0" * 8, PN=1, type=0x800) / V4 / DATA),
+  (1, ETHER / MPLS(label=5, s=1) / (bytes(4) + bytes(ETHER / V4 / DATA))),
+  (50, b"\x0f\0\x08\0" + PLAIN),
+  (51, b"\x11\0\0\1\0\x2a\0\x21" + PLAIN),
+  (239, b"\2\0\0\0" + b"\5\0\x0a\0x\0\0\0" + struct.pack("<HH", 44, 9) + PLAIN),
+  (258, struct.pack("<III", 108, 1, 101) + bytes(96) + PLAIN),
+  (192, struct.pack("<BBHI", 0, 0, 8, 1) + bytes(ETHER / V4 / DATA)),
+  (105, WIFI),
+  (105, QOS),
+  (127, RadioTap() / WIFI),
+  (109, struct.pack("<III", 2, 1, 0) + PLAIN),
+  (274, b"\x55" * 7 + b"\xd5" + bytes(ETHER / V4 / DATA)),
+]
+
+
+@pytest.mark.parametrize(("link_type", "packet"), WRAPPED)
 def test_wrappers_and_link_types(link_type, packet):
   flows, accounts = decode(packet, link_type=link_type)
   assert flows == [FLOW] and not accounts.skipped

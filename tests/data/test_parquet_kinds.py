@@ -172,3 +172,10 @@ def test_a_small_file_that_unpacks_to_gigabytes_is_refused(tmp_path):
   pq.write_table(pa.table(few), path, compression="zstd")
   with pytest.raises(InputError, match="cannot be flows"):
     parquet.read(path)
+
+
+def test_a_name_that_is_a_bomb_is_refused(tmp_path):
+  few = {name: pa.array([values[1].as_py()] * 9) for name, values in columns().items()}
+  few["flow_id"] = pa.array(["x" * 100_000] * 9)
+  with pytest.raises(InputError, match="column flow_id has a text of 100000 bytes"):
+    parquet.read(write(tmp_path / "f.parquet", **few))

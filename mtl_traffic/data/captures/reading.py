@@ -116,7 +116,7 @@ def read_packets(
   Raises:
     InputError: the file is not a capture.
   """
-  window = _Window(file, chunk_bytes, live)
+  window = _Window(file, chunk_bytes, live, accounts.num_packets)
   window.advance(0, at_least=_PCAP_HEADER)
   magic = bytes(window.buffer[: min(window.size, 4)])
   if window.size >= _PCAP_HEADER and magic in _PCAP_MAGICS:
@@ -136,17 +136,18 @@ def read_packets(
   if window.damage:
     accounts.warnings.append(
       f"{name}: {window.damage} after byte {window.offset + window.size}; "
-      f"the {accounts.num_packets} packets before it are used"
+      f"the {accounts.num_packets - window.num_before} packets before it are used"
     )
 
 
 class _Window:
   """A stretch of the file's bytes that moves forward over it."""
 
-  def __init__(self, file: BinaryIO, chunk_bytes: int, live: bool):
+  def __init__(self, file: BinaryIO, chunk_bytes: int, live: bool, num_before: int):
     self.buffer = bytearray(chunk_bytes)
     self.size = 0  # Bytes of the buffer that are filled.
     self.offset = 0  # Where in the file the buffer begins.
+    self.num_before = num_before  # Packets of other files, counted already.
     self.ended = False
     self.damage: str | None = None
     self._chunk_bytes = chunk_bytes
@@ -488,7 +489,8 @@ def _warn_of_damage(
 ) -> None:
   accounts.warnings.append(
     f"{name}: damaged at byte {window.offset + position} ({problem}); the "
-    f"{accounts.num_packets} packets before it are used, the rest of the file is not"
+    f"{accounts.num_packets - window.num_before} packets before it are used, the rest "
+    "of the file is not"
   )
 
 
@@ -497,5 +499,5 @@ def _warn_of_cut(window: _Window, position: int, name: str, accounts: Accounts) 
   if rest and not window.damage:
     accounts.warnings.append(
       f"{name}: cut short inside a packet, at byte {window.offset + window.size}; "
-      f"the {accounts.num_packets} packets before it are used"
+      f"the {accounts.num_packets - window.num_before} packets before it are used"
     )
