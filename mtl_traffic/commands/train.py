@@ -59,8 +59,13 @@ def main() -> None:
   run = _run(settings)
   trainer.check(run, settings, args.ensemble)
   workdir = pathlib.Path(args.workdir)
-  lock = files.lock(workdir)
-  checkpoints.check_absent(workdir)
+  with files.lock(workdir):
+    checkpoints.check_absent(workdir)
+    _train(settings, run, workdir)
+
+
+def _train(settings: Settings, run: Run, workdir: pathlib.Path) -> None:
+  args = flags.FLAGS
   dataset, flows = cli.load_flows(settings.dataset, max(run.k, settings.max_packets))
   if len(flows.class_names) < 2:
     raise InputError(f"{dataset}: the flows carry no labels of two or more classes")
@@ -95,7 +100,6 @@ def main() -> None:
   description, parameters, _ = trained[0]
   checkpoints.save(workdir, description, parameters)
   report = quality.write(inputs, trained, workdir)
-  lock.close()
   print(f"{report}\nThe model is in {workdir}/")
 
 
