@@ -67,7 +67,7 @@ def check(path: str | os.PathLike) -> None:
 def _kind(path: pathlib.Path) -> "type[AnswerFile]":
   kinds = {".csv": _Csv, ".jsonl": _JsonLines, ".parquet": _Parquet}
   if path.exists() and not path.is_file() and not path.is_dir():
-    kinds = {".csv": _Csv, ".jsonl": _JsonLines, "": _JsonLines}
+    kinds = {".jsonl": _JsonLines, "": _JsonLines, ".csv": _Csv}
   if path.suffix not in kinds:
     raise InputError(f"{path}: must end in {', '.join(filter(None, kinds))}")
   return kinds[path.suffix]

@@ -76,3 +76,15 @@ def test_a_member_with_a_path_out_of_the_folder_stays_in_it(tmp_path):
     assert unpacked.is_relative_to(tmp_path / "scratch")
     assert unpacked.read_bytes() == b"evil"
   assert not list(tmp_path.rglob("evil*"))
+
+
+def test_headers_that_cannot_be_are_a_broken_archive(tmp_path):
+  # The name in the member's own header is no UTF-8; found by fuzzing.
+  _zip(tmp_path / "pretraining.zip", 1 << 10)
+  content = bytearray((tmp_path / "pretraining.zip").read_bytes())
+  content[7] |= 0x08  # The flag that says so.
+  content[30] = 0xD7
+  (tmp_path / "pretraining.zip").write_bytes(content)
+  (problem,) = sources.read_flows(sources.find_flow_files(tmp_path), 10)
+  assert isinstance(problem, InputError)
+  assert "the archive is broken" in str(problem)

@@ -7,6 +7,7 @@ import hashlib
 import os
 import pathlib
 import shutil
+import struct
 import tarfile
 import tempfile
 import zipfile
@@ -53,6 +54,10 @@ _BROKEN_ARCHIVE = (
   zlib.error,
   EOFError,
   RuntimeError,  # A password, or a compression that Python does not know.
+  # What zipfile raises of headers that cannot be.
+  ValueError,
+  OverflowError,
+  struct.error,
 )
 
 
@@ -281,6 +286,8 @@ def _open_zip(path: str, modified: int) -> zipfile.ZipFile:
 def _readable(source: FlowFile | pathlib.Path | str) -> Iterator[None]:
   try:
     yield
+  except InputError:
+    raise
   except _BROKEN_ARCHIVE as error:
     raise InputError(
       f"{source}: the archive is broken or not readable ({error}); fetch it again"
