@@ -32,6 +32,7 @@ from mtl_traffic.errors import InputError
 from mtl_traffic.escapes import for_markdown
 from mtl_traffic.runs import FIELDS, Run
 from mtl_traffic.tables import markdown_table
+from mtl_traffic.tasks import MAIN_TASKS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +117,15 @@ def _read(path: pathlib.Path) -> Done | None:
   if not known:
     logging.warning("%s: no experiment's results; left out", path)
     return None
-  return Done(path, config, read_rows(path))
+  rows = read_rows(path)
+  for row in rows:
+    missing = [name for name in _TOLD if name not in row]
+    if missing:
+      raise InputError(
+        f"{path / 'results.jsonl'}: a row lacks {missing[0]}; an older version made it "
+        "or none, so move it elsewhere"
+      )
+  return Done(path, config, rows)
 
 
 def _dataset(done: Sequence[Done], workdir: pathlib.Path, number: str) -> list[Part]:
@@ -261,6 +270,16 @@ def _trained_on(done: Done) -> list[dict]:
   return where(done.rows, partition=partition)
 
 
+# What is read of each row, beside its run.
+_TOLD = (
+  "partition",
+  "seconds",
+  *(
+    f"{task}_{what}"
+    for task in ("class", *MAIN_TASKS)
+    for what in ("accuracy", "confusion")
+  ),
+)
 _WORD = re.compile(r"[^\w-]")
 _FOREIGN = (
   "html",

@@ -36,8 +36,10 @@ def _rows(path):
 
 def test_a_run_that_diverges_is_a_row_with_an_error(tmp_path, flows):
   experiment = EXPERIMENTS["learning_rate_sweep"]
-  with_it = SETTINGS.replace(learning_rates=(1e-3, DIVERGES))
-  text = conduct(experiment, with_it, "flows", flows, tmp_path / "a")
+  # Not by the settings, which do not allow it.
+  sound = label_budgets(SETTINGS)
+  runs = [*sound, *label_budgets(SETTINGS, learning_rate=DIVERGES)]
+  text = conduct(experiment, SETTINGS, "flows", flows, tmp_path / "a", runs)
   rows = _rows(tmp_path / "a")
   for seed in range(2):
     failed = rows[DIVERGES, seed]
@@ -50,15 +52,13 @@ def test_a_run_that_diverges_is_a_row_with_an_error(tmp_path, flows):
   ]
 
   # Those beside it are what they are alone, and nothing is run again.
-  conduct(
-    experiment, SETTINGS.replace(learning_rates=(1e-3,)), "flows", flows, tmp_path / "b"
-  )
+  conduct(experiment, SETTINGS, "flows", flows, tmp_path / "b", sound)
   alone = _rows(tmp_path / "b")
   for key in alone:
     ours = {name: v for name, v in rows[key].items() if name != "seconds"}
     assert ours == {name: v for name, v in alone[key].items() if name != "seconds"}
   before = (tmp_path / "a" / "results.jsonl").read_bytes()
-  conduct(experiment, with_it, "flows", flows, tmp_path / "a")
+  conduct(experiment, SETTINGS, "flows", flows, tmp_path / "a", runs)
   assert (tmp_path / "a" / "results.jsonl").read_bytes() == before
 
 

@@ -95,3 +95,12 @@ def test_a_config_that_no_experiment_wrote_is_left_out(tmp_path, content):
   (tmp_path / "w" / "config.json").write_text(content)
   with pytest.raises(InputError, match="no results in it or below"):
     report.write(tmp_path / "w")
+
+
+def test_a_row_that_lacks_a_field_is_one_line(tmp_path):
+  _write_results(tmp_path / "w")
+  path = tmp_path / "w" / "results.jsonl"
+  rows = path.read_text().replace('"class_confusion"', '"confusion"')
+  path.write_text(rows)
+  with pytest.raises(InputError, match=r"results\.jsonl: a row lacks class_confusion"):
+    report.write(tmp_path / "w")
