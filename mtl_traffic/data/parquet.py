@@ -233,7 +233,11 @@ def _rows_at_once(file: pq.ParquetFile, path: pathlib.Path) -> int:
 
   Raises:
     InputError: by what the file says, memory could not hold it.
+    OSError: what the file says contradicts itself.
   """
+  # Reads each column once, a little at a time. Of a footer that contradicts itself this
+  # raises an error, where the metadata below would end the process.
+  file.scan_contents()
   groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
   columns = [group.column(i) for group in groups for i in range(group.num_columns)]
   num_values = sum(column.num_values for column in columns)
