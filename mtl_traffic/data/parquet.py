@@ -23,7 +23,7 @@ from absl import logging
 
 from mtl_traffic import files
 from mtl_traffic import flows as flows_lib
-from mtl_traffic.data import arrow_columns
+from mtl_traffic.data import arrow_columns, parquet_footer
 from mtl_traffic.errors import InputError, first_line
 from mtl_traffic.flows import Flows
 
@@ -206,7 +206,9 @@ def _read_file(
             record_batch = record_batch.append_column(name, constant)
         yield _flows(record_batch, path, first_row, max_packets)
         first_row += record_batch.num_rows
-  except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+  except InputError:
+    raise
+  except (pa.ArrowException, OSError, ValueError) as error:
     raise InputError(
       f"{path}: not a readable Parquet file ({first_line(error)}); "
       "it may be cut short, fetch or write it again"
@@ -233,18 +235,10 @@ def _rows_at_once(file: pq.ParquetFile, path: pathlib.Path) -> int:
 
   Raises:
     InputError: by what the file says, memory could not hold it.
-    OSError: what the file says contradicts itself.
   """
-  # Reads each column once, a little at a time. Of a footer that contradicts itself this
-  # raises an error, where the metadata below would end the process.
-  file.scan_contents()
-  groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-  columns = [group.column(i) for group in groups for i in range(group.num_columns)]
-  num_values = sum(column.num_values for column in columns)
   size = path.stat().st_size
-  unpacked = sum(
-    max(8 * column.num_values, column.total_uncompressed_size) for column in columns
-  )
+  with path.open("rb") as plain:
+    num_values, unpacked = parquet_footer.unpacked_size(plain)
   if unpacked > max(_MOST_BYTES, _MOST_TIMES * size):
     raise InputError(
       f"{path}: {size} bytes that unpack to {unpacked} cannot be flows; "

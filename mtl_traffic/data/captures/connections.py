@@ -48,8 +48,8 @@ class Syns:
   ) -> np.ndarray:
     """Which packets ask for a connection that may be another than the flow's.
 
-    A SYN that came too late, or is stamped no later than all that is there, belongs to
-    what is there.
+    A SYN that came too late, or is stamped before all that is there, belongs to what is
+    there. Of packets of one time it stands first already.
 
     Args:
       is_open: `[g]` bool, whether five-tuples have an open flow.
@@ -62,10 +62,10 @@ class Syns:
     batch, places = self.batch, self.places
     asks = np.zeros(len(batch.times), bool)
     group, times = batch.group[places], batch.times[places]
-    begun = np.minimum(first_times, batch.times[batch.is_first])
     before = self._before(known)
     is_known = (before != NO_SYN) & (before != self.marks)
-    belongs = is_open[group] & (times <= begun[group]) & ~is_known
+    is_earlier = batch.is_first[places] & (times < first_times[group])
+    belongs = is_open[group] & is_earlier & ~is_known
     asks[places] = (times == batch.clock[places]) & ~belongs
     return asks
 

@@ -210,7 +210,8 @@ class Ordering:
     new = Ordered(packets, clocks, self._begins_epoch)
     self._begins_epoch = False
     last = self._held[-1].clocks[-1:] if self._held else clocks[:0]
-    if _is_sorted(last, clocks, packets.is_syn):
+    # Taken as they come, they are in order of their clocks.
+    if not self._wait or _is_sorted(last, clocks, packets.is_syn):
       self._held.append(new)
       return
     earliest, among = clocks.min(), [new]
