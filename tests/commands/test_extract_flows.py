@@ -117,6 +117,8 @@ def test_the_file_remembers_what_made_its_flows(folder):
     "tcp_active_s": None,
     "rst_ends": False,
     "close_s": 15.0,
+    "inner": False,
+    "drop_copies": False,
   }
 
 
