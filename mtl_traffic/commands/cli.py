@@ -9,7 +9,7 @@ import pathlib
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from absl import app, flags
@@ -85,6 +85,15 @@ def chosen_settings() -> Settings:
     return Settings.of(flags.FLAGS.config)
   except InputError as error:
     raise InputError(f"--config: {error}") from None
+
+
+@contextlib.contextmanager
+def naming(flag: str) -> Iterator[None]:
+  """Names the flag whose value is at fault if the input is."""
+  try:
+    yield
+  except InputError as error:
+    raise InputError(f"{flag}: {error}") from None
 
 
 def is_changed(name: str) -> bool:

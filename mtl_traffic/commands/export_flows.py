@@ -30,7 +30,8 @@ def main() -> None:
     raise InputError(f"--output: {path} must end in .parquet")
   if path.exists():
     raise InputError(f"--output: {path} is there already; remove it or give another")
-  files.check(path)
+  with cli.naming("--output"):
+    files.check(path)
   _, flows = cli.load_flows(_DATASET, flags.FLAGS.max_packets)
   rules = data.rules_of(flags.FLAGS.dataset or _DATASET)
   parquet.write(flows, path, rules)

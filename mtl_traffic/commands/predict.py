@@ -74,11 +74,12 @@ def define_flags() -> None:
 def main() -> None:
   args = flags.FLAGS
   if args.figure:
-    files.check(args.figure)
+    with cli.naming("--figure"):
+      files.check(args.figure)
   if (args.interface is None) == (args.captures is None):
     raise InputError("give either --captures, '-' for standard input, or --interface")
   sources = _sources()
-  with _naming("--out"):
+  with cli.naming("--out"):
     answer_files.check(args.out)
   # With JAX, which neither --help nor any of the above need wait for.
   from mtl_traffic.serving import live
@@ -151,17 +152,8 @@ def _finish(ended: BaseException | None, accounts: captures.Accounts) -> None:
 
 
 def _open_answers(schema) -> answer_files.AnswerFile:
-  with _naming("--out"):
+  with cli.naming("--out"):
     return answer_files.open_answers(flags.FLAGS.out, schema)
-
-
-@contextlib.contextmanager
-def _naming(flag: str) -> Iterator[None]:
-  """Names the flag that is at fault if the input is."""
-  try:
-    yield
-  except InputError as error:
-    raise InputError(f"{flag}: {error}") from None
 
 
 def _rules(predictor: "Predictor", max_packets: int, is_live: bool) -> captures.Rules:

@@ -113,6 +113,9 @@ class WholeFlowDistillation(Method):
     taught["class"] = opinions / np.maximum(share, 1e-9)
     return taught
 
+  def check(self, parameters: Parameters, input_shape: tuple[int, ...]) -> None:
+    forest.check(parameters, *input_shape)
+
   def apply(self, parameters: Parameters, inputs: jax.Array) -> dict[str, jax.Array]:
     answers = forest.answer(parameters, inputs)
 

@@ -145,6 +145,7 @@ def test_the_figure_of_any_k_tells_the_models_apart(tmp_path, monkeypatch):
   class Figure(figures.Figure):
     def savefig(self, path, **kwargs):
       drawn.extend(self.axes[0].get_legend_handles_labels()[1])
+      super().savefig(path, **kwargs)
 
   monkeypatch.setattr(figures, "Figure", Figure)
   EXPERIMENTS["any_k"].figure(_made_up_rows(runs), {}, tmp_path / "any_k.png")
