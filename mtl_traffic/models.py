@@ -150,11 +150,6 @@ class MultitaskCNN(nn.Module):
     return logits
 
 
-# By the names that trained models remember: networks called on inputs `[B, k, C]` that
-# give logits per task, with `heads` among their attributes.
-MODELS = {"multitask_cnn": MultitaskCNN}
-
-
 def heads(network: nn.Module, features: jax.Array) -> dict[str, jax.Array]:
   """A linear layer on the features for each of `network.heads`, within its call."""
   return {

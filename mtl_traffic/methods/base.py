@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mtl_traffic import sweeps
-from mtl_traffic.draws import Draw
+from mtl_traffic.draws import Draw, each_run
 from mtl_traffic.encoding import FirstPackets
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows
@@ -159,6 +159,23 @@ class Method(abc.ABC):
       Per task `[R, Q, classes]`.
     """
     return sweeps.predict(parameters, inputs, jnp.asarray(queries), model=self)
+
+
+def fit_each(
+  fit_one: Callable[[Draw], Parameters], draws: Draw, progress: Progress
+) -> Parameters:
+  """Parameters of R runs that are fitted one by one.
+
+  Args:
+    fit_one: gives the parameters of a single run's draw.
+    draws: R draws.
+    progress: told after each run.
+  """
+  runs = []
+  for draw in each_run(draws):
+    runs.append(fit_one(draw))
+    progress(len(runs) / len(draws.num_labelled))
+  return stack(runs)
 
 
 def stack(runs: list[Parameters]) -> Parameters:

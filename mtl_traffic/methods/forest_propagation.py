@@ -24,7 +24,7 @@ from scipy import stats
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
 from mtl_traffic import encoding
-from mtl_traffic.draws import Draw, each_run
+from mtl_traffic.draws import Draw
 from mtl_traffic.encoding import FirstPackets
 from mtl_traffic.methods import forest
 from mtl_traffic.methods.base import (
@@ -34,8 +34,8 @@ from mtl_traffic.methods.base import (
   Problem,
   Progress,
   Score,
+  fit_each,
   log_probabilities,
-  stack,
 )
 from mtl_traffic.tasks import MAIN_TASKS, TASKS
 
@@ -77,11 +77,11 @@ class ForestPropagation(Method):
   ) -> Parameters:
     inputs = np.asarray(problem.inputs)
     totals = np.stack([TASKS[task](problem.flows) for task in MAIN_TASKS], axis=1)
-    runs = []
-    for draw in each_run(draws):
-      runs.append(self._fit_one(draw, inputs, totals, problem.num_classes))
-      progress(len(runs) / len(draws.train))
-    return stack(runs)
+    return fit_each(
+      lambda draw: self._fit_one(draw, inputs, totals, problem.num_classes),
+      draws,
+      progress,
+    )
 
   def _fit_one(
     self,

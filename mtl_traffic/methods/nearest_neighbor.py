@@ -17,7 +17,7 @@ from mtl_traffic.methods.base import (
   Problem,
   Progress,
   Score,
-  stack,
+  fit_each,
 )
 
 _NUM_PACKETS = 10
@@ -55,18 +55,12 @@ class NearestNeighbor(Method):
     score: Score | None = None,
     progress: Progress = lambda fraction: None,
   ) -> Parameters:
-    num_classes = problem.num_classes["class"]
-    runs = []
-    for train, count, targets in zip(
-      np.asarray(draws.train),
-      np.asarray(draws.num_labelled),
-      np.asarray(draws.targets["class"]),
-      strict=True,
-    ):
-      labelled = train[:count]
-      of_class = np.arange(num_classes)[:, None] == targets[labelled]
-      runs.append({"inputs": problem.inputs[labelled], "of_class": of_class})
-    return stack(runs)
+    def fit_one(draw: Draw) -> Parameters:
+      labelled, classes = draw.labelled()
+      of_class = np.arange(problem.num_classes["class"])[:, None] == classes
+      return {"inputs": problem.inputs[labelled], "of_class": of_class}
+
+    return fit_each(fit_one, draws, progress)
 
   def apply(self, parameters: Parameters, inputs: jax.Array) -> dict[str, jax.Array]:
     of_class = parameters["of_class"]

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
-from mtl_traffic.draws import Draw, each_run
+from mtl_traffic.draws import Draw
 from mtl_traffic.encoding import FirstPackets
 from mtl_traffic.methods import forest
 from mtl_traffic.methods.base import (
@@ -23,8 +23,8 @@ from mtl_traffic.methods.base import (
   Problem,
   Progress,
   Score,
+  fit_each,
   log_probabilities,
-  stack,
 )
 
 _NUM_TREES = 300
@@ -88,21 +88,18 @@ class RandomForestOnline(Method):
     score: Score | None = None,
     progress: Progress = lambda fraction: None,
   ) -> Parameters:
-    runs = []
-    for draw in each_run(draws):
+    def fit_one(draw: Draw) -> Parameters:
       labelled, classes = draw.labelled()
-      runs.append(
-        forest.grow(
-          RandomForestClassifier(
-            _NUM_TREES, random_state=forest.seed_of(draw.key), n_jobs=-1
-          ),
-          np.asarray(problem.inputs[labelled]),
-          classes,
-          problem.num_classes["class"],
-        )
+      return forest.grow(
+        RandomForestClassifier(
+          _NUM_TREES, random_state=forest.seed_of(draw.key), n_jobs=-1
+        ),
+        np.asarray(problem.inputs[labelled]),
+        classes,
+        problem.num_classes["class"],
       )
-      progress(len(runs) / len(draws.train))
-    return stack(runs)
+
+    return fit_each(fit_one, draws, progress)
 
   def check(self, parameters: Parameters, input_shape: tuple[int, ...]) -> None:
     forest.check(parameters, *input_shape)

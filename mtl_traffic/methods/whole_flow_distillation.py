@@ -21,7 +21,7 @@ import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor
 
 from mtl_traffic import encoding
-from mtl_traffic.draws import Draw, each_run
+from mtl_traffic.draws import Draw
 from mtl_traffic.encoding import FirstPackets
 from mtl_traffic.methods import forest, teacher
 from mtl_traffic.methods.base import (
@@ -31,8 +31,8 @@ from mtl_traffic.methods.base import (
   Problem,
   Progress,
   Score,
+  fit_each,
   log_probabilities,
-  stack,
 )
 from mtl_traffic.methods.random_forest import statistics
 from mtl_traffic.tasks import MAIN_TASKS
@@ -72,11 +72,7 @@ class WholeFlowDistillation(Method):
     score: Score | None = None,
     progress: Progress = lambda fraction: None,
   ) -> Parameters:
-    runs = []
-    for draw in each_run(draws):
-      runs.append(self._fit_one(problem, draw))
-      progress(len(runs) / len(draws.train))
-    return stack(runs)
+    return fit_each(lambda draw: self._fit_one(problem, draw), draws, progress)
 
   def _fit_one(self, problem: Problem, draw: Draw) -> Parameters:
     train = np.asarray(draw.train)
