@@ -3,9 +3,9 @@
 Three forests learn the class from the labelled flows: from totals of the whole flow,
 from all its stored packets, and from what the student reads of its first packets. Their
 probabilities are multiplied, each to a power that the labelled flows give out of bag:
-where totals say little of the class, as in some traffic, they are hardly heard. Then a
-forest learns these opinions from all that is known of every training flow. What it says
-of a flow out of bag is smoother than the opinion on that flow alone.
+where totals say little of the class, as in some traffic, they are hardly heard. Then
+flows that are alike, by all that is known of them, hear each other's opinion
+(`propagation`).
 """
 
 import functools
@@ -16,23 +16,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy import optimize, special, stats
-from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+from sklearn.ensemble import ExtraTreesClassifier
 
 from mtl_traffic import encoding
 from mtl_traffic.encoding import FirstPackets
 from mtl_traffic.flows import Flows
+from mtl_traffic.methods import propagation
 from mtl_traffic.methods.random_forest import statistics
 from mtl_traffic.tasks import bandwidth, mean_length
 
 SOURCES = ("totals", "whole_flows", "first_packets")
 _NUM_TREES = 200
-_LEAF_SIZE = 2  # Training flows: a leaf of one would repeat the opinions.
-_SHARE_OF_COLUMNS = 0.3  # Looked at for a split, of the forest on opinions.
 _DOUBT = 0.02  # Of an opinion: none excludes a class.
 # Of a source's power around 1, before any flow is seen. Ten labels say little of it.
 _POWER_DEVIATION = 0.3
 _LARGEST_POWER = 3.0
-_LEAST_SHARE = 1e-9  # Where no tree says anything, every class is as likely.
 _FLOWS_AT_ONCE = 4096
 
 
@@ -106,9 +104,9 @@ def opinions(
   product[:, np.bincount(labels, minlength=num_classes) == 0] = 0
   product = _shares(product)
   product[: len(labels)] = np.eye(num_classes)[labels]
-  smoothed = _smoothed(np.concatenate(columns, axis=1), product, seed)
-  smoothed[: len(labels)] = np.eye(num_classes)[labels]
-  return smoothed
+  return propagation.propagated(
+    np.concatenate(columns, axis=1), product, len(labels), seed
+  )
 
 
 def multiplied(opinions: Sequence[np.ndarray], powers: Sequence[float]) -> np.ndarray:
@@ -177,24 +175,6 @@ def _learn(
   out_of_bag[several] = 0
   out_of_bag[np.ix_(several, bagged.classes_)] = bagged.oob_decision_function_[several]
   return of_all, out_of_bag
-
-
-def _smoothed(columns: np.ndarray, opinions: np.ndarray, seed: int) -> np.ndarray:
-  """What flows that share leaves with a flow say of it, `[T, C]`."""
-  forest = ExtraTreesRegressor(
-    _NUM_TREES,
-    min_samples_leaf=_LEAF_SIZE,
-    max_features=_SHARE_OF_COLUMNS,
-    bootstrap=True,
-    oob_score=True,
-    random_state=seed,
-    n_jobs=-1,
-  )
-  with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    # Classes weigh alike, however many flows are of them.
-    forest.fit(columns, opinions / np.maximum(np.sum(opinions, axis=0), _LEAST_SHARE))
-  return _shares(np.maximum(forest.oob_prediction_, _LEAST_SHARE))
 
 
 def _doubted(opinion: np.ndarray) -> np.ndarray:

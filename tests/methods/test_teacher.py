@@ -74,13 +74,13 @@ def columns():
 
 def test_unlabelled_flows_get_their_class_and_labelled_ones_keep_theirs(columns):
   classes, sources = columns
-  labels = classes[:8].copy()
+  labels = classes[:16].copy()
   labels[0] = 1 - labels[0]  # Against all evidence.
   found = teacher.opinions(sources, labels, 2, seed=0)
   assert found.shape == (60, 2)
   np.testing.assert_allclose(found.sum(axis=1), 1)
-  np.testing.assert_array_equal(found[:8], np.eye(2)[labels])
-  assert np.mean(found[8:].argmax(axis=1) == classes[8:]) > 0.9
+  np.testing.assert_array_equal(found[:16], np.eye(2)[labels])
+  assert np.mean(found[16:].argmax(axis=1) == classes[16:]) > 0.9
 
 
 def test_one_label_a_class_is_enough(columns):
