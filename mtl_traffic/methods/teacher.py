@@ -22,7 +22,7 @@ from mtl_traffic import encoding
 from mtl_traffic.encoding import FirstPackets
 from mtl_traffic.flows import Flows
 from mtl_traffic.methods import propagation
-from mtl_traffic.methods.random_forest import statistics
+from mtl_traffic.methods.packet_statistics import statistics
 from mtl_traffic.tasks import bandwidth, mean_length
 
 SOURCES = ("totals", "whole_flows", "first_packets")
