@@ -23,29 +23,41 @@ _LEAST_SHARE = 1e-30  # Against dividing by 0.
 
 
 def propagated(
-  columns: np.ndarray, opinions: np.ndarray, num_labelled: int, seed: int
+  columns: np.ndarray, opinions: np.ndarray, labels: np.ndarray, seed: int
 ) -> np.ndarray:
   """The opinions on T flows after flows that are alike have heard them, `[T, C]`.
 
   Args:
     columns: `[T, F]`, all that is known of the flows.
     opinions: `[T, C]` probabilities; the labelled flows come first, and keep theirs.
-    num_labelled: how many these are.
+    labels: `[L]` int, the classes of the labelled flows.
     seed: of the forest.
   """
-  means = neighbour_means(*_grow(columns, _alike(opinions), seed))
-  num_named = np.count_nonzero(np.sum(opinions[:num_labelled], axis=0))
-  per_class = num_labelled / num_named
+  means = neighbour_means(*_grow(columns, weighed(opinions, labels), seed))
+  per_class = len(labels) / len(np.unique(labels))
   own_part = per_class / (per_class + _LABELS_OF_NEIGHBOURS)
   heard = opinions
   for _ in range(_ROUNDS):
-    said = means(_alike(heard))
+    said = means(weighed(heard, labels))
     total = np.sum(said, axis=1, keepdims=True)
     # Whoever has no neighbours stays with its own opinion.
     said = np.where(total > 0, said / np.maximum(total, _LEAST_SHARE), opinions)
     heard = own_part * opinions + (1 - own_part) * said
-    heard[:num_labelled] = opinions[:num_labelled]
+    heard[: len(labels)] = opinions[: len(labels)]
   return heard
+
+
+def weighed(opinions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+  """Opinions `[T, C]` in which a class weighs as its labels, all together 1.
+
+  Classes of as many labels weigh alike, however many flows are of them.
+
+  Args:
+    opinions: `[T, C]` probabilities.
+    labels: `[L]` int.
+  """
+  shares = np.bincount(labels, minlength=opinions.shape[1]) / len(labels)
+  return opinions * shares / np.maximum(np.sum(opinions, axis=0), _LEAST_SHARE)
 
 
 def neighbour_means(
@@ -95,8 +107,3 @@ def _grow(
     np.bincount(sample, minlength=len(columns)) for sample in forest.estimators_samples_
   ]
   return forest.apply(columns), np.stack(drawn, axis=1)
-
-
-def _alike(opinions: np.ndarray) -> np.ndarray:
-  """Opinions in which classes weigh alike, however many flows are of them."""
-  return opinions / np.maximum(np.sum(opinions, axis=0), _LEAST_SHARE)

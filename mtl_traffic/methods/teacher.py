@@ -96,6 +96,8 @@ def opinions(
   Returns:
     Probabilities. Labelled flows have their labels.
   """
+  if len(labels) == len(columns[0]):
+    return np.eye(num_classes)[labels]
   learn = functools.partial(_learn, labels=labels, num_classes=num_classes, seed=seed)
   of_sources = [learn(of_source) for of_source in columns]
   powers = source_powers([out_of_bag for _, out_of_bag in of_sources], labels)
@@ -104,9 +106,7 @@ def opinions(
   product[:, np.bincount(labels, minlength=num_classes) == 0] = 0
   product = _shares(product)
   product[: len(labels)] = np.eye(num_classes)[labels]
-  return propagation.propagated(
-    np.concatenate(columns, axis=1), product, len(labels), seed
-  )
+  return propagation.propagated(np.concatenate(columns, axis=1), product, labels, seed)
 
 
 def multiplied(opinions: Sequence[np.ndarray], powers: Sequence[float]) -> np.ndarray:
@@ -152,10 +152,8 @@ def _learn(
   columns: np.ndarray, labels: np.ndarray, num_classes: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
   """What one source says of all flows, and out of bag of the labelled ones."""
-  # Classes weigh alike, however many labels they have.
   settings = {
     "n_estimators": _NUM_TREES,
-    "class_weight": "balanced",
     "random_state": seed,
     "n_jobs": -1,
   }

@@ -23,7 +23,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 from mtl_traffic import encoding
 from mtl_traffic.draws import Draw
 from mtl_traffic.encoding import FirstPackets
-from mtl_traffic.methods import forest, teacher
+from mtl_traffic.methods import forest, propagation, teacher
 from mtl_traffic.methods.base import (
   Hyperparameters,
   Method,
@@ -104,9 +104,7 @@ class WholeFlowDistillation(Method):
     opinions = teacher.opinions(
       teacher.sources(flows, inputs, self.sources), labels, num_classes["class"], seed
     )
-    # Classes weigh alike, however many flows are of them.
-    share = np.mean(opinions, axis=0) * num_classes["class"]
-    taught["class"] = opinions / np.maximum(share, 1e-9)
+    taught["class"] = propagation.weighed(opinions, labels) * len(train)
     return taught
 
   def check(self, parameters: Parameters, input_shape: tuple[int, ...]) -> None:

@@ -36,7 +36,7 @@ def test_neighbours_correct_an_opinion_and_labels_stay(columns):
   opinions = np.where(np.eye(2)[heap] > 0, 0.9, 0.1)
   opinions[10] = 1 - opinions[10]
   opinions[:2] = np.eye(2)[1 - heap[:2]]  # Labels against all evidence.
-  heard = propagation.propagated(columns, opinions, 2, seed=0)
+  heard = propagation.propagated(columns, opinions, 1 - heap[:2], seed=0)
   np.testing.assert_allclose(heard.sum(axis=1), 1)
   np.testing.assert_array_equal(heard[:2], opinions[:2])
   assert heard[10].argmax() == heap[10]
@@ -47,13 +47,17 @@ def test_opinions_from_many_labels_are_held_on_to(columns):
   opinions = np.where(np.eye(2)[heap] > 0, 0.9, 0.1)
   opinions[50] = 1 - opinions[50]
   opinions[:40] = np.eye(2)[heap[:40]]
-  heard = propagation.propagated(columns, opinions, 40, seed=0)
+  heard = propagation.propagated(columns, opinions, heap[:40], seed=0)
   assert heard[50].argmax() != heap[50]
 
 
-def test_classes_weigh_alike():
-  # 50 flows are sure to be of one class and 2 of the other; all look the same.
-  opinions = np.eye(2)[[0] * 50 + [1] * 2]
+@pytest.mark.parametrize(("labels", "share"), [([0, 1], 0.5), ([0, 0, 0, 1], 0.25)])
+def test_classes_weigh_as_their_labels(labels, share):
+  # 50 flows are surely of the first class and 4 of the other; all look the same.
+  opinions = np.eye(2)[labels + [0] * 50 + [1] * 4]
   opinions = np.concatenate([opinions, np.full((8, 2), 0.5)])
-  heard = propagation.propagated(np.zeros((60, 1)), opinions, 2, seed=0)
-  np.testing.assert_allclose(heard[52:], 0.5, atol=0.05)
+  columns = np.zeros((len(opinions), 1))
+  heard = propagation.propagated(columns, opinions, np.array(labels), seed=0)
+  np.testing.assert_allclose(heard[-8:, 1], share, atol=0.1)
+  weighed = propagation.weighed(opinions, np.array(labels))
+  np.testing.assert_allclose(weighed.sum(axis=0), [1 - share, share])

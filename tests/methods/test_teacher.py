@@ -94,12 +94,18 @@ def test_a_class_without_a_label_is_nobodys():
   assert found[:, 1].max() < 0.2
 
 
-def test_labels_weigh_alike_however_many_a_class_has(columns):
-  # 20 labels of one class and 2 of the other, and nothing that tells them apart.
+def test_classes_weigh_as_their_labels(columns):
+  # 15 labels of one class and 5 of the other, and nothing that tells them apart.
   _, (_, noise) = columns
-  labels = np.array([0] * 20 + [1] * 2)
+  labels = np.array([0] * 15 + [1] * 5)
   found = teacher.opinions([np.zeros_like(noise)], labels, 2, seed=0)
-  np.testing.assert_allclose(found[22:], 0.5, atol=0.05)
+  np.testing.assert_allclose(found[20:, 1], 0.25, atol=0.05)
+
+
+def test_labels_are_all_there_is_to_say_where_every_flow_has_one(columns):
+  classes, sources = columns
+  found = teacher.opinions(sources, 1 - classes, 2, seed=0)
+  np.testing.assert_array_equal(found, np.eye(2)[1 - classes])
 
 
 def test_sources_are_those_that_are_named(flows):
