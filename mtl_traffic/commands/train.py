@@ -30,7 +30,9 @@ def define_flags() -> None:
   cli.define_config("simulated")
   cli.define_dataset()
   cli.define_required("workdir", "where the model goes")
-  flags.DEFINE_string("method", "multitask", "How to train, by the name of a method.")
+  flags.DEFINE_string(
+    "method", "whole_flow_distillation", "How to train, by the name of a method."
+  )
   flags.DEFINE_integer(
     "ensemble",
     1,
