@@ -17,7 +17,8 @@ from collections.abc import Iterator
 
 from absl import flags, logging
 
-from mtl_traffic.commands import capture_flags
+from mtl_traffic import files
+from mtl_traffic.commands import capture_flags, cli
 from mtl_traffic.data import captures
 from mtl_traffic.data.captures import extraction
 from mtl_traffic.data.captures.labels import Labels, read_labels
@@ -46,6 +47,8 @@ def define_flags() -> None:
 
 def main() -> None:
   args = flags.FLAGS
+  with cli.naming("--out"):
+    files.check_new(args.out)
   rules = captures.Rules(
     payload_lengths=args.payload_lengths,
     max_packets=args.max_packets,

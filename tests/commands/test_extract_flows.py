@@ -94,6 +94,24 @@ def test_command_line(folder):
   assert run.stderr.strip() == f"error: --captures: {folder}/none: no such file"
 
 
+def test_a_file_that_is_there_is_left_alone(folder):
+  out = folder / "f.parquet"
+  out.write_text("a week of work")
+  run = subprocess.run(
+    [
+      *(sys.executable, "-m", "mtl_traffic", "extract-flows"),
+      *(f"--captures={folder}/*.pcap", f"--out={out}"),
+    ],
+    capture_output=True,
+    text=True,
+  )
+  assert run.returncode == 1
+  assert run.stderr == (
+    f"error: --out: {out}: is there already; remove it, or give another file\n"
+  )
+  assert out.read_text() == "a week of work"
+
+
 def test_what_became_of_the_labels_is_told(folder):
   labels = folder / "labels.csv"
   labels.write_text(
