@@ -74,6 +74,17 @@ def check(path: str | os.PathLike) -> None:
     raise InputError(f"{path}: cannot be written; give another file")
 
 
+def check_new(path: str | os.PathLike) -> None:
+  """Looks whether a file can be written, and nothing is there that would get lost.
+
+  Raises:
+    InputError: it cannot, or something is there.
+  """
+  check(path)
+  if pathlib.Path(path).exists():
+    raise InputError(f"{path}: is there already; remove it, or give another file")
+
+
 def write_text(path: str | os.PathLike, text: str) -> None:
   """Writes a text file as `replacing` does."""
   with replacing(path) as partial:

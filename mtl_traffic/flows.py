@@ -15,6 +15,11 @@ UNKNOWN = -1  # The class of a flow that nobody labelled.
 _WIDTH_OF_NAMES = 100  # Of all classes, or partitions, as they are shown.
 
 
+def is_missing_name(text: str) -> bool:
+  """Whether a class is unknown by its name: empty, or NaN, as programs write a gap."""
+  return text.strip().lower() in ("", "nan")
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Packets:
   """The first packets of N flows, padded with zeros to P packets a flow.

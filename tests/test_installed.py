@@ -103,6 +103,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(tree, wheel):
     "mtl_traffic/configs/own_captures.py",
     "mtl_traffic/data/ucdavis_icdm19/CITATIONS.bib",
     "mtl_traffic/data/iscx_vpn2016/categories.csv",
+    "mtl_traffic/data/iot_devices/README.md",
+    "mtl_traffic/data/video_sessions/CITATIONS.bib",
   } <= package
 
 

@@ -5,23 +5,27 @@
 
 Captures are pcap or pcapng, plain or compressed. Files that follow each other in time
 are one capture: flows go on from one to the next. The labels are a CSV file with the
-columns `capture,label`, or
-`source,source_port,destination,destination_port,protocol,label`; without, the flows
-have no class. Each file is a partition, of the flows that begin in it. The output
+column `label` and some of `capture`, `address`, `source`, `source_port`, `destination`,
+`destination_port`, `protocol`, `start`, `end`, which say of which flows; without, the
+flows have no class. Each file is a partition, of the flows that begin in it. The output
 remembers what made its flows, their time-outs say, and so does any model trained on it.
 """
 
 import os
 import pathlib
+from collections.abc import Iterator
 
 from absl import flags, logging
 
-from mtl_traffic.commands import capture_flags
+from mtl_traffic import files
+from mtl_traffic.commands import capture_flags, cli
 from mtl_traffic.data import captures
 from mtl_traffic.data.captures import extraction
 from mtl_traffic.data.captures.labels import Labels, read_labels
+from mtl_traffic.escapes import for_terminal
 
 USES_JAX = False
+_MOST_SHOWN = 5  # Of lines and captures, the others being counted.
 
 
 def define_flags() -> None:
@@ -43,6 +47,8 @@ def define_flags() -> None:
 
 def main() -> None:
   args = flags.FLAGS
+  with cli.naming("--out"):
+    files.check_new(args.out)
   rules = captures.Rules(
     payload_lengths=args.payload_lengths,
     max_packets=args.max_packets,
@@ -51,9 +57,6 @@ def main() -> None:
   )
   paths = capture_flags.find_captures()
   labels = read_labels(args.labels) if args.labels else Labels()
-  names = set(map(captures.sources.name_of, paths))
-  for name in sorted(set(labels.of_captures) - names):
-    logging.warning("%s: labels %s, which is not read", args.labels, name)
   accounts = extraction.extract(
     paths,
     pathlib.Path(args.out),
@@ -65,4 +68,32 @@ def main() -> None:
   for warning in accounts.warnings + accounts.notices:
     logging.warning("%s", warning)
   print(accounts.summary())
+  if args.labels:
+    read = set(map(captures.sources.name_of, paths))
+    print("\n".join(_on_labels(labels, accounts, read)))
   print(f"wrote {args.out}")
+
+
+def _on_labels(
+  labels: Labels, accounts: captures.Accounts, read: set[str]
+) -> Iterator[str]:
+  """What became of the labels, a line each."""
+  file = flags.FLAGS.labels
+  yield f"labelled: {accounts.labelled.total()} of {accounts.num_flows} flows"
+  for name in labels.class_names:
+    yield f"  {for_terminal(name)}: {accounts.labelled[name]}"
+  for (line, other), n in accounts.contradictions.most_common(_MOST_SHOWN):
+    yield f"  {file}: lines {line} and {other} contradict each other on {n} flows"
+  num_more = len(accounts.contradictions) - _MOST_SHOWN
+  if num_more > 0:
+    yield f"  and {num_more} more such pairs; none of these flows has a label"
+  if labels.num_without:
+    yield f"  rows without a label: {labels.num_without}"
+  for what, found in (
+    ("rows that fit no flow, by line", labels.unmatched(accounts)),
+    ("captures that are named, but were not read", sorted({*labels.captures} - read)),
+  ):
+    if found:
+      shown = ", ".join(for_terminal(one) for one in found[:_MOST_SHOWN])
+      more = len(found) - _MOST_SHOWN
+      yield f"  {file}: {what}: {shown}{f' and {more} more' if more > 0 else ''}"

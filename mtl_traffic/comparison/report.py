@@ -23,7 +23,7 @@ import numpy as np
 from absl import logging
 
 from mtl_traffic import evaluation, files
-from mtl_traffic.comparison import claims, figures
+from mtl_traffic.comparison import claims, figures, row_schema
 from mtl_traffic.comparison.catalogue import EXPERIMENTS
 from mtl_traffic.comparison.experiment import INTRODUCTION, Experiment
 from mtl_traffic.comparison.rows import budget_order, group, where
@@ -32,7 +32,6 @@ from mtl_traffic.errors import InputError
 from mtl_traffic.escapes import for_markdown
 from mtl_traffic.runs import FIELDS, Run
 from mtl_traffic.tables import markdown_table
-from mtl_traffic.tasks import MAIN_TASKS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,13 +117,11 @@ def _read(path: pathlib.Path) -> Done | None:
     logging.warning("%s: no experiment's results; left out", path)
     return None
   rows = read_rows(path)
-  for row in rows:
-    missing = [name for name in _TOLD if name not in row]
-    if missing:
-      raise InputError(
-        f"{path / 'results.jsonl'}: a row lacks {missing[0]}; an older version made it "
-        "or none, so move it elsewhere"
-      )
+  for number, row in enumerate(rows, start=1):
+    try:
+      row_schema.check(row)
+    except InputError as error:
+      raise InputError(f"{path / 'results.jsonl'}, line {number}: {error}") from None
   return Done(path, config, rows)
 
 
@@ -271,15 +268,6 @@ def _trained_on(done: Done) -> list[dict]:
 
 
 # What is read of each row, beside its run.
-_TOLD = (
-  "partition",
-  "seconds",
-  *(
-    f"{task}_{what}"
-    for task in ("class", *MAIN_TASKS)
-    for what in ("accuracy", "confusion")
-  ),
-)
 _WORD = re.compile(r"[^\w-]")
 _FOREIGN = (
   "html",

@@ -7,8 +7,13 @@ from mtl_traffic.data import captures, parquet, simulated
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows, validate
 
-BUILDERS = ("ucdavis_icdm19", "iscx_vpn2016")  # Folders of TFDS builders.
-_FROM_CAPTURES = ("iscx_vpn2016",)
+BUILDERS = (
+  "ucdavis_icdm19",
+  "iscx_vpn2016",
+  "iot_devices",
+  "video_sessions",
+)  # Folders of TFDS builders.
+_FROM_CAPTURES = ("iscx_vpn2016", "iot_devices")
 _STORED_PACKETS = 256  # What a builder stores of a flow, unless more are asked for.
 
 

@@ -1,9 +1,12 @@
 """Goes through the folders that a user keeps the files of a dataset in."""
 
 import os
+import pathlib
 from collections.abc import Iterator
 
 from mtl_traffic.errors import InputError
+
+_CAPTURES = (".pcap", ".pcapng")
 
 
 def files_below(
@@ -36,6 +39,21 @@ def files_below(
       yield from files_below(entry.path, (*above, real))
     else:
       yield entry.path
+
+
+def captures_below(folder: str | os.PathLike) -> list[pathlib.Path]:
+  """The captures below a folder, plain or as gzip, each once, in alphabetical order.
+
+  Linked folders are followed.
+
+  Raises:
+    InputError: a folder cannot be read.
+  """
+  found = {}
+  for path in map(pathlib.Path, files_below(folder)):
+    if path.name.lower().removesuffix(".gz").endswith(_CAPTURES):
+      found.setdefault(path.resolve(), path)  # A link may lead to it too.
+  return list(found.values())
 
 
 def is_hidden(name: str) -> bool:

@@ -43,7 +43,7 @@ _MISSING_IN_FOLDER_NAME = "__HIVE_DEFAULT_PARTITION__"
 def read(path: str | os.PathLike, max_packets: int | None = None) -> Flows:
   """Reads flows from a Parquet file in the curated layout.
 
-  An `app` that is null or empty is an unknown class. Classes are in alphabetical
+  An `app` that is null, empty or NaN is an unknown class. Classes are in alphabetical
   order, partitions in order of appearance. Packets whose times go backwards are
   sorted, and how many flows needed it is logged.
 
@@ -368,8 +368,10 @@ def _flows(
 
 
 def _codes(names: pa.Array) -> tuple[np.ndarray, tuple[str, ...]]:
-  """Codes in order of appearance; −1 where the name is null or empty."""
-  names = pc.if_else(pc.equal(names, ""), None, names)
+  """Codes in order of appearance; −1 where the name is null, empty or NaN."""
+  distinct = pc.unique(names).drop_null().to_pylist()
+  missing = [name for name in distinct if flows_lib.is_missing_name(name)]
+  names = pc.if_else(pc.is_in(names, pa.array(missing, names.type)), None, names)
   encoded = names.dictionary_encode()
   codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
   return codes.astype(np.int32), tuple(encoded.dictionary.to_pylist())

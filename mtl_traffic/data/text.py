@@ -84,7 +84,7 @@ def parse(content: bytes, source: str, max_packets: int | None = None) -> TextFl
     columns = _columns(content)
   except ValueError as error:
     raise _fault(content, source) from error
-  return _flows(*columns, [len(columns[0])], max_packets)[0]
+  return cut(*columns, [len(columns[0])], max_packets)[0]
 
 
 def parse_many(
@@ -104,7 +104,7 @@ def parse_many(
       pass  # Some file is at fault; which one shows below.
     else:
       counts = [c.count(b"\n") + (not c.endswith(b"\n")) for c in contents]
-      return _flows(*columns, counts, max_packets)
+      return cut(*columns, counts, max_packets)
   return [
     _flow_or_error(content, source, max_packets)
     for content, source in zip(contents, sources, strict=True)
@@ -133,14 +133,24 @@ def _columns(content: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   return times, lengths, 2 * directions - np.int8(1)
 
 
-def _flows(
+def cut(
   times: np.ndarray,
   lengths: np.ndarray,
   directions: np.ndarray,
   counts: Sequence[int],
   max_packets: int | None,
 ) -> list[TextFlow]:
-  """Flows from their packets, one flow after another; `counts` packets each."""
+  """Flows from their packets, one flow after another.
+
+  Packets are sorted by time within their flow, see `parse`.
+
+  Args:
+    times: `[M]` float64, seconds.
+    lengths: `[M]` int32, bytes.
+    directions: `[M]` int8, +1 client → server, −1 server → client.
+    counts: packets of each flow, above 0; M in all.
+    max_packets: how many packets to keep of each.
+  """
   ends = np.cumsum(counts)
   starts = ends - counts
   num_bytes = np.add.reduceat(lengths, starts, dtype=np.int64)

@@ -257,11 +257,35 @@ def _read_parameters(path: pathlib.Path) -> Parameters:
 
 def _check_folder(path: pathlib.Path) -> None:
   """Raises an InputError if something in a folder leads out of it, or is no file."""
+  for metadata in path.rglob("_METADATA"):
+    _check_metadata(metadata)
   for parent, folders, names in os.walk(path):
     for name in (*folders, *names):
       entry = pathlib.Path(parent, name)
       if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
         raise InputError(f"{entry.name} is a link or no file")
+
+
+def _check_metadata(path: pathlib.Path) -> None:
+  """Raises an InputError if what Orbax says of its arrays leads out of their folder.
+
+  Without OCDBT, a database in that folder, names of arrays are paths of files, and an
+  absolute one would be read. TensorStore itself refuses ".." and paths in manifests.
+  """
+  content = model_schema.parse(path.read_bytes())
+  if content.get("use_ocdbt") is not True:
+    raise InputError(f"{path.name} does not say use_ocdbt")
+  try:
+    keys = [
+      key["key"]
+      for array in content["tree_metadata"].values()
+      for key in array["key_metadata"]
+    ]
+  except (KeyError, TypeError, AttributeError):
+    raise InputError(f"{path.name} does not name its arrays") from None
+  for key in keys:
+    if key in ("", ".", "..") or "/" in str(key):
+      raise InputError(f"{path.name} names an array {str(key)[:100]!r}, a path")
 
 
 def _check_parameters(description: Description, parameters: Parameters) -> None:
@@ -311,7 +335,7 @@ def _versions() -> dict[str, str]:
 def _quiet():
   """Keeps back what Orbax tells of each of its steps."""
   before = logging.get_verbosity()
-  logging.set_verbosity(logging.WARNING)
+  logging.set_verbosity(logging.ERROR)
   try:
     yield
   finally:

@@ -109,7 +109,10 @@ def _refused(done, workdir):
     (["--config.methods="], ["methods = () must be some, each once"]),
     # Configs that there are not, or that cannot be used.
     (["--config=ucdvis"], ["--config=ucdvis: no such config; did you mean ucdavis?"]),
-    (["--config", "/none.py"], ["--config=/none.py: no such config; there are iscx"]),
+    (
+      ["--config", "/none.py"],
+      ["--config=/none.py: no such config; there are iot_devices"],
+    ),
     (["--config"], ["--config lacks its value"]),
     (["--config", "--config.k=9"], ["--config lacks its value"]),
     # Flags that there are not, or that cannot be.

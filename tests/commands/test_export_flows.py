@@ -27,7 +27,7 @@ def source(flows, tmp_path):
 
 def test_what_is_written_is_read_back(flows, source, tmp_path):
   output = tmp_path / "new" / "out.parquet"
-  done = export(f"--dataset={source}", f"--output={output}")
+  done = export(f"--dataset={source}", f"--out={output}")
   assert done.returncode == 0, done.stderr
   again = parquet.read(output)
   assert jax.tree.structure(again) == jax.tree.structure(flows)
@@ -37,15 +37,17 @@ def test_what_is_written_is_read_back(flows, source, tmp_path):
 
   # A file that is there already stays as it is.
   before = output.read_bytes()
-  done = export("--dataset=simulated", f"--output={output}")
+  done = export("--dataset=simulated", f"--out={output}")
   assert done.returncode == 1
-  assert done.stderr.strip().endswith("is there already; remove it or give another")
+  assert done.stderr.strip().endswith(
+    "is there already; remove it, or give another file"
+  )
   assert output.read_bytes() == before
 
 
 def test_writes_the_first_packets(flows, source, tmp_path):
   output = tmp_path / "out.parquet"
-  export(f"--dataset={source}", f"--output={output}", "--max_packets=3")
+  export(f"--dataset={source}", f"--out={output}", "--max_packets=3")
   again = parquet.read(output)
   np.testing.assert_array_equal(again.packets.times, flows.packets.times[:, :3])
   np.testing.assert_array_equal(again.num_packets, flows.num_packets)
@@ -59,7 +61,7 @@ def test_writes_the_first_packets(flows, source, tmp_path):
   ],
 )
 def test_files_that_cannot_be_get_one_line(source, output, message):
-  done = export(f"--dataset={source}", f"--output={output}")
+  done = export(f"--dataset={source}", f"--out={output}")
   assert done.returncode == 1
-  assert done.stderr.startswith("error: --output: ") and message in done.stderr
+  assert done.stderr.startswith("error: --out: ") and message in done.stderr
   assert len(done.stderr.splitlines()) == 1

@@ -13,7 +13,7 @@ from tests.serving.model_maker import make_model
 def export(model, output):
   command = (sys.executable, "-m", "mtl_traffic", "export-model")
   return subprocess.run(
-    [*command, f"--model={model}", f"--output={output}"], capture_output=True, text=True
+    [*command, f"--model={model}", f"--out={output}"], capture_output=True, text=True
   )
 
 
@@ -29,6 +29,6 @@ def test_a_file_is_written_once(tmp_path):
   done = export(model, output)
   assert done.returncode == 1
   assert done.stderr == (
-    f"error: --output: {output} is there already; remove it or give another\n"
+    f"error: --out: {output}: is there already; remove it, or give another file\n"
   )
   assert output.read_bytes() == before

@@ -37,7 +37,8 @@ def paths_in(folder):
 
 def test_flows_of_all_captures_in_the_curated_layout(folder):
   out = folder / "out" / "flows.parquet"
-  labels = Labels(of_captures={"a.pcap": "call"})
+  (folder / "labels.csv").write_text("capture,label\na.pcap,call\n")
+  labels = read_labels(folder / "labels.csv")
   accounts = extract(paths_in(folder), out, labels)
   flows = parquet.read(out)
   assert flows.ids.tolist() == ["a.pcap#1", "a.pcap#2", "a.pcap#3", "b.pcap#1"]
@@ -91,6 +92,55 @@ def test_command_line(folder):
   )
   assert run.returncode == 1
   assert run.stderr.strip() == f"error: --captures: {folder}/none: no such file"
+
+
+def test_a_file_that_is_there_is_left_alone(folder):
+  out = folder / "f.parquet"
+  out.write_text("a week of work")
+  run = subprocess.run(
+    [
+      *(sys.executable, "-m", "mtl_traffic", "extract-flows"),
+      *(f"--captures={folder}/*.pcap", f"--out={out}"),
+    ],
+    capture_output=True,
+    text=True,
+  )
+  assert run.returncode == 1
+  assert run.stderr == (
+    f"error: --out: {out}: is there already; remove it, or give another file\n"
+  )
+  assert out.read_text() == "a week of work"
+
+
+def test_what_became_of_the_labels_is_told(folder):
+  labels = folder / "labels.csv"
+  labels.write_text(
+    "capture,address,source_port,label\n"
+    "a.pcap,,,call\n,,2,mail\n,10.0.0.1,,one\n,10.0.0.2,,two\n,,,\nc.pcap,,,call\n"
+    + "".join(f",10.1.0.{i},,never\n" for i in range(6))
+  )
+  labels.write_text(labels.read_text().replace("\n,,,\n", "\na.pcap,,,\n"))
+  run = subprocess.run(
+    [
+      *(sys.executable, "-m", "mtl_traffic", "extract-flows"),
+      *(f"--captures={folder}/*.pcap", f"--labels={labels}", "--processes=1"),
+      f"--out={folder}/f.parquet",
+    ],
+    capture_output=True,
+    text=True,
+  )
+  assert run.returncode == 0, run.stderr
+  # Of the first address and of the second are all; port 2 says as much as an address.
+  assert run.stdout.split("labelled: ")[1] == (
+    "0 of 4 flows\n"
+    "  call: 0\n  mail: 0\n  never: 0\n  one: 0\n  two: 0\n"
+    f"  {labels}: lines 4 and 5 contradict each other on 3 flows\n"
+    f"  {labels}: lines 3 and 5 contradict each other on 1 flows\n"
+    "  rows without a label: 1\n"
+    f"  {labels}: rows that fit no flow, by line: 7, 8, 9, 10, 11 and 2 more\n"
+    f"  {labels}: captures that are named, but were not read: c.pcap\n"
+    f"wrote {folder}/f.parquet\n"
+  )
 
 
 def test_the_file_remembers_what_made_its_flows(folder):
@@ -170,9 +220,9 @@ def test_labels_by_five_tuple_in_either_direction(folder):
   ("content", "message"),
   [
     ("name,label\n", "line 1: the columns are"),
-    ("capture,label\na.pcap,\n", "line 2: label is missing"),
-    ("capture,label\n,x\n", "line 2: neither capture nor five-tuple"),
-    ("capture,label\na,x\na,y\n", "line 3: labelled 'y', but 'x' before"),
+    ("capture,label\na.pcap,\na.pcap,NaN\n", "holds no labels"),
+    ("capture,label\n,x\n", "line 2: does not say of which flows"),
+    ("capture,label\na,x\na,y\n", "line 3: labelled 'y', but 'x' on line 2"),
     ("capture,label\n", "holds no labels"),
     (
       "source,source_port,destination,destination_port,protocol,label\n"

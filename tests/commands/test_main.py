@@ -81,7 +81,7 @@ def test_commands_that_learn_nothing_need_no_jax(tmp_path):
   (tmp_path / "a.pcap").write_bytes(files.pcap(packets))
   made, again = tmp_path / "f.parquet", tmp_path / "g.parquet"
   run_without_jax("extract-flows", f"--captures={tmp_path}/a.pcap", f"--out={made}")
-  run_without_jax("export-flows", f"--dataset={made}", f"--output={again}")
+  run_without_jax("export-flows", f"--dataset={made}", f"--out={again}")
   assert parquet.read(again).num_packets.tolist() == [5]
   assert parquet.read_rules(again) == parquet.read_rules(made)
   assert parquet.read_rules(again)["udp_silence_s"] == 15.0

@@ -102,5 +102,7 @@ def test_a_row_that_lacks_a_field_is_one_line(tmp_path):
   path = tmp_path / "w" / "results.jsonl"
   rows = path.read_text().replace('"class_confusion"', '"confusion"')
   path.write_text(rows)
-  with pytest.raises(InputError, match=r"results\.jsonl: a row lacks class_confusion"):
+  with pytest.raises(
+    InputError, match=r"results\.jsonl, line 1: the row lacks class_con"
+  ):
     report.write(tmp_path / "w")

@@ -10,7 +10,7 @@ import pytest
 
 from mtl_traffic.data import captures
 from mtl_traffic.data.captures import sources
-from mtl_traffic.data.captures.labels import Labels, read_labels
+from mtl_traffic.data.captures.labels import read_labels
 from mtl_traffic.errors import InputError
 from tests.data import capture_files as files
 from tests.data.capture_files import ACK, FIN, PSH, SYN
@@ -76,7 +76,7 @@ def test_rotated_files_are_one_capture_in_order_of_time(ring):
   assert accounts.num_packets == 32
 
 
-def test_a_flow_is_of_the_file_in_which_it_begins(ring):
+def test_a_flow_is_of_the_file_in_which_it_begins(ring, tmp_path):
   other = files.ip_packet("10.0.0.7", 5)
   write(ring[1], (9.5, other), (10.5, other))
   write(ring[2], (11, other), (30, back(PSH)))
@@ -85,7 +85,8 @@ def test_a_flow_is_of_the_file_in_which_it_begins(ring):
     ("x.pcap10#1", 12, 1),
     ("x.pcap2#1", 3, -1),
   ]
-  labels = Labels(of_captures={"x.pcap2": "b", "x.pcap3": "c"})
+  (tmp_path / "labels.csv").write_text("capture,label\nx.pcap2,b\nx.pcap3,c\n")
+  labels = read_labels(tmp_path / "labels.csv")
   labelled = [labels.apply(batch) for _, batch in flows]
   assert {
     batch.ids[i]: batch.classes[i] for batch in labelled for i in range(len(batch))
@@ -183,23 +184,3 @@ def test_packed_files_are_known_by_their_content(pack, fewest, chunk_bytes):
   assert not accounts.warnings
   found, accounts = files.read(packed[:-200_000])
   assert len(found) >= fewest and len(accounts.warnings) == 1
-
-
-def test_labels_of_ipv6_addresses_however_they_are_written(tmp_path):
-  labels = tmp_path / "labels.csv"
-  labels.write_text(
-    "source,source_port,destination,destination_port,protocol,label\n"
-    "2001:DB8:0:0::1,1,2001:db8::2,2,UDP,plain\n"
-    "::ffff:10.0.0.1,3,::ffff:a00:2,4,udp,mapped\n"
-    "::10.0.0.1,5,::10.0.0.2,6,udp,compatible\n"
-    "fe80::1%eth0,7,fe80::2%3,8,UDP,zone\n"
-  )
-  assert {
-    five_tuple[0][0]: label
-    for (_, five_tuple), label in read_labels(labels).of_five_tuples.items()
-  } == {
-    "2001:db8::1": "plain",
-    "::ffff:10.0.0.1": "mapped",
-    "::10.0.0.1": "compatible",
-    "fe80::1": "zone",
-  }

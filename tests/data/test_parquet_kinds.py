@@ -69,6 +69,27 @@ def test_names_of_each_kind(tmp_path, change):
   assert flows.ids.tolist() == IDS and flows.partition_names == ("train", "test")
 
 
+@pytest.mark.parametrize(
+  ("app", "names"),
+  [
+    (pa.array([1.0, float("nan"), 2.0]), ("1", None, "2")),
+    (pa.array([1.0, float("nan"), None], pa.float32()), ("1", None, None)),
+    (pa.array(np.array([1, np.nan, 2], np.float16)), ("1", None, "2")),
+    (pa.array([1.0, float("nan"), 2.0]).dictionary_encode(), ("1", None, "2")),
+    (pa.array(["a", "nan", "NaN"]), ("a", None, None)),
+    (pa.array(["a", "", " "]).dictionary_encode(), ("a", None, None)),
+    (pa.array([b"a", b"nan", None]), ("a", None, None)),
+    (pa.array(["a", "nan", "b"], pa.string_view()), ("a", None, "b")),
+    (pa.array([1, None, 2]), ("1", None, "2")),
+    (pa.array([None, None, None]), (None, None, None)),
+    (pa.array(["Nancy", "banana", "nano"]), ("Nancy", "banana", "nano")),
+  ],
+)
+def test_a_class_that_is_missing_is_unknown(tmp_path, app, names):
+  flows = parquet.read(write(tmp_path / "f.parquet", app=app))
+  assert tuple(flows.class_names[c] if c >= 0 else None for c in flows.classes) == names
+
+
 @pytest.mark.parametrize("kind", [pa.uuid(), pa.binary(16)])
 def test_ids_that_are_uuids(tmp_path, kind):
   ids = [uuid.UUID(int=i) for i in range(3)]

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import textwrap
@@ -11,6 +12,7 @@ import textwrap
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pyarrow as pa
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
@@ -223,6 +225,78 @@ def test_a_link_out_of_the_folder_is_not_followed(network, tmp_path):
   largest.symlink_to(moved)
   with pytest.raises(InputError, match="is a link"):
     load_model(tmp_path)
+
+
+def _relabelled(network, tmp_path, change):
+  """A copy of the model, with other metadata of its arrays."""
+  copy = shutil.copytree(network, tmp_path / "copy")
+  (metadata,) = copy.rglob("_METADATA")
+  content = json.loads(metadata.read_text())
+  change(content)
+  metadata.write_text(json.dumps(content))
+  return copy
+
+
+def _rename(key):
+  def change(content):
+    for array in content["tree_metadata"].values():
+      array["key_metadata"][-1]["key"] = key
+
+  return change
+
+
+@pytest.mark.parametrize(
+  ("change", "message"),
+  [
+    (_rename("/etc/passwd"), "names an array '/etc/passwd', a path"),
+    (_rename("../../secret"), "names an array '../../secret', a path"),
+    (_rename(".."), "names an array '..', a path"),
+    # Names would be paths of files.
+    (lambda content: content.update(use_ocdbt=False), "does not say use_ocdbt"),
+    (lambda content: content.pop("use_ocdbt"), "does not say use_ocdbt"),
+    (lambda content: content.update(tree_metadata=[]), "does not name its arrays"),
+  ],
+)
+def test_names_of_arrays_lead_nowhere(network, tmp_path, change, message):
+  copy = _relabelled(network, tmp_path, change)
+  with pytest.raises(InputError, match="parameters: cannot be read ") as error:
+    checkpoints.load(copy)
+  assert message in str(error.value)
+
+
+def test_a_manifest_that_names_a_file_elsewhere_is_refused(network, tmp_path):
+  copy = shutil.copytree(network, tmp_path / "copy")
+  state = copy / "parameters" / "state"
+  manifest = state / "manifest.ocdbt"
+  content = manifest.read_bytes()
+  # After 14 bytes of magic number, length, version and compression; then a CRC.
+  packed = pa.BufferReader(content[14:-4])
+  plain = pa.CompressedInputStream(packed, "zstd").read()
+  (file,) = (state / "d").iterdir()
+  elsewhere = "../../../x/" + file.name[:23]  # As long as d/ and the name.
+  forged = plain.replace(f"d/{file.name}".encode(), elsewhere.encode())
+  assert forged != plain
+  (tmp_path / "x").mkdir()
+  file.rename(state / elsewhere)
+  forged = (
+    content[:4]
+    + struct.pack("<Q", len(forged) + 18)
+    + content[12:13]
+    + b"\0"  # Not compressed.
+    + forged
+  )
+  manifest.write_bytes(forged + struct.pack("<I", _crc32c(forged)))
+  with pytest.raises(InputError, match="parameters: cannot be read "):
+    checkpoints.load(copy)
+
+
+def _crc32c(data):
+  crc = 0xFFFFFFFF
+  for byte in data:
+    crc ^= byte
+    for _ in range(8):
+      crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+  return crc ^ 0xFFFFFFFF
 
 
 def test_loading_runs_no_code(network):

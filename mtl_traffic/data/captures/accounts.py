@@ -54,6 +54,9 @@ class Accounts:
     num_copies: packets that are copies of one just before,
     num_looked_at: of so many that were looked at.
     flows: flows that ended, by (protocol, end reason).
+    labelled: flows that got a label, by class.
+    label_lines: flows that a row of the labels fits, by its line.
+    contradictions: flows without a label as two rows contradict each other, by lines.
     warnings: one line for each thing that is wrong with a capture.
     notices: one line for each thing that is odd, though all could be read.
   """
@@ -74,6 +77,13 @@ class Accounts:
   num_copies: int = 0
   num_looked_at: int = 0
   flows: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  labelled: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  label_lines: collections.Counter = dataclasses.field(
+    default_factory=collections.Counter
+  )
+  contradictions: collections.Counter = dataclasses.field(
+    default_factory=collections.Counter
+  )
   warnings: list[str] = dataclasses.field(default_factory=list)
   notices: list[str] = dataclasses.field(default_factory=list)
 

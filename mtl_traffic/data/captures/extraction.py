@@ -47,7 +47,7 @@ def extract(
     each_alone: flows end with their file, even if another follows it in time.
 
   Returns:
-    What became of the packets.
+    What became of the packets, and of the labels.
 
   Raises:
     InputError: a capture cannot be read, there are no flows, or `out` cannot be
@@ -114,7 +114,7 @@ def _extract_one(
   try:
     for captured in captures.read_flows(chain, accounts, rules, progress):
       validate(captured.flows, ", ".join(captured.flows.partition_names))
-      table = to_table(captured, labels, rules)
+      table = to_table(captured, labels, rules, accounts)
       writer = writer or pq.ParquetWriter(part, table.schema, compression="zstd")
       writer.write_table(table)
   finally:
@@ -124,10 +124,13 @@ def _extract_one(
 
 
 def to_table(
-  captured: CapturedFlows, labels: Labels, rules: captures.Rules
+  captured: CapturedFlows,
+  labels: Labels,
+  rules: captures.Rules,
+  accounts: captures.Accounts | None = None,
 ) -> pa.Table:
   """The curated columns, and beside them what only a capture tells."""
-  table = parquet.to_table(labels.apply(captured), rules=rules.shared)
+  table = parquet.to_table(labels.apply(captured, accounts), rules=rules.shared)
   seen = captured.starts_seen
   reasons = [END_REASON_NAMES[reason] for reason in captured.end_reasons.tolist()]
   for name, values in (

@@ -13,7 +13,6 @@ from mtl_traffic.errors import InputError
 CATEGORIES = ("chat", "email", "file-transfer", "streaming", "voip")
 TABLE = pathlib.Path(__file__).parent / "categories.csv"
 _COLUMNS = ["pattern", "category", "left_out_because"]
-_SUFFIXES = (".pcap", ".pcapng")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,11 +77,8 @@ def find_captures(
   """
   found: dict[str, Capture] = {}
   left_out = {}
-  for path in map(pathlib.Path, folders.files_below(folder)):
-    name = path.name.lower().removesuffix(".gz")
-    if not name.endswith(_SUFFIXES):
-      continue
-    stem = name.rpartition(".")[0].replace("-", "_")
+  for path in folders.captures_below(folder):
+    stem = path.name.lower().removesuffix(".gz").rpartition(".")[0].replace("-", "_")
     row = next((row for row in table if fnmatch.fnmatch(stem, row.pattern)), None)
     if row is None:
       left_out[path.name] = "in no row of the table of categories"
@@ -90,8 +86,6 @@ def find_captures(
       left_out[path.name] = row.left_out_because
     else:
       known = found.get(path.name)
-      if known and path.samefile(known.path):
-        continue  # Reached by a link too.
       if known:
         raise InputError(
           f"{path} and {known.path} have the same name; remove one of them"

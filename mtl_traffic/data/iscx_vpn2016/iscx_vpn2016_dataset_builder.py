@@ -6,13 +6,13 @@ import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from mtl_traffic.data import captures, tfds_flows
+from mtl_traffic.data import captures, labelled_captures, tfds_flows
 from mtl_traffic.data.iscx_vpn2016 import categories
 from mtl_traffic.data.iscx_vpn2016.categories import CATEGORIES, Capture
+from mtl_traffic.data.labelled_captures import CaptureShard
 from mtl_traffic.errors import InputError
 
 _MAX_PACKETS = 256  # As of the QUIC dataset.
@@ -103,42 +103,20 @@ class Builder(tfds.core.ShardBasedBuilder):
     self, dl_manager: tfds.download.DownloadManager
   ) -> Mapping[str, Sequence[Callable[[], Iterator[tuple[str, dict]]]]]:
     table = categories.read_table(self.builder_config.table)
-    found, left_out = categories.find_captures(_manual_dir(dl_manager), table)
+    found, left_out = categories.find_captures(
+      labelled_captures.manual_dir(dl_manager, "the ISCX captures"), table
+    )
     for name, reason in left_out.items():
       logging.info("Left out %s: %s", name, reason)
     split = by_capture if self.builder_config.by_capture else by_vpn
     rules = captures.Rules(max_packets=self.builder_config.max_packets)
     return {
-      name: [CaptureShard(capture, rules) for capture in members]
+      name: [
+        CaptureShard(capture.path, capture.category, CATEGORIES, rules)
+        for capture in members
+      ]
       for name, members in split(found).items()
     }
-
-
-@dataclasses.dataclass(frozen=True)
-class CaptureShard:
-  """Yields the examples of a capture."""
-
-  capture: Capture
-  rules: captures.Rules
-
-  def __call__(self) -> Iterator[tuple[str, dict]]:
-    accounts = captures.Accounts()
-    label = CATEGORIES.index(self.capture.category)
-    for captured in captures.read_flows(self.capture.path, accounts, self.rules):
-      flows = captured.flows
-      classes = np.full(len(flows), label, np.int32)
-      yield from tfds_flows.examples(
-        flows.replace(classes=classes, class_names=CATEGORIES)
-      )
-    for warning in accounts.warnings:
-      logging.warning("%s", warning)
-    logging.info(
-      "%s: %d flows of %d packets; skipped %s",
-      self.capture.path.name,
-      accounts.num_flows,
-      accounts.num_in_flows,
-      dict(accounts.skipped) or "none",
-    )
 
 
 def by_vpn(found: Sequence[Capture]) -> dict[str, list[Capture]]:
@@ -170,12 +148,3 @@ def by_capture(found: Sequence[Capture]) -> dict[str, list[Capture]]:
     "training": [capture for capture in found if capture.path not in held_out],
     "held_out": [capture for capture in found if capture.path in held_out],
   }
-
-
-def _manual_dir(dl_manager: tfds.download.DownloadManager):
-  try:
-    return dl_manager.manual_dir
-  except AssertionError:  # TFDS's way to say that it is missing or empty.
-    raise InputError(
-      "manual_dir is missing or empty; give the folder of the ISCX captures"
-    ) from None

@@ -1,0 +1,1 @@
+"""The first half minute of video sessions, as a TFDS builder."""

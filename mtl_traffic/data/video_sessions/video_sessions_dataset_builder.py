@@ -1,0 +1,75 @@
+"""Video sessions of the Encrypted Video Traffic Trace Dataset as a TFDS builder."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import tensorflow_datasets as tfds
+from absl import logging
+
+from mtl_traffic.data import labelled_captures, tfds_flows
+from mtl_traffic.data.video_sessions import sources
+
+
+@dataclasses.dataclass(eq=False)
+class Config(tfds.core.BuilderConfig):
+  """What is stored of the dataset: the first packets of each session."""
+
+  max_packets: int = 256
+
+
+def config(max_packets: int = 256) -> Config:
+  """The config `first256`, or one of another length."""
+  if max_packets == Config.max_packets:
+    return Builder.BUILDER_CONFIGS[0]
+  return Config(name=f"first{max_packets}", max_packets=max_packets)
+
+
+class Builder(tfds.core.ShardBasedBuilder):
+  """The video sessions that are in `manual_dir`, each as a flow. A shard is a file.
+
+  Preparation raises `mtl_traffic.errors.InputError` if the input cannot be used.
+  """
+
+  VERSION = tfds.core.Version("1.0.0")
+  RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
+  BUILDER_CONFIGS = [  # noqa: RUF012
+    Config(name="first256", description="The first 256 packets of each session.")
+  ]
+  MANUAL_DOWNLOAD_INSTRUCTIONS = """
+  Put the published files, Dataset/<Platform>/<resolution>/<n>_merged_<m>.csv, into the
+  folder, in theirs.
+  """
+
+  def __init__(self, **kwargs):
+    super().__init__(**{"file_format": "array_record", **kwargs})
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    return self.dataset_info_from_configs(
+      features=tfds_flows.features(sources.CLASS_NAMES),
+      supervised_keys=None,
+      disable_shuffling=True,
+    )
+
+  def _shard_iterators_per_split(
+    self, dl_manager: tfds.download.DownloadManager
+  ) -> Mapping[str, Sequence[Callable[[], Iterator[tuple[str, dict]]]]]:
+    folder = labelled_captures.manual_dir(dl_manager, "the video sessions")
+    files, left_out = sources.find_files(folder)
+    for path in left_out:
+      logging.info("Left out %s: of no known platform and resolution", path)
+    shards = [
+      functools.partial(_examples, file, self.builder_config.max_packets)
+      for file in files
+    ]
+    return {"sessions": shards}
+
+
+def _examples(
+  file: sources.SessionFile, max_packets: int
+) -> Iterator[tuple[str, dict]]:
+  for name, flow in sources.read_sessions(file.path, max_packets):
+    flow_id = f"{file.name}#{name}"
+    fields = flow._asdict()
+    del fields["was_sorted"]
+    yield flow_id, tfds_flows.example(**fields, label=file.class_name, flow_id=flow_id)
