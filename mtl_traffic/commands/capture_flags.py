@@ -1,13 +1,23 @@
 """What the commands that read captures share: which, and what makes a flow."""
 
+import functools
 import glob
 import os
 import pathlib
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
+from mtl_traffic.commands import cli
 from mtl_traffic.data import captures
+from mtl_traffic.data.captures import labels
+from mtl_traffic.data.captures.captured_flows import PROTOCOL_NAMES
+from mtl_traffic.data.captures.labels import Key, Labels
 from mtl_traffic.errors import InputError
+
+if TYPE_CHECKING:
+  from mtl_traffic.serving.predictor import Predictor
 
 _RULES = (
   "udp_silence_s",
@@ -20,6 +30,7 @@ _RULES = (
 
 
 LIVE_REORDER_S = 0.01  # As answers must not wait.
+_MOST_NAMES = 5  # That a message lists.
 
 
 def define(defaults: captures.Rules | None) -> None:
@@ -74,6 +85,29 @@ def define(defaults: captures.Rules | None) -> None:
   )
 
 
+def define_answers() -> None:
+  """Defines the flags of commands that ask a model."""
+  flags.DEFINE_list(
+    "packets",
+    None,
+    "Answer at these packets, '5,10,60', if the model was trained on prefixes; at k.",
+  )
+  flags.DEFINE_float(
+    "threshold", 0.0, "What is less probable is unknown.", lower_bound=0, upper_bound=1
+  )
+
+
+def define_labels(what: str) -> None:
+  """Defines --labels.
+
+  Args:
+    what: the file gives, and what for.
+  """
+  flags.DEFINE_string(
+    "labels", None, f"A CSV file of {what}; its columns are those of extract-flows."
+  )
+
+
 def given() -> dict[str, object]:
   """The rules of flows that the flags give."""
   values = {name: flags.FLAGS[name].value for name in _RULES}
@@ -107,6 +141,96 @@ def find_captures() -> list[pathlib.Path]:
     )
   except InputError as error:
     raise InputError(f"--captures: {error}") from None
+
+
+def read_labels() -> Labels | None:
+  """What --labels gives; None without.
+
+  Raises:
+    InputError: it cannot be read.
+  """
+  if not flags.FLAGS.labels:
+    return None
+  with cli.naming("--labels"):
+    return labels.read_labels(flags.FLAGS.labels)
+
+
+def points(predictor: "Predictor") -> list[int]:
+  """The packets at which a model is to answer.
+
+  Raises:
+    InputError: they are no numbers, or the model cannot.
+  """
+  if flags.FLAGS.packets is None:
+    return [predictor.k]
+  given_ = ",".join(flags.FLAGS.packets)
+  try:
+    numbers = sorted({int(point) for point in flags.FLAGS.packets})
+  except ValueError:
+    raise InputError(f"--packets={given_}: must be numbers, '5,10,60' say") from None
+  if not numbers:
+    raise InputError("--packets=: give numbers, '5,10,60' say")
+  for point in numbers:
+    predictor.check_num_packets(point)
+  return numbers
+
+
+def find_chains() -> list[list[pathlib.Path]]:
+  """The captures that the flags name, those that follow each other in time as one."""
+  paths = find_captures()
+  if flags.FLAGS.each_capture_alone:
+    return [[path] for path in paths]
+  return captures.sources.chains(paths, functools.partial(map, captures.sources.span))
+
+
+def rules_of_model(
+  trained: Mapping[str, object], max_packets: int, wait: float
+) -> captures.Rules:
+  """What makes a flow: as when a model was trained, unless flags say otherwise.
+
+  Args:
+    trained: what made the flows that the model was trained on.
+    max_packets: packets of each flow to keep.
+    wait: how late packets may come, in seconds, if no flag says.
+  """
+  rules = captures.Rules(
+    max_packets=max_packets, reorder_s=reorder_s(wait)
+  ).with_shared({**trained, **given()})
+  for name, value in given().items():
+    if trained.get(name, value) != value:
+      logging.warning(
+        "--%s=%s: the model was trained on flows of %s, so its answers may be worse",
+        name,
+        value,
+        trained[name],
+      )
+  return rules
+
+
+def unused_labels(known: Labels, used: Collection[Key]) -> list[str]:
+  """What to say of labels that apply to no flow, a line for each kind."""
+  unused = known.keys.difference(used)
+  lines = []
+  for what, names in (
+    ("captures", [capture for capture, of in unused if of is None]),
+    ("five-tuples", [_shown(*key) for key in unused if key[1] is not None]),
+  ):
+    if names:
+      lines.append(f"labels of {len(names)} {what} apply to no flow: {listed(names)}")
+  return lines
+
+
+def listed(names: Collection[str]) -> str:
+  """Names in a row, in order, the last of many left out."""
+  first = sorted(names)[:_MOST_NAMES]
+  others = len(names) - len(first)
+  return ", ".join(first) + (f" and {others} more" if others else "")
+
+
+def _shown(capture: str, five_tuple: tuple) -> str:
+  first, second, protocol = five_tuple
+  ends = " and ".join(f"{address} port {port}" for address, port in (first, second))
+  return f"{PROTOCOL_NAMES[protocol]} of {ends}" + (capture and f" in {capture}")
 
 
 def _split(text: str) -> list[str]:

@@ -19,6 +19,8 @@ _PROTOCOLS = {"tcp": 6, "6": 6, "udp": 17, "17": 17}
 
 # The endpoints in ascending order, and the protocol.
 FiveTuple = tuple[tuple[str, int], tuple[str, int], int]
+# What a label is of: a capture or "" for all, and a five-tuple or None for all of it.
+Key = tuple[str, FiveTuple | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +62,21 @@ class Labels:
             classes[row] = names.index(label)
             break
     return captured.flows.replace(classes=classes, class_names=names)
+
+  def keys_of(self, captured: CapturedFlows) -> "set[Key]":
+    """The keys of those labels that apply to some of the flows."""
+    files = [captured.flows.partition_names[i] for i in captured.flows.partitions]
+    keys: set[Key] = {(file, None) for file in set(files) if file in self.of_captures}
+    if self.of_five_tuples:
+      pairs = zip(files, _five_tuples(captured), strict=True)
+      scoped = {(scope, of) for file, of in pairs for scope in (file, "")}
+      keys |= scoped & self.of_five_tuples.keys()
+    return keys
+
+  @property
+  def keys(self) -> "set[Key]":
+    """The keys of all labels."""
+    return {(capture, None) for capture in self.of_captures} | {*self.of_five_tuples}
 
 
 def read_labels(path: str | os.PathLike) -> Labels:
