@@ -4,7 +4,7 @@ import functools
 import glob
 import os
 import pathlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from absl import flags, logging
@@ -175,9 +175,8 @@ def points(predictor: "Predictor") -> list[int]:
   return numbers
 
 
-def find_chains() -> list[list[pathlib.Path]]:
-  """The captures that the flags name, those that follow each other in time as one."""
-  paths = find_captures()
+def chains(paths: Sequence[pathlib.Path]) -> list[list[pathlib.Path]]:
+  """Files as captures, of which those that follow each other in time are one."""
   if flags.FLAGS.each_capture_alone:
     return [[path] for path in paths]
   return captures.sources.chains(paths, functools.partial(map, captures.sources.span))

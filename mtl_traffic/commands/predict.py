@@ -179,7 +179,8 @@ def _sources() -> list[tuple[str | pathlib.Path | list[pathlib.Path], bool]]:
     raise InputError(f"--captures: {pipes[0]} is a pipe; give it alone")
   if pipes:
     return [(pipes[0], True)]
-  return [(chain, False) for chain in capture_flags.find_chains()]
+  paths = capture_flags.find_captures()
+  return [(chain, False) for chain in capture_flags.chains(paths)]
 
 
 def _answer_for(

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 UNKNOWN = -1  # The label of a flow of which too little is known.
+UNKNOWN_NAME = "unknown"
 
 
 class Reason(enum.IntEnum):

@@ -12,6 +12,7 @@ from mtl_traffic import tables
 from mtl_traffic.data import captures
 from mtl_traffic.data.captures.assembly import FlowAssembler
 from mtl_traffic.data.captures.captured_flows import (
+  CUT_OFF,
   END_REASON_NAMES,
   PROTOCOL_NAMES,
   CapturedFlows,
@@ -21,11 +22,16 @@ from mtl_traffic.data.captures.decoding import Decoder
 from mtl_traffic.data.captures.labels import Key, Labels
 from mtl_traffic.data.captures.reading import NANOSECONDS, RawPackets
 from mtl_traffic.serving.answer_files import AnswerFile, Rows
-from mtl_traffic.serving.judgement import REASON_NAMES, UNKNOWN, Judgement, Reason
+from mtl_traffic.serving.judgement import (
+  REASON_NAMES,
+  UNKNOWN,
+  UNKNOWN_NAME,
+  Judgement,
+  Reason,
+)
 from mtl_traffic.serving.predictor import Predictor
 from mtl_traffic.serving.truth import MEASURED_TASKS, measured
 
-UNKNOWN_NAME = "unknown"
 _MINUTE = 60 * NANOSECONDS
 
 
@@ -277,9 +283,7 @@ class Answering:
     rows["flow_duration"] = flows.durations.tolist()
     reasons = captured.end_reasons.tolist()
     rows["end_reason"] = [END_REASON_NAMES[reason] for reason in reasons]
-    came_to_end = [
-      reason not in (EndReason.END_OF_CAPTURE, EndReason.EVICTED) for reason in reasons
-    ]
+    came_to_end = [reason not in CUT_OFF for reason in reasons]
     for task in tasks:
       if task in MEASURED_TASKS:
         rows[f"true_{task}"] = truth = self._true_names(captured, task)
