@@ -206,17 +206,29 @@ def rules_of_model(
   return rules
 
 
-def unused_labels(known: Labels, used: Collection[Key]) -> list[str]:
-  """What to say of labels that apply to no flow, a line for each kind."""
+def unused_labels(
+  known: Labels, used: Collection[Key], read: Collection[pathlib.Path]
+) -> list[str]:
+  """What to say of labels that apply to no flow, a line for each kind.
+
+  Args:
+    known: the labels.
+    used: the keys of those that apply to a flow.
+    read: the captures that were read.
+  """
   unused = known.keys.difference(used)
-  lines = []
-  for what, names in (
-    ("captures", [capture for capture, of in unused if of is None]),
-    ("five-tuples", [_shown(*key) for key in unused if key[1] is not None]),
-  ):
-    if names:
-      lines.append(f"labels of {len(names)} {what} apply to no flow: {listed(names)}")
-  return lines
+  names = set(map(captures.sources.name_of, read))
+  of_captures = {capture for capture, of in unused if of is None}
+  kinds = {
+    "captures that were not read": of_captures - names,
+    "captures without a flow": of_captures & names,
+    "five-tuples that no flow has": [_shown(*key) for key in unused if key[1]],
+  }
+  return [
+    f"{len(found)} labels are of {what}: {listed(found)}"
+    for what, found in kinds.items()
+    if found
+  ]
 
 
 def listed(names: Collection[str]) -> str:

@@ -114,12 +114,12 @@ def _of_captures(
   size = sum(path.stat().st_size for path in paths)
   with tqdm.tqdm(total=size, unit="B", unit_scale=True, delay=1) as bar:
     for chain in capture_flags.chains(paths):
-      begun = bar.n
+      begun, one = bar.n, captures.Accounts()
 
       def told(position: int, begun: int = begun) -> None:
         bar.update(begun + position - bar.n)
 
-      for captured in captures.read_flows(chain, accounts, rules, told):
+      for captured in captures.read_flows(chain, one, rules, told):
         used |= labels.keys_of(captured)
         flows = labels.apply(captured)
         batches.append(
@@ -135,19 +135,22 @@ def _of_captures(
         for index in flows.partitions[flows.classes < 0].tolist():
           name = flows.partition_names[index]
           without[name] = without.get(name, 0) + 1
+      accounts.add(one)
+  for notice in accounts.notices:
+    logging.warning("%s", notice)
   observed = observations.join(batches) if batches else ()
   if not len(observed):
     raise InputError(
       f"--labels: {flags.FLAGS.labels}: none applies to any of the "
       f"{accounts.num_flows} flows of {capture_flags.listed([p.name for p in paths])}"
     )
-  notices = [*accounts.warnings, *accounts.notices]
+  notices = list(accounts.warnings)
   if without:
     notices.append(
       f"{sum(without.values())} of {accounts.num_flows} flows have no label and are "
       f"left out, in {capture_flags.listed(without)}"
     )
-  return observed, notices + capture_flags.unused_labels(labels, used)
+  return observed, notices + capture_flags.unused_labels(labels, used, paths)
 
 
 def _of_dataset(
@@ -199,15 +202,13 @@ def _of_classes(observed: "Observations") -> list[str]:
   """What to say of classes that only the labels have, or only the model."""
   there = set(observed.tasks["class"].truth.tolist())
   names, num_known = observed.class_names, observed.num_known
-  notices = []
-  if foreign := [names[i] for i in sorted(there) if i >= num_known]:
-    notices.append(
-      f"the model does not know {len(foreign)} classes, whose flows count as wrong: "
-      f"{capture_flags.listed(foreign)}"
+  foreign = [names[i] for i in sorted(there) if i >= num_known]
+  absent = [name for i, name in enumerate(names[:num_known]) if i not in there]
+  return [
+    f"{what}: {capture_flags.listed(classes)}"
+    for what, classes in (
+      ("the model does not know these classes, so their flows are wrong", foreign),
+      ("no flow is of these classes, which the model knows", absent),
     )
-  if absent := [name for i, name in enumerate(names[:num_known]) if i not in there]:
-    notices.append(
-      f"no flow is of {len(absent)} classes that the model knows: "
-      f"{capture_flags.listed(absent)}"
-    )
-  return notices
+    if classes
+  ]

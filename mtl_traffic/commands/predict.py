@@ -117,10 +117,12 @@ def main() -> None:
     ended = error
   for notice in accounts.notices:
     logging.warning("%s", notice)
-  for notice in (
-    capture_flags.unused_labels(labels, tally.labels_used) if labels else ()
-  ):
-    logging.warning("%s: %s", args.labels, notice)
+  if labels:
+    read = [
+      path for source, _ in sources if isinstance(source, list) for path in source
+    ]
+    for notice in capture_flags.unused_labels(labels, tally.labels_used, read):
+      logging.warning("%s: %s", args.labels, notice)
   print(accounts.summary())
   print(live.summary(tally, predictor), end="")
   if args.figure:

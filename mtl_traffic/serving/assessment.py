@@ -31,6 +31,7 @@ HEADLINES = (
   "accuracy_of_answered",
   "accuracy_of_known_classes",
 )
+_NOBODY = ("", "0.0.0.0", "::")  # Whoever has no address yet asks for one from these.
 _MIXED = -2  # The truth of a group of flows of several classes.
 
 
@@ -164,25 +165,21 @@ def present(answered: Answered) -> np.ndarray:
   return np.unique(both[both >= 0])
 
 
-def askable(answered: Answered) -> np.ndarray:
-  """`[N]` bool, the flows that had packets enough to be asked about."""
-  return answered.reasons != Reason.TOO_FEW
-
-
 def reliability_of(answered: Answered) -> Reliability:
-  """How sure the model was beside how right, whatever the threshold."""
-  asked = askable(answered)
-  is_right = answered.best == answered.truth
-  return evaluation.reliability(answered.confidences[asked], is_right[asked])
+  """How sure a model was beside how right, whatever the threshold."""
+  return evaluation.reliability(*_asked(answered))
 
 
 def coverage_of(answered: Answered) -> Coverage:
-  """Accuracy against coverage, of all flows, whatever the threshold."""
-  asked = askable(answered)
+  """Accuracy against coverage of flows that have a truth, whatever the threshold."""
+  return evaluation.coverage_of(*_asked(answered), int((answered.truth >= 0).sum()))
+
+
+def _asked(answered: Answered) -> tuple[np.ndarray, np.ndarray]:
+  """Confidences, and whether they are right, of flows with packets enough to say."""
+  asked = (answered.truth >= 0) & (answered.reasons != Reason.TOO_FEW)
   is_right = answered.best == answered.truth
-  return evaluation.coverage_of(
-    answered.confidences[asked], is_right[asked], len(asked)
-  )
+  return answered.confidences[asked], is_right[asked]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,7 +239,7 @@ def _clients(observed: Observations) -> np.ndarray:
   """`[N]` str: each address within its capture, as another may use it again."""
   return np.array(
     [
-      f"{client} in {capture}" if client and capture else ""
+      f"{client} in {capture}" if capture and client not in _NOBODY else ""
       for client, capture in zip(observed.clients, observed.captures, strict=True)
     ],
     object,
@@ -427,6 +424,7 @@ def _told(groups: Votes, class_names: tuple[str, ...]) -> dict:
   names = (*class_names, UNKNOWN_NAME)  # Of −1.
   num_flows = np.bincount(groups.members[groups.members >= 0])
   wrong = np.flatnonzero(groups.counted & ~groups.is_right)
+  wrong = wrong[np.argsort(-num_flows[wrong], kind="stable")]
   return {
     "number": int(groups.counted.sum()),
     "of_several_classes": groups.names[~groups.counted].tolist(),

@@ -109,7 +109,7 @@ def _parts(
     headlines(assessed),
     f"The intervals are those of drawing the {drawn} again "
     f"{assessed['num_samples']:,} times. {_WHY[assessed['resampled']]}",
-    *[f"- Note: {for_markdown(notice)}." for notice in notices],
+    "\n".join(f"- Note: {for_markdown(notice)}." for notice in notices),
     "## Unknown",
     markdown_table(["because", "flows", "%"], unknown),
   ]
@@ -157,15 +157,12 @@ def _classes(classes: Sequence[Mapping]) -> str:
       one["num_flows"],
       one["num_captures"] or "–",
       one["num_unknown"],
-      *(
-        f"{_percent(one[name])} {_interval(one[f'{name}_interval'])}".strip()
-        for name in ("precision", "recall", "f1")
-      ),
+      *(_with_interval(one, name) for name in ("precision", "recall", "f1")),
     ]
     for one in classes
   ]
   header = ["class", "flows", "captures", "unknown", "precision", "recall", "F1"]
-  return "In %, with intervals.\n\n" + markdown_table(header, lines)
+  return "In %, with 95 % intervals.\n\n" + markdown_table(header, lines)
 
 
 def _confusions(confusion: Mapping) -> str:
@@ -220,7 +217,9 @@ def _groups(assessed: Mapping) -> list[Part]:
         for one in wrong[:_MOST_LINES]
       ]
       table = markdown_table(["wrong", "class", "taken for", "flows"], lines)
-      parts += [f"{_first_of(len(wrong), 'Wrong ones')}\n\n{table}"]
+      parts += [
+        f"{_first_of(len(wrong), 'Wrong ones, those of most flows first')}\n\n{table}"
+      ]
   return parts
 
 
@@ -261,11 +260,8 @@ def _tasks(tasks: Mapping[str, Mapping]) -> str:
 
 
 def _accuracies(one: Mapping) -> list[object]:
-  shown = [
-    f"{_percent(one[name])} {_interval(one[f'{name}_interval'])}".strip()
-    for name in ("accuracy", "accuracy_of_answered")
-  ]
-  return [one["num_answered"], *shown]
+  names = ("accuracy", "accuracy_of_answered")
+  return [one["num_answered"], *(_with_interval(one, name) for name in names)]
 
 
 def _sureness(assessed: Mapping) -> str:
@@ -292,5 +288,10 @@ def _percent(fraction: float | None) -> str:
 
 def _interval(interval: Sequence[float] | None) -> str:
   return (
-    "" if interval is None else "[{:.1f}, {:.1f}]".format(*(100 * x for x in interval))
+    "" if interval is None else "{:.1f}–{:.1f}".format(*(100 * x for x in interval))
   )
+
+
+def _with_interval(one: Mapping, name: str) -> str:
+  interval = _interval(one[f"{name}_interval"])
+  return _percent(one[name]) + (interval and f" ({interval})")
