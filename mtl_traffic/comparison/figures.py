@@ -41,9 +41,11 @@ def label_budget_figure(
     len(measures), len(partitions), sharex="col", sharey="row", squeeze=False
   )
   for line, (field, title) in zip(panels, measures.items(), strict=True):
+    # The paper's stand beside the partition that was trained on, the first.
     of_paper = paper if field == "class_accuracy" else {}
     for panel, of_partition in zip(line, partitions.values(), strict=True):
       _against_budgets(panel, of_partition, field, of_paper)
+      of_paper = {}
     line[0].set_ylim(top=min(line[0].get_ylim()[1], 100.5))
     line[0].set_ylabel(f"{title} (%)")
   for panel, (partition,) in zip(panels[0], partitions, strict=True):
@@ -151,7 +153,10 @@ def sweep_figure(
           yerr=[100 * np.nan_to_num(one.half_width) for one in estimates],
           color=f"C{number}",
           linestyle=_LINE_STYLES[line % len(_LINE_STYLES)],
-          marker="o",
+          marker="s" if is_f1 else "o",
+          markerfacecolor="none" if is_f1 else None,
+          linewidth=1 if is_f1 else None,
+          alpha=0.7 if is_f1 else 1,
           markersize=4,
           capsize=3,
           label=for_figure(task + name * (len(lines) > 1)),
@@ -161,7 +166,7 @@ def sweep_figure(
     panel.set_xlabel(title)
     panel.set_title(f"tested on {for_figure(partition)}")
     panel.grid(alpha=0.3)
-  panels[0].set_ylabel("accuracy (%)")
+  panels[0].set_ylabel("accuracy, macro F1 (%)")
   figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
   files.write_figure(path, figure)
 
