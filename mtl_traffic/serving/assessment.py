@@ -293,10 +293,13 @@ class _Sums:
     of_unit = self._units.of_flow if of_unit is None else of_unit
     counted = index >= 0
     index, of_unit = index[counted], of_unit[counted]
-    self._parts[name] = sparse.coo_array(
-      (1 / self._units.sizes[of_unit], (index, of_unit)),
-      shape=(size, len(self._units.sizes)),
-    )
+    shape = (size, len(self._units.sizes))
+    ones = np.ones(len(index))
+    part = sparse.coo_array((ones, (index, of_unit)), shape=shape).tocsr()
+    part.data /= self._units.sizes[
+      part.indices
+    ]  # Of one unit, so that counts are exact.
+    self._parts[name] = part
 
   def with_intervals(self, values, seed: int, num_samples: int) -> tuple[dict, dict]:
     """What follows from the counts, `[M]` by name, and its intervals `[M, 2]`."""
