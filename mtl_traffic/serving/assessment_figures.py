@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -51,8 +52,8 @@ def confusion_figure(confusion: Mapping, path: str | pathlib.Path) -> None:
   panel.set_yticks(np.arange(len(kept) - 1) + 0.5, minor=True)
   panel.grid(which="minor", color="0.92", linewidth=0.5)
   panel.tick_params(which="minor", length=0)
-  panel.set_xlabel("taken for (% of the row)")
-  panel.set_ylabel("class (flows)")
+  figure.supxlabel("taken for (% of the row)", fontsize=9)
+  figure.supylabel("class (flows)", fontsize=9)
   if len(kept) < size:
     panel.set_title(f"the {len(kept)} classes of {size} with most wrong flows")
   files.write_figure(path, figure)
@@ -160,6 +161,7 @@ def packets_figure(
   panels[0].set_xlabel("packets seen of the flow")
   if several:
     _accuracies(panels[1], [one["packets"] for one in after_packets], after_packets)
+    panels[1].xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     panels[1].set_xlabel("packets after which all flows were asked about")
   for panel in panels:
     panel.set_ylim(0, 101)
