@@ -1,6 +1,6 @@
 """Accuracies, confusions, calibration, and what can be said of them over seeds."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -56,18 +56,136 @@ class ClassScores(NamedTuple):
 
 
 def class_scores(counts: np.ndarray) -> ClassScores:
-  """Precision, recall and their harmonic mean of each class, from a confusion."""
-  right = np.diagonal(counts).astype(float)
-  taken_for, of_class = counts.sum(axis=0), counts.sum(axis=1)
+  """Precision, recall and F1, their harmonic mean, of each class.
+
+  Args:
+    counts: `[C, A]`, at `[i, j]` the flows of class i that were taken for j. The first
+      C answers are the classes. Any further one is none of them, as "unknown" is.
+  """
+  counts = np.asarray(counts)
+  right, taken_for = np.diagonal(counts), counts.sum(axis=0)[: len(counts)]
+  return scores_of_sums(right, taken_for, counts.sum(axis=1))
+
+
+def scores_of_sums(
+  right: np.ndarray, taken_for: np.ndarray, of_class: np.ndarray
+) -> ClassScores:
+  """`class_scores` of what a confusion adds up to, each `[C]` flows."""
 
   def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+    nothing = np.full(len(whole), np.nan)
+    return np.divide(part, whole, out=nothing, where=np.asarray(whole) > 0)
 
   return ClassScores(
     ratio(right, taken_for),
     ratio(right, of_class),
-    ratio(2 * right, taken_for + of_class),
+    ratio(2 * np.asarray(right), np.add(taken_for, of_class)),
   )
+
+
+def macro_f1(counts: np.ndarray) -> float | None:
+  """The mean F1 of the classes, however few flows each of them has.
+
+  Args:
+    counts: `[C, A]` as for `class_scores`. A class that nothing is of and nothing is
+      taken for does not count.
+
+  Returns:
+    The mean, a fraction; None if no class counts.
+  """
+  return mean_of_known(class_scores(counts).f1)
+
+
+def balanced_accuracy(counts: np.ndarray) -> float | None:
+  """The mean recall of the classes, however few flows each of them has.
+
+  Args:
+    counts: `[C, A]` as for `class_scores`. A class that nothing is of does not count.
+
+  Returns:
+    The mean, a fraction; None if no class counts.
+  """
+  return mean_of_known(class_scores(counts).recall)
+
+
+def mean_of_known(values: np.ndarray) -> float | None:
+  """The mean of those values that are not NaN; None if all are."""
+  known = ~np.isnan(values)
+  return float(np.mean(values[known])) if known.any() else None
+
+
+def vote(
+  groups: np.ndarray,
+  labels: np.ndarray,
+  weights: np.ndarray,
+  num_groups: int,
+  num_classes: int,
+) -> np.ndarray:
+  """The class that most of a group's flows are taken for, each with its weight.
+
+  Args:
+    groups: `[N]` int, the group of each flow.
+    labels: `[N]` int, what each is taken for; −1 = unknown, which has no vote.
+    weights: `[N]`, what each vote weighs: its probability, say.
+    num_groups: how many groups there are.
+    num_classes: how many classes there are.
+
+  Returns:
+    `[num_groups]` int; the first of the classes if several have most; −1 where no flow
+    has a vote.
+  """
+  votes = labels >= 0
+  # By group and class as far as they occur: groups times classes may be very many.
+  pairs = groups[votes].astype(np.int64) * num_classes + labels[votes]
+  pairs, places = np.unique(pairs, return_inverse=True)
+  totals = np.bincount(places, weights[votes], minlength=len(pairs))
+  elected = np.full(num_groups, -1)
+  order = np.lexsort((-pairs, totals))  # The last of a group is its greatest.
+  elected[pairs[order] // num_classes] = pairs[order] % num_classes
+  return elected
+
+
+class Reliability(NamedTuple):
+  """Confidence beside accuracy, in B bins of confidence, of equal width.
+
+  Attributes:
+    counts: `[B]` flows.
+    confidences: `[B]` their mean confidence; NaN where there are none.
+    accuracies: `[B]` how many of them are right, a fraction; NaN where there are none.
+  """
+
+  counts: np.ndarray
+  confidences: np.ndarray
+  accuracies: np.ndarray
+
+  @property
+  def error(self) -> float | None:
+    """The expected calibration error, a fraction; None without flows."""
+    if not self.counts.sum():
+      return None
+    gaps = np.abs(np.nan_to_num(self.confidences - self.accuracies))
+    return float(np.average(gaps, weights=self.counts))
+
+
+def reliability(
+  confidences: np.ndarray, is_right: np.ndarray, num_bins: int = 15
+) -> Reliability:
+  """How often answers are right that are so sure.
+
+  Args:
+    confidences: `[N]`, 0 to 1.
+    is_right: `[N]` bool.
+    num_bins: bins of equal width.
+  """
+  confidences = np.asarray(confidences, np.float64)
+  bins = np.clip(np.ceil(confidences * num_bins).astype(int) - 1, 0, num_bins - 1)
+  counts = np.bincount(bins, minlength=num_bins)
+
+  def mean(values: np.ndarray) -> np.ndarray:
+    sums = np.bincount(bins, weights=values, minlength=num_bins)
+    return np.divide(sums, counts, out=np.full(num_bins, np.nan), where=counts > 0)
+
+  return Reliability(counts, mean(confidences), mean(is_right))
 
 
 def expected_calibration_error(
@@ -84,13 +202,8 @@ def expected_calibration_error(
     The error, a fraction; None if no flow counts.
   """
   probabilities, targets = _counted(probabilities, targets)
-  if not len(targets):
-    return None
-  confidences = np.max(probabilities, axis=-1)
   is_right = np.argmax(probabilities, axis=-1) == targets
-  bins = np.clip(np.ceil(confidences * num_bins).astype(int) - 1, 0, num_bins - 1)
-  surplus = np.bincount(bins, weights=confidences - is_right)
-  return float(np.sum(np.abs(surplus)) / len(targets))
+  return reliability(np.max(probabilities, axis=-1), is_right, num_bins).error
 
 
 class Coverage(NamedTuple):
@@ -122,15 +235,71 @@ def coverage(probabilities: np.ndarray, targets: np.ndarray) -> Coverage:
     targets: `[N]` int; flows of −1 do not count.
   """
   probabilities, targets = _counted(probabilities, targets)
-  confidences = np.max(probabilities, axis=-1)
   is_right = np.argmax(probabilities, axis=-1) == targets
+  return coverage_of(np.max(probabilities, axis=-1), is_right, len(targets))
+
+
+def coverage_of(
+  confidences: np.ndarray, is_right: np.ndarray, num_flows: int
+) -> Coverage:
+  """Accuracy against coverage, of answers.
+
+  Args:
+    confidences: `[N]`.
+    is_right: `[N]` bool.
+    num_flows: of so many flows, some of which may have no answer.
+  """
   order = np.argsort(-confidences, kind="stable")
-  answered = np.arange(1, len(targets) + 1)
+  answered = np.arange(1, len(order) + 1)
   return Coverage(
     thresholds=confidences[order],
-    coverages=answered / max(len(targets), 1),
+    coverages=answered / max(num_flows, 1),
     accuracies=np.cumsum(is_right[order]) / answered,
   )
+
+
+def bootstrap(
+  statistics: Callable[[np.ndarray], np.ndarray],
+  num_units: np.ndarray,
+  *,
+  seed: int = 0,
+  num_samples: int = 1000,
+  confidence: float = 0.95,
+) -> np.ndarray:
+  """Percentile intervals of statistics, by drawing units again with replacement.
+
+  A unit is what was drawn of the world as a whole: a capture with all its flows, which
+  are alike, so that drawing flows one by one would give intervals that are too narrow.
+
+  B. Efron, "Bootstrap Methods: Another Look at the Jackknife", Annals of Statistics,
+  1979.
+
+  Args:
+    statistics: of `[G]` ints, how often units of each kind were drawn, `[S]` values;
+      NaN where a sample has none.
+    num_units: `[G]` int, how many units there are of each kind; all 1 where no two are
+      the same.
+    seed: what the samples follow from.
+    num_samples: how many to draw.
+    confidence: of the intervals.
+
+  Returns:
+    `[S, 2]`, low and high; NaN where there are fewer than two units, or no values.
+  """
+  num_units = np.asarray(num_units)
+  total = int(num_units.sum())
+  if total < 2:
+    return np.full((len(statistics(num_units)), 2), np.nan)
+  random = np.random.default_rng(seed)
+  drawn = (random.multinomial(total, num_units / total) for _ in range(num_samples))
+  samples = np.stack([statistics(one) for one in drawn], axis=1)
+  tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+  intervals = np.full((len(samples), 2), np.nan)
+  for interval, values in zip(intervals, samples, strict=True):
+    known = values[~np.isnan(values)]
+    if len(known):
+      interval[:] = np.quantile(known, tails)
+  return intervals
 
 
 def mean_with_interval(values: np.ndarray, confidence: float = 0.95) -> Estimate:

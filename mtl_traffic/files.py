@@ -5,6 +5,7 @@ import fcntl
 import os
 import pathlib
 import shutil
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -93,7 +94,9 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 def write_figure(path: str | os.PathLike, figure: "Figure") -> None:
   """Writes a figure as a PNG file as `replacing` does."""
-  with replacing(path) as partial:
+  with replacing(path) as partial, warnings.catch_warnings():
+    # Names may be of a script that no font here has, and are then shown as boxes.
+    warnings.filterwarnings("ignore", "Glyph .* missing from font")
     figure.savefig(partial, dpi=150, format="png")
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn import metrics
 
 from mtl_traffic import evaluation
 
@@ -96,3 +97,109 @@ def test_accuracy_against_coverage():
 def test_coverage_of_no_flows_answers_nothing():
   curve = evaluation.coverage(np.zeros((2, 3)), np.full(2, -1))
   assert curve.at(0.0)[0] == 0 and np.isnan(curve.at(0.0)[1])
+
+
+# Class 0 has 10 flows, class 1 has 2, nothing is of class 2, and nothing of class 3 or
+# taken for it.
+UNEVEN = np.array([[8, 1, 1, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+
+
+def _drawn_out(counts):
+  """Truth and answers, flow by flow, that have these counts."""
+  places = np.repeat(np.arange(counts.size), counts.ravel())
+  return np.divmod(places, counts.shape[1])
+
+
+def test_what_is_fair_to_small_classes_by_hand():
+  # Recalls of 8/10 and 1/2; F1 of 16/19, 2/4 and 0, as class 2 is answered wrongly.
+  assert evaluation.balanced_accuracy(UNEVEN) == pytest.approx(0.65)
+  assert evaluation.macro_f1(UNEVEN) == pytest.approx((16 / 19 + 1 / 2 + 0) / 3)
+  nothing = np.zeros((3, 3), int)
+  assert evaluation.macro_f1(nothing) is evaluation.balanced_accuracy(nothing) is None
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+def test_what_is_fair_to_small_classes_is_scikit_learns():
+  rng = np.random.default_rng(0)
+  for counts in (UNEVEN, *rng.poisson(rng.exponential(2, (20, 6, 6)))):
+    truth, answers = _drawn_out(counts)
+    f1 = metrics.f1_score(truth, answers, average="macro", zero_division=0)
+    balanced = metrics.balanced_accuracy_score(truth, answers)
+    assert evaluation.macro_f1(counts) == pytest.approx(f1)
+    assert evaluation.balanced_accuracy(counts) == pytest.approx(balanced)
+
+
+def test_answers_that_are_no_class_are_not_right_and_no_class():
+  # Two of four flows of class 0 are unknown.
+  counts = np.array([[2, 0, 2], [0, 3, 0]])
+  of_class = evaluation.class_scores(counts)
+  np.testing.assert_allclose(of_class.recall, [0.5, 1])
+  np.testing.assert_allclose(of_class.precision, [1, 1])
+  assert evaluation.macro_f1(counts) == pytest.approx((2 / 3 + 1) / 2)
+  assert evaluation.balanced_accuracy(counts) == pytest.approx(0.75)
+
+
+def test_votes_weigh_and_the_unknown_have_none():
+  groups = np.array([0, 0, 0, 1, 1, 2, 2, 3])
+  labels = np.array([2, 1, 1, 0, 1, -1, 1, -1])
+  weights = np.array([0.9, 0.4, 0.4, 0.5, 0.5, 0.9, 0.1, 1.0])
+  # One flow outweighs two; of equal votes the first class; one vote; none.
+  elected = evaluation.vote(groups, labels, weights, 5, 3)
+  assert elected.tolist() == [2, 0, 1, -1, -1]
+
+
+def test_reliability_by_hand():
+  found = evaluation.reliability(
+    np.array([0.1, 0.6, 0.7, 1.0]), np.array([False, True, False, True]), num_bins=2
+  )
+  assert found.counts.tolist() == [1, 3]
+  np.testing.assert_allclose(found.confidences, [0.1, 2.3 / 3])
+  np.testing.assert_allclose(found.accuracies, [0, 2 / 3])
+  assert found.error == pytest.approx((0.1 + 0.3) / 4)
+  assert evaluation.reliability(np.zeros(0), np.zeros(0, bool)).error is None
+
+
+def test_flows_without_answer_bound_the_coverage():
+  curve = evaluation.coverage_of(np.array([0.5, 0.9]), np.array([True, False]), 4)
+  np.testing.assert_allclose(curve.coverages, [0.25, 0.5])
+  np.testing.assert_allclose(curve.accuracies, [0, 0.5])
+
+
+def _mean_of(values):
+  return lambda drawn: np.array([drawn @ values / drawn.sum()])
+
+
+def test_the_bootstrap_of_a_mean_is_as_wide_as_theory_says():
+  values = np.random.default_rng(1).normal(size=400)
+  ((low, high),) = evaluation.bootstrap(_mean_of(values), np.ones(400), seed=3)
+  half_width = 1.96 * values.std() / 20
+  assert low == pytest.approx(values.mean() - half_width, abs=0.015)
+  assert high == pytest.approx(values.mean() + half_width, abs=0.015)
+
+
+def test_alike_units_may_be_counted_together():
+  # 60 of 200 are right: as two kinds, and one by one.
+  two = evaluation.bootstrap(_mean_of(np.array([1, 0])), np.array([60, 140]))
+  each = evaluation.bootstrap(_mean_of(np.repeat([1, 0], [60, 140])), np.ones(200))
+  np.testing.assert_allclose(two, each, atol=0.015)
+  np.testing.assert_allclose(two, [[0.2365, 0.3635]], atol=0.015)
+
+
+def test_the_bootstrap_follows_from_its_seed():
+  statistic = _mean_of(np.arange(9.0))
+  first, again, other = (
+    evaluation.bootstrap(statistic, np.ones(9), seed=seed) for seed in (5, 5, 6)
+  )
+  np.testing.assert_array_equal(first, again)
+  assert (first != other).all()
+
+
+def test_one_unit_has_no_interval_and_samples_without_a_value_do_not_count():
+  one = evaluation.bootstrap(_mean_of(np.array([0.5])), np.ones(1))
+  assert np.isnan(one).all() and one.shape == (1, 2)
+
+  def of_the_first(drawn):
+    return np.array([1.0 if drawn[0] else np.nan, np.nan])
+
+  known, never = evaluation.bootstrap(of_the_first, np.ones(2))
+  assert known.tolist() == [1, 1] and np.isnan(never).all()

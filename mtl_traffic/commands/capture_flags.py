@@ -1,13 +1,23 @@
 """What the commands that read captures share: which, and what makes a flow."""
 
+import functools
 import glob
 import os
 import pathlib
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
+from mtl_traffic.commands import cli
 from mtl_traffic.data import captures
+from mtl_traffic.data.captures import labels
+from mtl_traffic.data.captures.labels import Labels
 from mtl_traffic.errors import InputError
+from mtl_traffic.escapes import for_terminal
+
+if TYPE_CHECKING:
+  from mtl_traffic.serving.predictor import Predictor
 
 _RULES = (
   "udp_silence_s",
@@ -20,6 +30,7 @@ _RULES = (
 
 
 LIVE_REORDER_S = 0.01  # As answers must not wait.
+_MOST_NAMES = 5  # That a message lists.
 
 
 def define(defaults: captures.Rules | None) -> None:
@@ -74,6 +85,29 @@ def define(defaults: captures.Rules | None) -> None:
   )
 
 
+def define_answers() -> None:
+  """Defines the flags of commands that ask a model."""
+  flags.DEFINE_list(
+    "packets",
+    None,
+    "Answer at these packets, '5,10,60', if the model was trained on prefixes; at k.",
+  )
+  flags.DEFINE_float(
+    "threshold", 0.0, "What is less probable is unknown.", lower_bound=0, upper_bound=1
+  )
+
+
+def define_labels(what: str) -> None:
+  """Defines --labels.
+
+  Args:
+    what: the file gives, and what for.
+  """
+  flags.DEFINE_string(
+    "labels", None, f"A CSV file of {what}; its columns are those of extract-flows."
+  )
+
+
 def given() -> dict[str, object]:
   """The rules of flows that the flags give."""
   values = {name: flags.FLAGS[name].value for name in _RULES}
@@ -107,6 +141,108 @@ def find_captures() -> list[pathlib.Path]:
     )
   except InputError as error:
     raise InputError(f"--captures: {error}") from None
+
+
+def read_labels() -> Labels | None:
+  """What --labels gives; None without.
+
+  Raises:
+    InputError: it cannot be read.
+  """
+  if not flags.FLAGS.labels:
+    return None
+  with cli.naming("--labels"):
+    return labels.read_labels(flags.FLAGS.labels)
+
+
+def points(predictor: "Predictor") -> list[int]:
+  """The packets at which a model is to answer.
+
+  Raises:
+    InputError: they are no numbers, or the model cannot.
+  """
+  if flags.FLAGS.packets is None:
+    return [predictor.k]
+  given_ = ",".join(flags.FLAGS.packets)
+  try:
+    numbers = sorted({int(point) for point in flags.FLAGS.packets})
+  except ValueError:
+    raise InputError(f"--packets={given_}: must be numbers, '5,10,60' say") from None
+  if not numbers:
+    raise InputError("--packets=: give numbers, '5,10,60' say")
+  for point in numbers:
+    predictor.check_num_packets(point)
+  return numbers
+
+
+def chains(paths: Sequence[pathlib.Path]) -> list[list[pathlib.Path]]:
+  """Files as captures, of which those that follow each other in time are one."""
+  if flags.FLAGS.each_capture_alone:
+    return [[path] for path in paths]
+  return captures.sources.chains(paths, functools.partial(map, captures.sources.span))
+
+
+def rules_of_model(
+  trained: Mapping[str, object], max_packets: int, wait: float
+) -> captures.Rules:
+  """What makes a flow: as when a model was trained, unless flags say otherwise.
+
+  Args:
+    trained: what made the flows that the model was trained on.
+    max_packets: packets of each flow to keep.
+    wait: how late packets may come, in seconds, if no flag says.
+  """
+  rules = captures.Rules(
+    max_packets=max_packets, reorder_s=reorder_s(wait)
+  ).with_shared({**trained, **given()})
+  for name, value in given().items():
+    if trained.get(name, value) != value:
+      logging.warning(
+        "--%s=%s: the model was trained on flows of %s, so its answers may be worse",
+        name,
+        value,
+        trained[name],
+      )
+  return rules
+
+
+def unused_labels(
+  known: Labels, accounts: captures.Accounts, read: Collection[pathlib.Path]
+) -> list[str]:
+  """What to say of labels that give no flow its class, a line for each kind.
+
+  Args:
+    known: the labels.
+    accounts: which of them applied to flows.
+    read: the captures that were read.
+  """
+  said = [
+    f"lines {line} and {other} contradict each other on {n} flows, which have no label"
+    for (line, other), n in accounts.contradictions.most_common(_MOST_NAMES)
+  ]
+  others = len(accounts.contradictions) - len(said)
+  if others > 0:
+    said.append(f"{others} more pairs of lines contradict each other")
+  if known.num_without:
+    said.append(f"rows without a label: {known.num_without}")
+  # Lines in order of number, not of digits.
+  lines = [f"{line:>9}" for line in known.unmatched(accounts)]
+  names = {*known.captures} - set(map(captures.sources.name_of, read))
+  for what, found in (
+    ("rows that fit no flow, by line", lines),
+    ("captures that are named, but were not read", names),
+  ):
+    if found:
+      said.append(f"{what}: {listed(found)}")
+  return said
+
+
+def listed(names: Collection[str]) -> str:
+  """Names in a row, in order, the last of many left out."""
+  first = sorted(names)[:_MOST_NAMES]
+  others = len(names) - len(first)
+  shown = ", ".join(for_terminal(name.strip()) for name in first)
+  return shown + (f" and {others} more" if others else "")
 
 
 def _split(text: str) -> list[str]:

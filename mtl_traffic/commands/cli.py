@@ -10,7 +10,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from absl import app, flags
 from absl import logging as absl_logging
@@ -24,6 +24,7 @@ from mtl_traffic.settings import Settings
 if TYPE_CHECKING:
   from mtl_traffic.flows import Flows
 
+Result = TypeVar("Result")
 _CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 # What the flags themselves cannot say: which of them are not absl's, which ones must be
 # given and what for, and the config that is meant where none is given.
@@ -49,13 +50,20 @@ def define_config(default: str) -> None:
   _default_config[:] = [default]
 
 
-def define_dataset() -> None:
-  """Defines the flags that `load_flows` reads."""
+def define_dataset(
+  instead: str = "", default: str = "The config's by default."
+) -> None:
+  """Defines the flags that `load_flows` reads.
+
+  Args:
+    instead: of what it is given, for the help.
+    default: what there is without it, for the help.
+  """
   flags.DEFINE_string(
     "dataset",
     None,
-    f"'simulated', {', '.join(data.BUILDERS)}, or the path of a Parquet file of flows. "
-    "The config's by default.",
+    f"{instead}'simulated', {', '.join(data.BUILDERS)}, or the path of a Parquet file "
+    f"of flows. {default}",
   )
   flags.DEFINE_string(
     "data_dir",
@@ -94,6 +102,36 @@ def naming(flag: str) -> Iterator[None]:
     yield
   except InputError as error:
     raise InputError(f"{flag}: {error}") from None
+
+
+class Problems:
+  """What is wrong with several inputs, to be told at once.
+
+  As a context it takes the `InputError` of what is done within.
+  """
+
+  def __init__(self):
+    self._told: list[str] = []
+
+  def of(self, check: Callable[[], Result]) -> Result | None:
+    """What a function gives; None if its input cannot be used."""
+    with self:
+      return check()
+    return None
+
+  def tell(self) -> None:
+    """Raises an InputError if there were problems, with all of them in its line."""
+    if self._told:
+      raise InputError("; ".join(self._told))
+
+  def __enter__(self) -> "Problems":
+    return self
+
+  def __exit__(self, kind, error, trace) -> bool:
+    if isinstance(error, InputError):
+      self._told.append(str(error))
+      return True
+    return False
 
 
 def is_changed(name: str) -> bool:
@@ -208,9 +246,13 @@ def _parse(argv: Sequence[str]) -> Sequence[str]:
   except Exception as error:  # A config is a program, which may raise anything.
     path = argv[1].partition("=")[2]
     raise InputError(_unusable(path, f"{type(error).__name__}: {error}")) from None
-  for flag, meaning in _required.items():
-    if not flags.FLAGS[flag].value:
-      raise InputError(f"--{flag} is missing, {meaning}")
+  missing = [
+    f"--{flag} is missing, {meaning}"
+    for flag, meaning in _required.items()
+    if not flags.FLAGS[flag].value
+  ]
+  if missing:
+    raise InputError("; ".join(missing))
   return rest
 
 

@@ -25,7 +25,6 @@ from mtl_traffic.data.captures.labels import Labels, read_labels
 from mtl_traffic.escapes import for_terminal
 
 USES_JAX = False
-_MOST_SHOWN = 5  # Of lines and captures, the others being counted.
 
 
 def define_flags() -> None:
@@ -69,31 +68,16 @@ def main() -> None:
     logging.warning("%s", warning)
   print(accounts.summary())
   if args.labels:
-    read = set(map(captures.sources.name_of, paths))
-    print("\n".join(_on_labels(labels, accounts, read)))
+    print("\n".join(_on_labels(labels, accounts, paths)))
   print(f"wrote {args.out}")
 
 
 def _on_labels(
-  labels: Labels, accounts: captures.Accounts, read: set[str]
+  labels: Labels, accounts: captures.Accounts, read: list[pathlib.Path]
 ) -> Iterator[str]:
   """What became of the labels, a line each."""
-  file = flags.FLAGS.labels
   yield f"labelled: {accounts.labelled.total()} of {accounts.num_flows} flows"
   for name in labels.class_names:
     yield f"  {for_terminal(name)}: {accounts.labelled[name]}"
-  for (line, other), n in accounts.contradictions.most_common(_MOST_SHOWN):
-    yield f"  {file}: lines {line} and {other} contradict each other on {n} flows"
-  num_more = len(accounts.contradictions) - _MOST_SHOWN
-  if num_more > 0:
-    yield f"  and {num_more} more such pairs; none of these flows has a label"
-  if labels.num_without:
-    yield f"  rows without a label: {labels.num_without}"
-  for what, found in (
-    ("rows that fit no flow, by line", labels.unmatched(accounts)),
-    ("captures that are named, but were not read", sorted({*labels.captures} - read)),
-  ):
-    if found:
-      shown = ", ".join(for_terminal(one) for one in found[:_MOST_SHOWN])
-      more = len(found) - _MOST_SHOWN
-      yield f"  {file}: {what}: {shown}{f' and {more} more' if more > 0 else ''}"
+  for notice in capture_flags.unused_labels(labels, accounts, read):
+    yield f"  {flags.FLAGS.labels}: {notice}"

@@ -8,6 +8,7 @@ COMMANDS = {
   "extract-flows": "captures into a Parquet file of flows",
   "train": "a model to keep, with a report on how good it is",
   "predict": "classes for the flows of captures, pipes and interfaces",
+  "evaluate": "how right a model is, on captures or flows whose class is known",
   "export-flows": "any dataset as a Parquet file",
   "export-model": "a model as one file that runs with JAX alone",
   "report": "one page of the experiments that were run",

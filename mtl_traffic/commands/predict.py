@@ -14,7 +14,6 @@ if packets of an interface were lost because they came faster than they were rea
 
 import contextlib
 import fcntl
-import functools
 import gc
 import os
 import pathlib
@@ -35,6 +34,7 @@ from mtl_traffic.data.captures.interface import read_interface
 from mtl_traffic.data.captures.reading import RawPackets, read_packets
 from mtl_traffic.errors import InputError
 from mtl_traffic.serving import answer_files
+from mtl_traffic.serving.truth import MEASURED_TASKS
 
 if TYPE_CHECKING:
   from mtl_traffic.serving import live
@@ -55,17 +55,11 @@ def define_flags() -> None:
   flags.DEFINE_string(
     "out", "answers.jsonl", "The .csv, .jsonl or .parquet file to write."
   )
-  flags.DEFINE_list(
-    "packets",
-    None,
-    "Answer at these packets, '5,10,60', if the model was trained on prefixes; at k.",
-  )
-  flags.DEFINE_float(
-    "threshold", 0.0, "What is less probable is unknown.", lower_bound=0, upper_bound=1
-  )
+  capture_flags.define_answers()
   flags.DEFINE_bool(
     "evaluate", False, "When flows end, write and count how right the answers were."
   )
+  capture_flags.define_labels("true classes, to write and count beside the answers")
   flags.DEFINE_string(
     "figure", None, "Draw classes over time and bandwidth by duration in this PNG."
   )
@@ -81,12 +75,13 @@ def main() -> None:
   sources = _sources()
   with cli.naming("--out"):
     answer_files.check(args.out)
+  labels = capture_flags.read_labels()
   # With JAX, which neither --help nor any of the above need wait for.
   from mtl_traffic.serving import live
   from mtl_traffic.serving.predictor import load_model
 
   predictor = load_model(args.model)
-  points = _points(predictor)
+  points = capture_flags.points(predictor)
   is_live = any(is_live for _, is_live in sources)
   rules = _rules(predictor, points[-1], is_live)
   if is_live:
@@ -99,7 +94,8 @@ def main() -> None:
   for number in answer_files.ENDINGS:
     if signal.getsignal(number) != signal.SIG_IGN:  # By nohup, for one.
       signal.signal(number, _interrupt)
-  answers = _open_answers(live.schema(predictor.tasks, args.evaluate))
+  schema = live.schema(predictor.tasks, args.evaluate, labels is not None)
+  answers = _open_answers(schema)
   try:
     with answers as file:
       for source, is_live in sources:
@@ -111,6 +107,7 @@ def main() -> None:
           points=points,
           threshold=args.threshold,
           evaluate=args.evaluate,
+          labels=labels,
         )
         try:
           _answer_for(session, source, is_live, rules, one, tally)
@@ -120,13 +117,19 @@ def main() -> None:
     ended = error
   for notice in accounts.notices:
     logging.warning("%s", notice)
+  if labels:
+    read = [
+      path for source, _ in sources if isinstance(source, list) for path in source
+    ]
+    for notice in capture_flags.unused_labels(labels, tally.labels, read):
+      logging.warning("%s: %s", args.labels, notice)
   print(accounts.summary())
   print(live.summary(tally, predictor), end="")
   if args.figure:
     from mtl_traffic.serving import figures
 
     unknown = (live.UNKNOWN_NAME,)
-    crossed = [predictor.names.get(task, ()) + unknown for task in live.MEASURED_TASKS]
+    crossed = [predictor.names.get(task, ()) + unknown for task in MEASURED_TASKS]
     figures.answers_figure(tally.by_minute, tally.by_tasks, *crossed, args.figure)
   print(f"wrote {tally.num_answers} answers to {args.out}")
   _finish(ended, accounts)
@@ -157,25 +160,13 @@ def _open_answers(schema) -> answer_files.AnswerFile:
 
 
 def _rules(predictor: "Predictor", max_packets: int, is_live: bool) -> captures.Rules:
-  """What makes a flow: as when the model was trained, unless flags say otherwise."""
-  trained = predictor.description.rules
   wait = captures.DEFAULT_RULES.reorder_s
   if flags.FLAGS.interface:
     wait = 0  # They are stamped here, one after another.
   elif is_live:
     wait = capture_flags.LIVE_REORDER_S
-  rules = captures.Rules(
-    max_packets=max_packets, reorder_s=capture_flags.reorder_s(wait)
-  ).with_shared({**trained, **capture_flags.given()})
-  for name, value in capture_flags.given().items():
-    if trained.get(name, value) != value:
-      logging.warning(
-        "--%s=%s: the model was trained on flows of %s, so its answers may be worse",
-        name,
-        value,
-        trained[name],
-      )
-  return rules
+  trained = predictor.description.rules
+  return capture_flags.rules_of_model(trained, max_packets, wait)
 
 
 def _sources() -> list[tuple[str | pathlib.Path | list[pathlib.Path], bool]]:
@@ -191,25 +182,7 @@ def _sources() -> list[tuple[str | pathlib.Path | list[pathlib.Path], bool]]:
   if pipes:
     return [(pipes[0], True)]
   paths = capture_flags.find_captures()
-  if flags.FLAGS.each_capture_alone:
-    return [([path], False) for path in paths]
-  spans = functools.partial(map, captures.sources.span)
-  return [(chain, False) for chain in captures.sources.chains(paths, spans)]
-
-
-def _points(predictor: "Predictor") -> list[int]:
-  """The packets at which to answer."""
-  if flags.FLAGS.packets is None:
-    return [predictor.k]
-  try:
-    points = sorted({int(point) for point in flags.FLAGS.packets})
-  except ValueError:
-    raise InputError(
-      f"--packets={','.join(flags.FLAGS.packets)}: must be numbers, '5,10,60' say"
-    ) from None
-  for point in points:
-    predictor.check_num_packets(point)
-  return points
+  return [(chain, False) for chain in capture_flags.chains(paths)]
 
 
 def _answer_for(

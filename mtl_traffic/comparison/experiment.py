@@ -8,7 +8,11 @@ from mtl_traffic.runs import Run
 from mtl_traffic.settings import Settings
 from mtl_traffic.tables import Table
 
-INTRODUCTION = "Accuracy in %, mean over seeds ± half of its 95 % t-interval."
+INTRODUCTION = (
+  "Accuracy in %, mean over seeds ± half of its 95 % t-interval. Balanced accuracy is "
+  "the mean recall of the classes, macro F1 the mean of their F1: both count a class "
+  "of few flows as much as one of many."
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,10 +5,18 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib import ticker
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mtl_traffic import files
-from mtl_traffic.comparison.rows import ACCURACIES, budget_order, estimate, group
+from mtl_traffic.comparison.rows import (
+  ACCURACIES,
+  FAIR,
+  budget_order,
+  estimate,
+  group,
+  value,
+)
 from mtl_traffic.escapes import for_figure
 
 
@@ -17,54 +25,91 @@ def label_budget_figure(
   paper: Mapping[tuple, Sequence[float]],
   path: str | pathlib.Path,
 ) -> None:
-  """Class accuracy against labels per class, a panel for each tested partition."""
-  partitions = group(rows, "partition")
-  figure = Figure(figsize=(3 + 4.5 * len(partitions), 3.8), layout="constrained")
-  panels = figure.subplots(1, len(partitions), sharey=True, squeeze=False)[0]
-  for panel, ((partition,), of_partition) in zip(
-    panels, partitions.items(), strict=True
-  ):
-    budgets = sorted(
-      {row["labels_per_class"] for row in of_partition}, key=budget_order
-    )
-    # Evenly spaced places, so that "all" has one too.
-    place = {labels: x for x, labels in enumerate(budgets)}
-    methods = group(of_partition, "method")
-    for number, ((method,), members) in enumerate(methods.items()):
-      of_budget = group(members, "labels_per_class")
-      known = [labels for labels in budgets if (labels,) in of_budget]
-      estimates = [estimate(of_budget[labels,], "class_accuracy") for labels in known]
-      # Side by side, so that no interval hides another.
-      beside = 0.03 * (number - (len(methods) - 1) / 2)
-      panel.errorbar(
-        [place[labels] + beside for labels in known],
-        [100 * value.mean for value in estimates],
-        yerr=[100 * np.nan_to_num(value.half_width) for value in estimates],
-        color=f"C{number}",
-        marker="o",
-        markersize=4,
-        capsize=3,
-        label=for_figure(method),
-      )
-      of_paper = [labels for labels in known if (method, labels) in paper]
-      if of_paper:
-        panel.plot(
-          [place[labels] + beside for labels in of_paper],
-          [paper[method, labels][2] for labels in of_paper],
-          color=f"C{number}",
-          marker="x",
-          linestyle=":",
-          label=for_figure(f"{method} (paper)"),
-        )
-    panel.set_xticks(list(place.values()), [str(labels) for labels in budgets])
-    panel.set_xlabel("labels per class")
+  """Measures of the class against labels per class, a column for each partition.
+
+  Args:
+    rows: of `results.jsonl`.
+    paper: class accuracies, the third of the values, by method and labels per class.
+    path: where to write the figure.
+  """
+  rows = list(rows)
+  partitions, measures = group(rows, "partition"), _class_measures(rows)
+  figure = Figure(
+    figsize=(3 + 4.5 * len(partitions), 0.8 + 3 * len(measures)), layout="constrained"
+  )
+  panels = figure.subplots(
+    len(measures), len(partitions), sharex="col", sharey="row", squeeze=False
+  )
+  for line, (field, title) in zip(panels, measures.items(), strict=True):
+    # The paper's stand beside the partition that was trained on, the first.
+    of_paper = paper if field == "class_accuracy" else {}
+    for panel, of_partition in zip(line, partitions.values(), strict=True):
+      _against_budgets(panel, of_partition, field, of_paper)
+      of_paper = {}
+    line[0].set_ylim(top=min(line[0].get_ylim()[1], 100.5))
+    line[0].set_ylabel(f"{title} (%)")
+  for panel, (partition,) in zip(panels[0], partitions, strict=True):
     panel.set_title(f"tested on {for_figure(partition)}")
-    panel.grid(alpha=0.3)
-    panel.yaxis.set_major_locator(ticker.MaxNLocator(integer=True))
-  panels[0].set_ylim(top=min(panels[0].get_ylim()[1], 100.5))
-  panels[0].set_ylabel("class accuracy (%)")
-  figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
+  for panel in panels[-1]:
+    panel.set_xlabel("labels per class")
+  handles, labels = panels[0, 0].get_legend_handles_labels()
+  figure.legend(handles, labels, loc="outside right center")
   files.write_figure(path, figure)
+
+
+def _class_measures(rows: Sequence[dict]) -> dict[str, str]:
+  """What is drawn of the class, and its title.
+
+  Balanced accuracy is left out where it is the accuracy, as of a test set with equally
+  many flows of each class.
+  """
+  known = {field: [value(row, field) for row in rows] for field in FAIR}
+  measures = {"class_accuracy": "class accuracy"}
+  balanced = zip(known["class_balanced_accuracy"], rows, strict=True)
+  if any(of and not np.isclose(of, row["class_accuracy"]) for of, row in balanced):
+    measures["class_balanced_accuracy"] = "balanced accuracy"
+  if any(of is not None for of in known["class_macro_f1"]):
+    measures["class_macro_f1"] = "macro F1"
+  return measures
+
+
+def _against_budgets(
+  panel: Axes, rows: Sequence[dict], field: str, paper: Mapping
+) -> None:
+  """Draws a measure of each method against labels per class."""
+  budgets = sorted({row["labels_per_class"] for row in rows}, key=budget_order)
+  # Evenly spaced places, so that "all" has one too.
+  place = {labels: x for x, labels in enumerate(budgets)}
+  methods = group(rows, "method")
+  for number, ((method,), members) in enumerate(methods.items()):
+    of_budget = group(members, "labels_per_class")
+    known = [labels for labels in budgets if (labels,) in of_budget]
+    estimates = [estimate(of_budget[labels,], field) for labels in known]
+    # Side by side, so that no interval hides another.
+    beside = 0.03 * (number - (len(methods) - 1) / 2)
+    panel.errorbar(
+      [place[labels] + beside for labels in known],
+      [100 * one.mean for one in estimates],
+      yerr=[100 * np.nan_to_num(one.half_width) for one in estimates],
+      color=f"C{number}",
+      marker="o",
+      markersize=4,
+      capsize=3,
+      label=for_figure(method),
+    )
+    of_paper = [labels for labels in known if (method, labels) in paper]
+    if of_paper:
+      panel.plot(
+        [place[labels] + beside for labels in of_paper],
+        [paper[method, labels][2] for labels in of_paper],
+        color=f"C{number}",
+        marker="x",
+        linestyle=":",
+        label=for_figure(f"{method} (paper)"),
+      )
+  panel.set_xticks(list(place.values()), [str(labels) for labels in budgets])
+  panel.grid(alpha=0.3)
+  panel.yaxis.set_major_locator(ticker.MaxNLocator(integer=True))
 
 
 def sweep_figure(
@@ -74,7 +119,9 @@ def sweep_figure(
   path: str | pathlib.Path,
   logarithmic: bool = False,
 ) -> None:
-  """Accuracy of the three tasks against a field, a panel for each tested partition.
+  """Accuracy of the three tasks and macro F1 of the class against a field.
+
+  A panel for each tested partition.
 
   Args:
     rows: of `results.jsonl`.
@@ -94,18 +141,22 @@ def sweep_figure(
       method, labels, shortest = values
       name = f": {method}, {labels} labels" + ", any k" * (shortest is not None)
       places = sorted(group(members, field).items())
-      for number, accuracy in enumerate(ACCURACIES):
-        estimates = [estimate(of_place, accuracy) for _, of_place in places]
-        if np.isnan([value.mean for value in estimates]).all():
+      for number, measure in enumerate((*ACCURACIES, "class_macro_f1")):
+        estimates = [estimate(of_place, measure) for _, of_place in places]
+        if np.isnan([one.mean for one in estimates]).all():
           continue
-        task = accuracy.removesuffix("_accuracy")
+        is_f1 = measure == "class_macro_f1"
+        task = "class, macro F1" if is_f1 else measure.removesuffix("_accuracy")
         panel.errorbar(
           [place for (place,), _ in places],
-          [100 * value.mean for value in estimates],
-          yerr=[100 * np.nan_to_num(value.half_width) for value in estimates],
+          [100 * one.mean for one in estimates],
+          yerr=[100 * np.nan_to_num(one.half_width) for one in estimates],
           color=f"C{number}",
           linestyle=_LINE_STYLES[line % len(_LINE_STYLES)],
-          marker="o",
+          marker="s" if is_f1 else "o",
+          markerfacecolor="none" if is_f1 else None,
+          linewidth=1 if is_f1 else None,
+          alpha=0.7 if is_f1 else 1,
           markersize=4,
           capsize=3,
           label=for_figure(task + name * (len(lines) > 1)),
@@ -115,7 +166,7 @@ def sweep_figure(
     panel.set_xlabel(title)
     panel.set_title(f"tested on {for_figure(partition)}")
     panel.grid(alpha=0.3)
-  panels[0].set_ylabel("accuracy (%)")
+  panels[0].set_ylabel("accuracy, macro F1 (%)")
   figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
   files.write_figure(path, figure)
 

@@ -3,26 +3,19 @@
 Reads the work directories of experiments in and below a directory, as `make paper` or
 single binaries leave them, and writes `report.md` with its figures, and `report.html`,
 a page that needs no other file.
-
-What names say is shown and never obeyed: the page has no markup but that of this
-module, no images but the figures, and runs nothing.
 """
 
-import base64
 import dataclasses
-import hashlib
-import html
 import json
 import os
 import pathlib
 import re
 from collections.abc import Sequence
 
-import markdown
 import numpy as np
 from absl import logging
 
-from mtl_traffic import evaluation, files
+from mtl_traffic import evaluation, files, pages
 from mtl_traffic.comparison import claims, figures, row_schema
 from mtl_traffic.comparison.catalogue import EXPERIMENTS
 from mtl_traffic.comparison.experiment import INTRODUCTION, Experiment
@@ -30,6 +23,7 @@ from mtl_traffic.comparison.rows import budget_order, group, where
 from mtl_traffic.comparison.workdir import read_config, read_rows
 from mtl_traffic.errors import InputError
 from mtl_traffic.escapes import for_markdown
+from mtl_traffic.pages import Part, Shown
 from mtl_traffic.runs import FIELDS, Run
 from mtl_traffic.tables import markdown_table
 
@@ -53,31 +47,6 @@ class Done:
     return json.dumps({n: v for n, v in meaning.items() if n not in told_by_rows})
 
 
-@dataclasses.dataclass(frozen=True)
-class Shown:
-  """A figure of the report.
-
-  Attributes:
-    title: what it shows.
-    name: of its file, from the report's folder.
-  """
-
-  title: str
-  name: str
-
-  def markdown(self) -> str:
-    return f"![{for_markdown(self.title)}]({self.name})"
-
-  def html(self, workdir: pathlib.Path) -> str:
-    data = base64.b64encode((workdir / self.name).read_bytes()).decode()
-    title = html.escape(self.title)
-    return f'<p><img alt="{title}" src="data:image/png;base64,{data}"></p>'
-
-
-# Text as Markdown, or a figure.
-Part = str | Shown
-
-
 def write(workdir: str | os.PathLike) -> pathlib.Path:
   """Writes the report of everything below a directory; returns the page.
 
@@ -99,8 +68,8 @@ def write(workdir: str | os.PathLike) -> pathlib.Path:
     parts: list[Part] = ["# Report"]
     for number, group_ in enumerate(groups.values(), start=1):
       parts += _dataset(group_, workdir, str(number) if len(groups) > 1 else "")
-    files.write_text(workdir / "report.md", _markdown(parts))
-    files.write_text(page, _html(parts, workdir))
+    files.write_text(workdir / "report.md", pages.markdown(parts))
+    files.write_text(page, pages.html(parts, workdir, "Report"))
   return page
 
 
@@ -243,24 +212,6 @@ def _statistics(path: pathlib.Path, workdir: pathlib.Path) -> list[Part]:
   return [text, *shown]
 
 
-def _markdown(parts: Sequence[Part]) -> str:
-  texts = [part if isinstance(part, str) else part.markdown() for part in parts]
-  return "\n\n".join(text.strip() for text in texts) + "\n"
-
-
-def _html(parts: Sequence[Part], workdir: pathlib.Path) -> str:
-  converter = markdown.Markdown(extensions=["tables"])
-  # Of Markdown, what text could bring in from elsewhere: tags, links and images.
-  converter.preprocessors.deregister("html_block")
-  for pattern in _FOREIGN:
-    converter.inlinePatterns.deregister(pattern)
-  bodies = [
-    converter.reset().convert(part) if isinstance(part, str) else part.html(workdir)
-    for part in parts
-  ]
-  return _HEAD + "\n".join(bodies) + "\n</body></html>\n"
-
-
 def _trained_on(done: Done) -> list[dict]:
   """The rows that were tested on flows of the partition that was trained on."""
   partition = done.config["meaning"]["train_partition"]
@@ -269,31 +220,3 @@ def _trained_on(done: Done) -> list[dict]:
 
 # What is read of each row, beside its run.
 _WORD = re.compile(r"[^\w-]")
-_FOREIGN = (
-  "html",
-  "link",
-  "reference",
-  "short_reference",
-  "image_link",
-  "image_reference",
-  "short_image_ref",
-  "autolink",
-  "automail",
-)
-_STYLE = """
-body { font: 15px/1.5 sans-serif; margin: 2em auto; max-width: 75em; padding: 0 1em }
-table { border-collapse: collapse; display: block; overflow-x: auto }
-th, td { border: 1px solid #ccc; padding: 0.2em 0.6em; text-align: left }
-img { max-width: 100% }
-"""
-# The browser is told too: this style, images of the page itself, and nothing else.
-_POLICY = (
-  "default-src 'none'; img-src data:; style-src 'sha256-"
-  + base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-  + "'"
-)
-_HEAD = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<title>Report</title><style>{_STYLE}</style></head><body>
-"""

@@ -4,10 +4,18 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from mtl_traffic.evaluation import Estimate, mean_with_interval, paired_difference
+from mtl_traffic.evaluation import (
+  Estimate,
+  balanced_accuracy,
+  macro_f1,
+  mean_with_interval,
+  paired_difference,
+)
 from mtl_traffic.tables import Table, percent
 
 ACCURACIES = ("class_accuracy", "bandwidth_accuracy", "duration_accuracy")
+# What follows from a row's class confusion, and counts small classes like large ones.
+FAIR = {"class_balanced_accuracy": balanced_accuracy, "class_macro_f1": macro_f1}
 
 
 def group(rows: Iterable[dict], *fields: str) -> dict[tuple, list[dict]]:
@@ -19,10 +27,17 @@ def group(rows: Iterable[dict], *fields: str) -> dict[tuple, list[dict]]:
 
 
 def estimate(rows: Iterable[dict], field: str) -> Estimate:
-  """Mean and interval of a field over rows, one a seed; rows without it don't count."""
-  return mean_with_interval(
-    np.array([row[field] for row in rows if row[field] is not None])
-  )
+  """Mean and interval of a measure over rows, one a seed; those without don't count."""
+  values = [value(row, field) for row in rows]
+  return mean_with_interval(np.array([v for v in values if v is not None]))
+
+
+def value(row: Mapping, field: str) -> float | None:
+  """A field of a row, or a name of `FAIR`; None where the row has none."""
+  if field not in FAIR:
+    return row[field]
+  counts = row.get("class_confusion")
+  return counts and FAIR[field](np.array(counts))
 
 
 def accuracy_table(
@@ -33,6 +48,8 @@ def accuracy_table(
   reference_name: str = "",
 ) -> Table:
   """Accuracies in %, mean over seeds ± half of the 95 % t-interval.
+
+  Of the class, balanced accuracy and macro F1 as well.
 
   Args:
     rows: of `results.jsonl`.
@@ -53,7 +70,8 @@ def accuracy_table(
   several = len({row["partition"] for row in rows}) > 1
   header = ["tested on"] * several + [_TITLES.get(field, field) for field in fields]
   failures = any(row.get("error") for row in rows)
-  header += ["seeds"] + ["failed"] * failures + ["class", "bandwidth", "duration"]
+  header += ["seeds"] + ["failed"] * failures
+  header += ["class", "balanced", "macro F1", "bandwidth", "duration"]
   if reference:
     header.append(f"class − {reference_name}")
   if paper:
@@ -70,7 +88,9 @@ def accuracy_table(
     failed = {row["seed"] for row in members if row.get("error")}
     line.append(len({row["seed"] for row in members} - failed))
     line += [len(failed)] * failures
-    line += [percent(estimate(members, field)) for field in ACCURACIES]
+    of_class, *others = ACCURACIES
+    shown = (of_class, *FAIR, *others)
+    line += [percent(estimate(members, field)) for field in shown]
     if reference:
       line.append(_difference(rows, members, reference))
     if paper:

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+from collections.abc import Sequence
 
 from mtl_traffic.data import captures, parquet, simulated
 from mtl_traffic.errors import InputError
@@ -70,6 +71,15 @@ def rules_of(dataset: str) -> dict[str, object]:
       raise InputError(f"{dataset}: what made its flows cannot be: {error}") from None
     return rules
   return captures.DEFAULT_RULES.shared if dataset in _FROM_CAPTURES else {}
+
+
+def texts_of(dataset: str, names: Sequence[str]) -> dict[str, list[str | None]]:
+  """Further columns of text that a dataset has, by name, in the order of its flows.
+
+  Raises:
+    InputError: a file cannot be read.
+  """
+  return parquet.read_texts(dataset, names) if _is_file(dataset) else {}
 
 
 def _is_file(dataset: str) -> bool:

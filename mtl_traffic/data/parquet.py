@@ -13,7 +13,7 @@ import json
 import os
 import pathlib
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -67,6 +67,35 @@ def read(path: str | os.PathLike, max_packets: int | None = None) -> Flows:
   if num_sorted:
     logging.info("%s: sorted the packets of %d flows by time", path, num_sorted)
   return _with_sorted_class_names(flows_lib.concatenate(batches))
+
+
+def read_texts(
+  path: str | os.PathLike, names: Sequence[str]
+) -> dict[str, list[str | None]]:
+  """Columns of text beside those of the layout, in the order of the flows of `read`.
+
+  Args:
+    path: as for `read`.
+    names: the columns; one that a file lacks is left out.
+
+  Raises:
+    InputError: a file cannot be read, or a column is no text.
+  """
+  paths = _files(path)
+  try:
+    schemas = [pq.read_schema(file) for file in paths]
+    names = [name for name in names if all(name in schema.names for schema in schemas)]
+    found = {name: [] for name in names}
+    for file in paths:
+      with pq.ParquetFile(file) as opened:
+        for batch in opened.iter_batches(_rows_at_once(opened, file), columns=names):
+          for name in names:
+            found[name] += _text(batch, name, file).to_pylist()
+  except InputError:
+    raise
+  except (pa.ArrowException, OSError, ValueError) as error:
+    raise InputError(f"{path}: cannot be read ({first_line(error)})") from error
+  return found
 
 
 def read_rules(path: str | os.PathLike) -> dict[str, object]:
@@ -249,22 +278,26 @@ def _rows_at_once(file: pq.ParquetFile, path: pathlib.Path) -> int:
   return max(1, min(rows, _ROWS_AT_ONCE))
 
 
+def _text(batch: pa.RecordBatch, name: str, path: pathlib.Path) -> pa.Array:
+  longest = arrow_columns.longest_text(batch[name])
+  if longest > _LONGEST_TEXT:
+    raise InputError(
+      f"{path}: column {name} has a text of {longest} bytes, more than a name has"
+    )
+  try:
+    return arrow_columns.as_text(batch[name])
+  except pa.ArrowException:
+    kind = batch[name].type
+    raise InputError(
+      f"{path}: column {name} has type {kind}, which is no text"
+    ) from None
+
+
 def _flows(
   batch: pa.RecordBatch, path: pathlib.Path, first_row: int, max_packets: int | None
 ) -> tuple[Flows, np.ndarray]:
   def text(name: str) -> pa.Array:
-    longest = arrow_columns.longest_text(batch[name])
-    if longest > _LONGEST_TEXT:
-      raise InputError(
-        f"{path}: column {name} has a text of {longest} bytes, more than a name has"
-      )
-    try:
-      return arrow_columns.as_text(batch[name])
-    except pa.ArrowException:
-      kind = batch[name].type
-      raise InputError(
-        f"{path}: column {name} has type {kind}, which is no text"
-      ) from None
+    return _text(batch, name, path)
 
   flow_ids = text("flow_id")
   if flow_ids.null_count:

@@ -12,23 +12,39 @@ from mtl_traffic import tables
 from mtl_traffic.data import captures
 from mtl_traffic.data.captures.assembly import FlowAssembler
 from mtl_traffic.data.captures.captured_flows import (
+  CUT_OFF,
   END_REASON_NAMES,
   PROTOCOL_NAMES,
   CapturedFlows,
   EndReason,
 )
 from mtl_traffic.data.captures.decoding import Decoder
+from mtl_traffic.data.captures.labels import Labels
 from mtl_traffic.data.captures.reading import NANOSECONDS, RawPackets
 from mtl_traffic.serving.answer_files import AnswerFile, Rows
-from mtl_traffic.serving.predictor import UNKNOWN, Answers, Predictor
+from mtl_traffic.serving.judgement import (
+  REASON_NAMES,
+  UNKNOWN,
+  UNKNOWN_NAME,
+  Judgement,
+  Reason,
+)
+from mtl_traffic.serving.predictor import Predictor
+from mtl_traffic.serving.truth import MEASURED_TASKS, measured
 
-UNKNOWN_NAME = "unknown"
-MEASURED_TASKS = ("bandwidth", "duration")  # What the end of a flow tells.
 _MINUTE = 60 * NANOSECONDS
 
 
-def schema(tasks: Sequence[str], evaluate: bool) -> pa.Schema:
-  """The columns of answers; see the README."""
+def schema(
+  tasks: Sequence[str], evaluate: bool = False, labelled: bool = False
+) -> pa.Schema:
+  """The columns of answers; see the README.
+
+  Args:
+    tasks: what is answered.
+    evaluate: with what flows turned out to be when they end.
+    labelled: with the class that labels give.
+  """
   text, count = pa.string(), pa.int64()
   when = pa.timestamp("ns", "UTC")
   columns = {"event": text} if evaluate else {}
@@ -45,6 +61,9 @@ def schema(tasks: Sequence[str], evaluate: bool) -> pa.Schema:
   }
   for task in tasks:
     columns |= {task: text, f"{task}_probability": pa.float64()}
+    columns |= {_unknown(task): text}
+  if labelled:
+    columns |= {"true_class": text}
   if evaluate:
     columns |= {"flow_packets": count, "flow_bytes": count}
     columns |= {"flow_duration": pa.float64(), "end_reason": text}
@@ -57,12 +76,15 @@ class Tally:
   """What was answered so far.
 
   Attributes:
-    answers: by task and class, how many flows were last answered so; and the sum of
-      those answers' probabilities.
+    answers: by task, class and why the class is unknown (None where it is not), how
+      many flows were last answered so; and the sum of those answers' probabilities.
     by_minute: by minute since 1970 and class, the same for the first task.
     by_tasks: by bandwidth and duration class, the same.
     evaluated: by task, whether the flow came to its end, and whether the answer was
       right (None = unknown), how many.
+    labelled: by whether the class was right (None = unknown), how many flows that have
+      a label were last answered so.
+    labels: which labels flows have.
   """
 
   answers: collections.Counter = dataclasses.field(default_factory=collections.Counter)
@@ -76,6 +98,8 @@ class Tally:
   evaluated: collections.Counter = dataclasses.field(
     default_factory=collections.Counter
   )
+  labelled: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  labels: captures.Accounts = dataclasses.field(default_factory=captures.Accounts)
   num_answers: int = 0
 
 
@@ -91,6 +115,7 @@ class Answering:
     points: Sequence[int],
     threshold: float = 0.0,
     evaluate: bool = False,
+    labels: Labels | None = None,
   ):
     """Args:
     predictor: the model.
@@ -100,13 +125,12 @@ class Answering:
       before the last of them is answered when it ends.
     threshold: what is less probable is unknown.
     evaluate: when a flow ends, write what its bandwidth and duration were.
+    labels: write the true classes that these give.
     """
     self._predictor, self._file, self._tally = predictor, file, tally
     self._points, self._threshold, self._evaluate = tuple(points), threshold, evaluate
+    self._labels = labels
     self._given: dict[str, dict] = {}  # The last answers of open flows.
-    # A model for all k packets answers too for a flow that ends before the k-th.
-    shortest = predictor.description.settings.get("shortest_prefix") or 1
-    self._fewest = max(predictor.description.min_packets, shortest)
 
   def read(
     self,
@@ -186,15 +210,18 @@ class Answering:
     last = captured.flows.packets.times[np.arange(len(seen)), seen - 1]
     rows["time"] = captured.start_times + np.round(last * NANOSECONDS).astype(np.int64)
     rows["packets"] = seen.tolist()
-    labels = self._labels(answers, seen) if answers else {}
     for task in self._predictor.tasks:
-      rows[task] = [UNKNOWN_NAME] * len(seen)
-      rows[f"{task}_probability"] = [0.0] * len(seen)
       if answers:
-        names = (*self._predictor.names[task], UNKNOWN_NAME)
-        rows[task] = [names[label] for label in labels[task].tolist()]
+        judged = self._predictor.judge(answers, task, seen, self._threshold)
         confidences = answers.confidences(task).astype(np.float64)
-        rows[f"{task}_probability"] = np.round(confidences, 6).tolist()
+      else:
+        judged, confidences = _not_asked(len(seen)), np.zeros(len(seen))
+      names = (*self._predictor.names[task], UNKNOWN_NAME)
+      rows[task] = [names[label] for label in judged.labels.tolist()]
+      rows[f"{task}_probability"] = np.round(confidences, 6).tolist()
+      rows[_unknown(task)] = [REASON_NAMES.get(of) for of in judged.reasons.tolist()]
+    if self._labels:
+      rows["true_class"] = self._true_classes(captured)
     if self._evaluate:
       rows["event"] = ["answer"] * len(seen)
     if not was_given:
@@ -222,14 +249,11 @@ class Answering:
     if self._evaluate:
       self._file.write(self._truth(captured))
 
-  def _labels(self, answers: Answers, seen: np.ndarray) -> dict[str, np.ndarray]:
-    """Of every task `[N]`; unknown too after fewer packets than in training."""
-    return {
-      task: np.where(
-        seen < self._fewest, UNKNOWN, answers.labels(task, self._threshold)
-      )
-      for task in self._predictor.tasks
-    }
+  def _true_classes(self, captured: CapturedFlows) -> list[str | None]:
+    """The classes that labels give; None for a flow without."""
+    labelled = self._labels.apply(captured, self._tally.labels)
+    names = (*labelled.class_names, None)
+    return [names[index] for index in labelled.classes.tolist()]
 
   def _addresses(self, captured: CapturedFlows) -> dict:
     return {
@@ -251,56 +275,61 @@ class Answering:
     rows["time"] = captured.start_times + np.round(
       flows.durations * NANOSECONDS
     ).astype(np.int64)
-    of_answers = ("packets", *tasks, *(f"{task}_probability" for task in tasks))
-    for name in of_answers:
+    for name in self._answered:
       rows[name] = [answer.get(name) for answer in given]
     rows["flow_packets"] = flows.num_packets.tolist()
     rows["flow_bytes"] = flows.num_bytes.tolist()
     rows["flow_duration"] = flows.durations.tolist()
     reasons = captured.end_reasons.tolist()
     rows["end_reason"] = [END_REASON_NAMES[reason] for reason in reasons]
-    came_to_end = [
-      reason not in (EndReason.END_OF_CAPTURE, EndReason.EVICTED) for reason in reasons
-    ]
+    came_to_end = [reason not in CUT_OFF for reason in reasons]
     for task in tasks:
       if task in MEASURED_TASKS:
         rows[f"true_{task}"] = truth = self._true_names(captured, task)
-        for ended, answer, true in zip(came_to_end, rows[task], truth, strict=True):
+        answered = zip(
+          came_to_end, rows[task], rows[_unknown(task)], truth, strict=True
+        )
+        for ended, answer, unknown, true in answered:
           if true is not None and answer is not None:
-            is_right = None if answer == UNKNOWN_NAME else answer == true
+            is_right = None if unknown else answer == true
             self._tally.evaluated[task, ended, is_right] += 1
     return rows
 
   def _true_names(self, captured: CapturedFlows, task: str) -> list[str | None]:
     """The classes that whole flows turned out to have; None without a bandwidth."""
-    values = durations = captured.flows.durations.astype(np.float32)
-    if task == "bandwidth":
-      values = np.divide(
-        captured.flows.num_bytes.astype(np.float32),
-        durations,
-        out=np.full(len(durations), np.nan, np.float32),
-        where=durations > 0,
-      )
-    dividers = np.array(self._predictor.description.dividers[task], np.float32)
-    classes = np.searchsorted(dividers, values, side="right")
-    names = self._predictor.names[task]
-    return [
-      None if np.isnan(value) else names[index]
-      for value, index in zip(values, classes.tolist(), strict=True)
-    ]
+    dividers = self._predictor.description.dividers[task]
+    names = (*self._predictor.names[task], None)
+    return [names[i] for i in measured(captured.flows, task, dividers).tolist()]
+
+  @property
+  def _answered(self) -> tuple[str, ...]:
+    """The columns of an answer that are told again when its flow ends."""
+    tasks = self._predictor.tasks
+    of_tasks = [(task, f"{task}_probability", _unknown(task)) for task in tasks]
+    of_labels = ["true_class"] if self._labels else []
+    return ("packets", *itertools.chain(*of_tasks), *of_labels)
 
   def _count(self, rows: Rows, is_last: bool) -> None:
     tasks = self._predictor.tasks
     if self._evaluate:
-      of_answers = ("packets", *tasks, *(f"{task}_probability" for task in tasks))
+      answered = self._answered
       for i, flow in enumerate(rows["flow"]):
-        self._given[flow] = {name: rows[name][i] for name in of_answers}
+        self._given[flow] = {name: rows[name][i] for name in answered}
     if not is_last:
       return
     for task in tasks:
-      for name, p in zip(rows[task], rows[f"{task}_probability"], strict=True):
-        self._tally.answers[task, name] += 1
-        self._tally.probabilities[task, name] += p
+      columns = (task, _unknown(task), f"{task}_probability")
+      for name, why, p in zip(*(rows[column] for column in columns), strict=True):
+        self._tally.answers[task, name, why] += 1
+        self._tally.probabilities[task, name, why] += p
+    if self._labels and "class" in tasks:
+      self._tally.labelled.update(
+        None if why else answer == true
+        for answer, why, true in zip(
+          rows["class"], rows[_unknown("class")], rows["true_class"], strict=True
+        )
+        if true is not None
+      )
     first = "class" if "class" in tasks else tasks[0]
     minutes = (rows["time"] // _MINUTE).tolist()
     self._tally.by_minute.update(zip(minutes, rows[first], strict=True))
@@ -309,18 +338,39 @@ class Answering:
       self._tally.by_tasks.update(pairs)
 
 
+def _unknown(task: str) -> str:
+  """The column that says why a flow is unknown."""
+  return f"{task}_unknown_because"
+
+
+def _not_asked(num_flows: int) -> Judgement:
+  return Judgement(
+    np.full(num_flows, UNKNOWN), np.full(num_flows, Reason.TOO_FEW, np.int8)
+  )
+
+
 def summary(tally: Tally, predictor: Predictor) -> str:
   """What was answered, as a table, and how much of it was right if that is known."""
   lines = []
   for task in predictor.tasks:
-    total = sum(tally.answers[task, n] for n in (*predictor.names[task], UNKNOWN_NAME))
-    for name in (*predictor.names[task], UNKNOWN_NAME):
-      count = tally.answers[task, name]
+    known = [(name, None) for name in predictor.names[task]]
+    unknown = [(UNKNOWN_NAME, why) for why in REASON_NAMES.values()]
+    total = sum(tally.answers[task, name, why] for name, why in known + unknown)
+    for name, why in known + unknown:
+      count = tally.answers[task, name, why]
       if count:
-        mean = tally.probabilities[task, name] / count
-        lines.append([task, name, count, f"{100 * count / total:.1f}", f"{mean:.3f}"])
+        shown = f"{name}: {why}" if why else name
+        mean = tally.probabilities[task, name, why] / count
+        lines.append([task, shown, count, f"{100 * count / total:.1f}", f"{mean:.3f}"])
   header = ["task", "answer", "flows", "%", "mean probability"]
   text = tables.markdown_table(header, lines)
+  right, wrong, unknown = (tally.labelled[value] for value in (True, False, None))
+  if labelled := right + wrong + unknown:
+    text += f"class: {100 * right / labelled:.1f} % right of {labelled} labelled flows"
+    if right + wrong:
+      share = 100 * right / (right + wrong)
+      text += f", {share:.1f} % of the {right + wrong} answered"
+    text += "\n"
   for task in MEASURED_TASKS:
     for ended, what in ((True, "flows that ended"), (False, "flows cut off")):
       right, wrong, unknown = (

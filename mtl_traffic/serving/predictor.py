@@ -29,11 +29,11 @@ from mtl_traffic.flows import Flows, Packets
 from mtl_traffic.methods.base import Method, Parameters
 from mtl_traffic.serving import checkpoints
 from mtl_traffic.serving.checkpoints import Description
+from mtl_traffic.serving.judgement import Judgement, judge
 
 # Flows in a batch are one of these numbers, so that no other is ever compiled. Beyond
 # the largest, activations leave a core's cache, and flows a second become fewer.
 BATCH_SIZES = (16, 32, 64, 128)
-UNKNOWN = -1  # The label of a flow of which too little is known.
 _PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
@@ -55,10 +55,7 @@ class Answers:
 
   def labels(self, task: str, threshold: float = 0.0) -> np.ndarray:
     """`[N]` int, the most probable class; −1 where it is less so than the threshold."""
-    probabilities = self.probabilities[task]
-    labels = np.argmax(probabilities, axis=-1)
-    is_sure = np.max(probabilities, axis=-1) >= threshold  # Which NaN never is.
-    return np.where(is_sure, labels, UNKNOWN)
+    return judge(self.probabilities[task], threshold=threshold).labels
 
 
 class Predictor:
@@ -91,6 +88,28 @@ class Predictor:
   def k(self) -> int:
     """Packets that the model reads of a flow."""
     return self.description.k
+
+  @property
+  def fewest(self) -> int:
+    """Packets of a flow before which no answer counts: in training none had fewer."""
+    # A model for all k packets answers too for a flow that ends before the k-th.
+    shortest = self.description.settings.get("shortest_prefix") or 1
+    return max(self.description.min_packets, shortest)
+
+  def judge(
+    self, answers: Answers, task: str, seen: np.ndarray, threshold: float = 0.0
+  ) -> Judgement:
+    """Which of the answers for N flows count, for one task.
+
+    Args:
+      answers: what this model says of the flows.
+      task: one of its tasks.
+      seen: `[N]`, the packets of each flow that the answers are based on.
+      threshold: what is less probable is unknown.
+    """
+    return judge(
+      answers.probabilities[task], threshold=threshold, seen=seen, fewest=self.fewest
+    )
 
   def __call__(self, flows: Flows | Packets, num_packets: int | None = None) -> Answers:
     """Answers for N flows.

@@ -12,6 +12,7 @@ from mtl_traffic.serving import figures
 from mtl_traffic.serving.predictor import Predictor
 from mtl_traffic.serving.trainer import Trained
 
+_MEASURES = ("accuracy", "balanced_accuracy", "macro_f1", "ece_raw", "ece")
 THRESHOLDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
@@ -26,12 +27,13 @@ def write(inputs: Inputs, trained: Sequence[Trained], workdir: pathlib.Path) -> 
     workdir: where to write.
   """
   rows = [_quality(inputs, one) for one in trained]
-  header = ["tested on", "task", "flows", "accuracy", "ECE, T = 1", "ECE", "T"]
+  header = ["tested on", "task", "flows", "accuracy", "balanced", "macro F1"]
+  header += ["ECE, T = 1", "ECE", "T"]
   quality, coverages, curves = [], [], {}
   for row in rows[0]:
     part, task, curve = row["part"], row["task"], row["curve"]
     curves[part, task] = curve
-    measured = [_percent(row[name]) for name in ("accuracy", "ece_raw", "ece")]
+    measured = [_percent(row[name]) for name in _MEASURES]
     quality.append([part, task, row["flows"], *measured, f"{row['temperature']:.2f}"])
     coverages.append(
       [part, task]
@@ -39,7 +41,8 @@ def write(inputs: Inputs, trained: Sequence[Trained], workdir: pathlib.Path) -> 
     )
   text = (
     "Accuracy and expected calibration error (ECE) in %, without and with the "
-    "temperature T that validation flows gave.\n\n"
+    "temperature T that validation flows gave. Balanced accuracy is the mean recall of "
+    "the classes, macro F1 the mean of their F1, however few flows each has.\n\n"
     f"{tables.markdown_table(header, quality)}\n"
     "Accuracy of the answers that are at least so probable, of how many flows (%).\n\n"
     + tables.markdown_table(["tested on", "task", *THRESHOLDS], coverages)
@@ -58,9 +61,10 @@ def _quality(inputs: Inputs, trained: Trained) -> list[dict]:
   """How good a model is, for each part of the flows and each task.
 
   Returns:
-    `part`, `task`, how many `flows` have a target, and of those `accuracy`, and the
-    expected calibration error without and with the `temperature`, `ece_raw` and `ece`:
-    fractions, None without flows. And accuracy against coverage, `curve`.
+    `part`, `task`, how many `flows` have a target, and of those `accuracy`,
+    `balanced_accuracy` and `macro_f1`, and the expected calibration error without and
+    with the `temperature`, `ece_raw` and `ece`: fractions, None without flows. And
+    accuracy against coverage, `curve`.
   """
   flows, (description, parameters, draw) = inputs.flows, trained
   calibrated = Predictor(description, parameters)
@@ -76,6 +80,7 @@ def _quality(inputs: Inputs, trained: Trained) -> list[dict]:
     for task in calibrated.tasks:
       known = draws.truth(flows, draw, task)[members]
       probabilities = answers.probabilities[task]
+      counts = evaluation.confusion(probabilities, known)
       before, after = (
         evaluation.expected_calibration_error(answer.probabilities[task], known)
         for answer in (uncalibrated, answers)
@@ -86,6 +91,8 @@ def _quality(inputs: Inputs, trained: Trained) -> list[dict]:
           "task": task,
           "flows": int((known >= 0).sum()),
           "accuracy": evaluation.accuracy(probabilities, known),
+          "balanced_accuracy": evaluation.balanced_accuracy(counts),
+          "macro_f1": evaluation.macro_f1(counts),
           "ece_raw": before,
           "ece": after,
           "temperature": description.temperatures[task],
@@ -97,7 +104,7 @@ def _quality(inputs: Inputs, trained: Trained) -> list[dict]:
 
 def _over_draws(drawn: Sequence[Sequence[Mapping]]) -> str:
   """A table of what `_quality` says of each draw: means over draws, with intervals."""
-  fields = ("accuracy", "ece_raw", "ece", "temperature")
+  fields = (*_MEASURES, "temperature")
   lines = []
   for part in dict.fromkeys(row["part"] for row in drawn[0]):
     tasks = [row["task"] for row in drawn[0] if row["part"] == part]
@@ -110,18 +117,21 @@ def _over_draws(drawn: Sequence[Sequence[Mapping]]) -> str:
     )
     values = np.concatenate([values, values.mean(axis=1, keepdims=True)], axis=1)
     for i, task in enumerate((*tasks, "mean")):
-      accuracy, before, after, temperatures = values[:, i].T
+      accuracy, balanced, f1, before, after, temperatures = values[:, i].T
       shown = [
         tables.percent(evaluation.mean_with_interval(measured), form)
         for measured, form in (
           (accuracy, ".1f"),
+          (balanced, ".1f"),
+          (f1, ".1f"),
           (before, ".1f"),
           (after, ".1f"),
           (after - before, "+.1f"),
         )
       ]
       lines.append([part, task, *shown, f"{np.mean(temperatures):.2f}"])
-  header = ["tested on", "task", "accuracy", "ECE, T = 1", "ECE", "difference", "T"]
+  header = ["tested on", "task", "accuracy", "balanced", "macro F1"]
+  header += ["ECE, T = 1", "ECE", "difference", "T"]
   return tables.markdown_table(header, lines)
 
 

@@ -1,3 +1,6 @@
+import pytest
+
+from mtl_traffic.comparison import rows as rows_lib
 from mtl_traffic.comparison.rows import accuracy_table
 
 
@@ -34,16 +37,16 @@ def test_accuracy_table():
   assert (
     table.markdown()
     == """\
-| method | labels/class | seeds | class       | bandwidth  | duration   | \
-class − multi | paper: class | bandwidth | duration |
-| ------ | ------------ | ----- | ----------- | ---------- | ---------- | \
-------------- | ------------ | --------- | -------- |
-| single | 10           | 2     | 71.0 ± 12.7 | –          | –          | \
--21.0 ± 12.7  | 60.0         | –         | –        |
-| multi  | 10           | 2     | 92.0 ± 25.4 | 80.0 ± 0.0 | 80.0 ± 0.0 | \
-              | 93.33        | 89.33     | 91.0     |
-| multi  | all          | 1     | 99.0        | 50.0       | 50.0       | \
-              | –            | –         | –        |
+| method | labels/class | seeds | class       | balanced | macro F1 | \
+bandwidth  | duration   | class − multi | paper: class | bandwidth | duration |
+| ------ | ------------ | ----- | ----------- | -------- | -------- | \
+---------- | ---------- | ------------- | ------------ | --------- | -------- |
+| single | 10           | 2     | 71.0 ± 12.7 | –        | –        | \
+–          | –          | -21.0 ± 12.7  | 60.0         | –         | –        |
+| multi  | 10           | 2     | 92.0 ± 25.4 | –        | –        | \
+80.0 ± 0.0 | 80.0 ± 0.0 |               | 93.33        | 89.33     | 91.0     |
+| multi  | all          | 1     | 99.0        | –        | –        | \
+50.0       | 50.0       |               | –            | –         | –        |
 """
   )
 
@@ -57,6 +60,8 @@ def test_a_line_for_each_tested_partition():
     "labels/class",
     "seeds",
     "class",
+    "balanced",
+    "macro F1",
     "bandwidth",
     "duration",
   ]
@@ -81,3 +86,19 @@ def test_lists_can_tell_lines_apart_and_be_a_reference():
   )
   assert [line[0] for line in table.rows] == ["bandwidth, duration", "–"]
   assert [line[-1] for line in table.rows] == ["", "-20.0"]
+
+
+def test_what_is_fair_to_small_classes_follows_from_the_confusion_of_a_row():
+  # Of 10 flows of one class all are right, of 2 of the other one: recalls of 1 and 1/2,
+  # F1 of 20/21 and 2/3.
+  row = _row("multi", 10, 0, 11 / 12, class_confusion=[[10, 0], [1, 1]])
+  balanced, f1 = (rows_lib.value(row, field) for field in rows_lib.FAIR)
+  assert balanced == pytest.approx(0.75)
+  assert f1 == pytest.approx((20 / 21 + 2 / 3) / 2)
+  (line,) = accuracy_table([row], FIELDS).rows
+  assert line[3:6] == ["91.7", "75.0", "81.0"]
+
+
+def test_a_row_that_failed_has_none_of_it():
+  row = _row("multi", 10, 0, None, class_confusion=None)
+  assert [rows_lib.value(row, field) for field in rows_lib.FAIR] == [None, None]

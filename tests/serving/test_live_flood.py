@@ -1,14 +1,13 @@
 """A flood's flows cost no question to the model; those beside it get their answers."""
 
 import io
-import types
 
 import numpy as np
 
 from mtl_traffic.data.captures import Accounts, Rules
 from mtl_traffic.data.captures.reading import read_packets
 from mtl_traffic.serving import live
-from mtl_traffic.serving.predictor import Answers
+from mtl_traffic.serving.predictor import Answers, Predictor
 from tests.data.capture_files import SYN, ip_packet, pcap
 
 
@@ -17,8 +16,8 @@ class _Predictor:
 
   tasks = ("class",)
   names = {"class": ("a",)}  # noqa: RUF012
-  description = types.SimpleNamespace(settings={}, min_packets=1)
-  num_asked = 0
+  fewest, num_asked = 1, 0
+  judge = Predictor.judge
 
   def __call__(self, flows, num_packets):
     self.num_asked += len(flows)
@@ -49,6 +48,7 @@ def test_flows_of_one_packet_that_are_pushed_out_are_unknown_unasked():
   assert len(file) == 1001
   unknown = [row for row in file if row["class"] == live.UNKNOWN_NAME]
   assert all(row["class_probability"] == 0 for row in unknown)
+  assert {row["class_unknown_because"] for row in unknown} == {"too few packets"}
   assert len(unknown) >= 900 and predictor.num_asked == 1001 - len(unknown)
   (innocent,) = [row for row in file if row["client_port"] == 5]
   assert innocent["class"] == "a" and innocent["packets"] == 4

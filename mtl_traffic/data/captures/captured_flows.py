@@ -36,6 +36,10 @@ END_REASON_NAMES = {
 }
 
 
+# Ends that are not those of the traffic: more of it may have followed.
+CUT_OFF = (EndReason.END_OF_CAPTURE, EndReason.EVICTED)
+
+
 @dataclasses.dataclass(frozen=True)
 class CapturedFlows:
   """N flows of one capture, in the order of their first packets.

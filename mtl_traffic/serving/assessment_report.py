@@ -1,0 +1,297 @@
+"""A page on how right a model was: `report.html`, `report.md` and `evaluation.json`."""
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from mtl_traffic import files, pages
+from mtl_traffic.errors import InputError
+from mtl_traffic.escapes import for_markdown
+from mtl_traffic.pages import Part, Shown
+from mtl_traffic.serving import assessment, assessment_figures
+from mtl_traffic.serving.assessment_figures import range_name
+from mtl_traffic.serving.observations import Observations
+from mtl_traffic.tables import markdown_table
+
+_NUMBERS, _PAGE, _TEXT = "evaluation.json", "report.html", "report.md"
+_FIGURES = {
+  name: f"report/{name}.png"
+  for name in ("classes", "confusion", "packets", "calibration")
+}
+_MOST_LINES = 30  # Of confusions and of captures, where all would be too many to read.
+_TITLES = {
+  "accuracy": "accuracy",
+  "balanced_accuracy": "balanced accuracy: the mean recall of the classes",
+  "macro_f1": "macro F1: the mean F1 of the classes",
+  "capture_accuracy": "accuracy of captures, by the vote of their flows",
+  "client_accuracy": "accuracy of client addresses within a capture, by vote",
+  "answered_share": "flows that were answered, rather than unknown",
+  "accuracy_of_answered": "accuracy of those",
+  "accuracy_of_known_classes": "accuracy of flows of classes that the model knows",
+}
+
+
+def check_absent(workdir: str | os.PathLike) -> None:
+  """Raises an InputError if a folder holds something that a report would replace."""
+  workdir = pathlib.Path(workdir)
+  for name in (_NUMBERS, _PAGE, _TEXT, *_FIGURES.values()):
+    if (workdir / name).exists():
+      raise InputError(f"{workdir}: holds {name} already; take another directory")
+
+
+def write(
+  observed: Observations,
+  assessed: Mapping,
+  workdir: str | os.PathLike,
+  *,
+  model: str,
+  tested_on: str,
+  notices: Sequence[str] = (),
+) -> pathlib.Path:
+  """Writes the page, its figures, and the numbers; returns the page.
+
+  Args:
+    observed: what was answered.
+    assessed: what `assess` makes of it.
+    workdir: where to write.
+    model: what to call the model.
+    tested_on: what to call the flows.
+    notices: what a reader has to know of the flows and labels, a line each.
+
+  Raises:
+    InputError: it cannot be written.
+  """
+  workdir = pathlib.Path(workdir)
+  paths = {name: workdir / file for name, file in _FIGURES.items()}
+  assessment_figures.classes_figure(assessed["classes"], paths["classes"])
+  assessment_figures.confusion_figure(assessed["confusion"], paths["confusion"])
+  assessment_figures.packets_figure(
+    assessed["by_packets"], assessed["after_packets"], paths["packets"]
+  )
+  curves = {task: assessment.coverage_of(of) for task, of in observed.tasks.items()}
+  assessment_figures.calibration_figure(
+    assessed["calibration"], curves, paths["calibration"]
+  )
+  parts = _parts(assessed, model, tested_on, notices)
+  files.write_text(workdir / _TEXT, pages.markdown(parts))
+  files.write_text(workdir / _PAGE, pages.html(parts, workdir, "Evaluation"))
+  content = {"model": model, "tested_on": tested_on, "notices": list(notices)}
+  content |= assessed
+  files.write_text(workdir / _NUMBERS, json.dumps(content, indent=2) + "\n")
+  return workdir / _PAGE
+
+
+def headlines(assessed: Mapping) -> str:
+  """The figures that say most, as a table."""
+  lines = [
+    [title, _percent(assessed[name]), _interval(assessed["intervals"][name])]
+    for name, title in _TITLES.items()
+    if assessed[name] is not None
+  ]
+  return markdown_table(["", "%", "95 % interval"], lines)
+
+
+def _parts(
+  assessed: Mapping, model: str, tested_on: str, notices: Sequence[str]
+) -> list[Part]:
+  unknown = [
+    [name, count, _percent(count / assessed["num_flows"])]
+    for name, count in assessed["unknown"].items()
+  ]
+  drawn = f"{assessed['num_resampled']:,} {assessed['resampled']}"
+  parts: list[Part] = [
+    "# How right the model is",
+    f"The model {for_markdown(model)}, asked about {assessed['num_flows']:,} flows "
+    f"whose class is known, of {for_markdown(tested_on)}. None of this means anything "
+    "if the model was trained on some of them. A flow that is unknown, for whatever "
+    "reason, is not right.",
+    headlines(assessed),
+    f"The intervals are those of drawing the {drawn} again "
+    f"{assessed['num_samples']:,} times. {_WHY[assessed['resampled']]}",
+    "\n".join(f"- Note: {for_markdown(notice)}." for notice in notices),
+    "## Unknown",
+    markdown_table(["because", "flows", "%"], unknown),
+  ]
+  if assessed["classes_unknown_to_model"]:
+    parts += _foreign(assessed)
+  parts += ["## Each class", _classes(assessed["classes"])]
+  parts += [Shown("F1, precision and recall of each class", _FIGURES["classes"])]
+  parts += ["## What was taken for what", _confusions(assessed["confusion"])]
+  parts += [Shown("Confusions of the class", _FIGURES["confusion"])]
+  parts += _groups(assessed)
+  parts += ["## By packets", *_packets(assessed)]
+  parts += [Shown("Accuracy by packets", _FIGURES["packets"])]
+  parts += ["## How sure it is", _sureness(assessed)]
+  parts += [Shown("Calibration and coverage", _FIGURES["calibration"])]
+  if assessed["tasks"]:
+    parts += ["## Bandwidth and duration", _tasks(assessed["tasks"])]
+  return parts
+
+
+_WHY = {
+  "captures": "Flows of one capture are alike, so flows are not drawn one by one.",
+  "flows": "These flows are of no captures, so they are drawn one by one; if some of "
+  "them are alike, the intervals are too narrow.",
+}
+
+
+def _foreign(assessed: Mapping) -> list[Part]:
+  of = {one["name"]: one for one in assessed["classes"]}
+  lines = [
+    [name, count, count - of[name]["num_unknown"], of[name]["num_unknown"]]
+    for name, count in assessed["classes_unknown_to_model"].items()
+  ]
+  return [
+    "## Classes that the model does not know",
+    "Whatever it answers for their flows is wrong, and counts as that. The accuracy of "
+    "flows of classes that it knows leaves them out.",
+    markdown_table(["class", "flows", "answered, so wrong", "unknown"], lines),
+  ]
+
+
+def _classes(classes: Sequence[Mapping]) -> str:
+  lines = [
+    [
+      one["name"],
+      one["num_flows"],
+      one["num_captures"] or "–",
+      one["num_unknown"],
+      *(_with_interval(one, name) for name in ("precision", "recall", "f1")),
+    ]
+    for one in classes
+  ]
+  header = ["class", "flows", "captures", "unknown", "precision", "recall", "F1"]
+  return "In %, with 95 % intervals.\n\n" + markdown_table(header, lines)
+
+
+def _confusions(confusion: Mapping) -> str:
+  """The most frequent confusions."""
+  found = []
+  for i, (name, counts) in enumerate(
+    zip(confusion["classes"], confusion["counts"], strict=True)
+  ):
+    total = sum(counts)
+    found += [
+      [name, answer, count, f"{100 * count / total:.1f}"]
+      for j, (answer, count) in enumerate(
+        zip(confusion["answers"], counts, strict=True)
+      )
+      if count and j != i
+    ]
+  if not found:
+    return "Every flow was right."
+  found.sort(key=lambda line: -line[2])
+  table = markdown_table(
+    ["class", "taken for", "flows", "% of the class"], found[:_MOST_LINES]
+  )
+  return f"{_first_of(len(found), 'The most frequent')}\n\n{table}"
+
+
+def _groups(assessed: Mapping) -> list[Part]:
+  """Captures and client addresses, and which were wrong."""
+  parts: list[Part] = []
+  for name, title, what in (
+    ("captures", "Captures", "captures"),
+    ("clients", "Client addresses", "addresses within a capture"),
+  ):
+    groups = assessed[name]
+    mixed, wrong = groups["of_several_classes"], groups["wrong"]
+    if not groups["number"] + len(mixed):
+      continue
+    right = groups["number"] - len(wrong)
+    text = (
+      f"{right:,} of {groups['number']:,} {what} are right. Each is what most of its "
+      "flows are taken for, each flow with the weight of its probability; unknown ones "
+      "have no vote."
+    )
+    if mixed:
+      text += (
+        f" Left out are {len(mixed):,} whose flows are of several classes, such as "
+        f"{for_markdown(mixed[0])}."
+      )
+    parts += [f"## {title}", text]
+    if wrong:
+      lines = [
+        [one[key] for key in ("name", "class", "answer", "num_flows")]
+        for one in wrong[:_MOST_LINES]
+      ]
+      table = markdown_table(["wrong", "class", "taken for", "flows"], lines)
+      parts += [
+        f"{_first_of(len(wrong), 'Wrong ones, those of most flows first')}\n\n{table}"
+      ]
+  return parts
+
+
+def _packets(assessed: Mapping) -> list[Part]:
+  bins = assessed["by_packets"]
+  header = ["flows", "answered", "accuracy", "accuracy of those answered"]
+  parts: list[Part] = [
+    "Accuracy in % of flows apart, by how many packets were seen of them. "
+    f"{bins[-1]['to']} are all that the model reads.",
+    markdown_table(
+      ["packets seen", *header],
+      [[range_name(one), one["num_flows"], *_accuracies(one)] for one in bins],
+    ),
+  ]
+  after = assessed["after_packets"]
+  if len(after) > 1:
+    parts += [
+      "Accuracy in % of all flows, asked about after so many packets, or at their end "
+      "if that comes before.",
+      markdown_table(
+        ["packets", *header],
+        [[one["packets"], assessed["num_flows"], *_accuracies(one)] for one in after],
+      ),
+    ]
+  return parts
+
+
+def _tasks(tasks: Mapping[str, Mapping]) -> str:
+  lines = [
+    [task, len(one["classes"]), one["num_flows"], *_accuracies(one)]
+    for task, one in tasks.items()
+  ]
+  header = ["task", "classes", "flows", "answered", "accuracy"]
+  return (
+    "Of flows that came to their end, as only these have a true duration.\n\n"
+    + markdown_table([*header, "accuracy of those answered"], lines)
+  )
+
+
+def _accuracies(one: Mapping) -> list[object]:
+  names = ("accuracy", "accuracy_of_answered")
+  return [one["num_answered"], *(_with_interval(one, name) for name in names)]
+
+
+def _sureness(assessed: Mapping) -> str:
+  lines = [
+    [one["threshold"], _percent(one["coverage"]), _percent(one["accuracy"])]
+    for one in assessed["coverage"]
+  ]
+  return (
+    f"The expected calibration error is {_percent(assessed['ece'])} %. Of answers that "
+    "are at least so probable, how many flows have one, and how many are right:\n\n"
+    + markdown_table(["from a probability of", "answered (%)", "right (%)"], lines)
+  )
+
+
+def _first_of(number: int, what: str) -> str:
+  if number <= _MOST_LINES:
+    return f"{what}:"
+  return f"{what}, the first {_MOST_LINES} of {number:,}:"
+
+
+def _percent(fraction: float | None) -> str:
+  return "–" if fraction is None else f"{100 * fraction:.1f}"
+
+
+def _interval(interval: Sequence[float] | None) -> str:
+  return (
+    "" if interval is None else "{:.1f}–{:.1f}".format(*(100 * x for x in interval))
+  )
+
+
+def _with_interval(one: Mapping, name: str) -> str:
+  interval = _interval(one[f"{name}_interval"])
+  return _percent(one[name]) + (interval and f" ({interval})")

@@ -1,0 +1,163 @@
+"""What a model answered for flows whose class is known, beside what was true."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from mtl_traffic.flows import Flows
+from mtl_traffic.serving.judgement import UNKNOWN, Reason
+from mtl_traffic.serving.predictor import Answers, Predictor
+from mtl_traffic.serving.truth import MEASURED_TASKS, NO_TRUTH, measured
+
+
+@dataclasses.dataclass(frozen=True)
+class Answered:
+  """The answers for N flows, for one task.
+
+  Attributes:
+    truth: `[N]` int, the true class; −1 = the flow has none.
+    best: `[N]` int, the most probable class, whether it counts or not.
+    confidences: `[N]` float64, its probability.
+    reasons: `[N]` int8, why it does not count, a `Reason`.
+  """
+
+  truth: np.ndarray
+  best: np.ndarray
+  confidences: np.ndarray
+  reasons: np.ndarray
+
+  @property
+  def labels(self) -> np.ndarray:
+    """`[N]` int, what counts of the answers; −1 = unknown."""
+    return np.where(self.reasons == Reason.ANSWERED, self.best, UNKNOWN)
+
+  @property
+  def is_right(self) -> np.ndarray:
+    """`[N]` bool; an unknown flow is not right."""
+    return (self.labels == self.truth) & (self.truth != NO_TRUTH)
+
+
+@dataclasses.dataclass(frozen=True)
+class Observations:
+  """N labelled flows and what a model answered for them.
+
+  Attributes:
+    class_names: those that the model knows, and after them others that flows are of.
+    num_known: how many the model knows.
+    k: packets that it reads at most.
+    seen: `[N]` int, packets that the last answers are based on.
+    captures: `[N]` str, the capture of each flow; "" = it is of none.
+    clients: `[N]` str, its client's address; "" = it is not known.
+    tasks: the last answers, of the class and of what the end of a flow tells.
+    after: by number of packets, the classes answered after so many at most.
+    task_names: what the classes of the other tasks are called.
+  """
+
+  class_names: tuple[str, ...]
+  num_known: int
+  k: int
+  seen: np.ndarray
+  captures: np.ndarray
+  clients: np.ndarray
+  tasks: dict[str, Answered]
+  after: dict[int, Answered]
+  task_names: dict[str, tuple[str, ...]]
+
+  def __len__(self) -> int:
+    return len(self.seen)
+
+
+def observe(
+  predictor: Predictor,
+  flows: Flows,
+  *,
+  clients: Sequence[str | None] | None = None,
+  came_to_end: np.ndarray | None = None,
+  points: Sequence[int] | None = None,
+  threshold: float = 0.0,
+) -> Observations:
+  """Asks a model about those of N flows whose class is known.
+
+  Args:
+    predictor: the model; it answers for the class.
+    flows: N flows. One whose id begins with the name of its partition and "#", as
+      those of captures do, is of that capture.
+    clients: `[N]`, the addresses of their clients.
+    came_to_end: `[N]` bool; a flow that was cut off has no true bandwidth or duration.
+      All came to their end by default.
+    points: at which packets to ask, ascending; a flow that ends before is asked about
+      with what there is. Once, after k, by default.
+    threshold: what is less probable is unknown.
+  """
+  labelled = flows.classes >= 0
+  flows = flows[labelled]
+  known = predictor.names["class"]
+  names = known + tuple(name for name in flows.class_names if name not in known)
+  truth = {
+    "class": np.array([*map(names.index, flows.class_names), NO_TRUTH])[flows.classes]
+  }
+  for task in MEASURED_TASKS:
+    if task in predictor.tasks:
+      dividers = predictor.description.dividers[task]
+      truth[task] = measured(flows, task, dividers)
+      if came_to_end is not None:
+        truth[task] = np.where(came_to_end[labelled], truth[task], NO_TRUTH)
+
+  def answered(answers: Answers, task: str, seen: np.ndarray) -> Answered:
+    return Answered(
+      truth=truth[task],
+      best=np.argmax(answers.probabilities[task], axis=-1),
+      confidences=answers.confidences(task).astype(np.float64),
+      reasons=predictor.judge(answers, task, seen, threshold).reasons,
+    )
+
+  after = {}
+  for point in points or (predictor.k,):
+    seen = np.minimum(flows.num_packets, point)
+    answers = predictor(flows, point)
+    after[point] = answered(answers, "class", seen)
+  given = [""] * len(labelled) if clients is None else [of or "" for of in clients]
+  return Observations(
+    class_names=names,
+    num_known=len(known),
+    k=predictor.k,
+    seen=seen,
+    captures=captures_of(flows),
+    clients=np.array(given, object)[labelled],
+    tasks={task: answered(answers, task, seen) for task in truth},
+    after=after,
+    task_names={task: predictor.names[task] for task in truth if task != "class"},
+  )
+
+
+def captures_of(flows: Flows) -> np.ndarray:
+  """`[N]` str, the capture that each flow is of; "" where it is of none."""
+  partitions = [flows.partition_names[i] for i in flows.partitions.tolist()]
+  return np.array(
+    [
+      partition if id_.startswith(f"{partition}#") else ""
+      for partition, id_ in zip(partitions, flows.ids.tolist(), strict=True)
+    ],
+    object,
+  )
+
+
+def join(batches: Sequence[Observations]) -> Observations:
+  """Observations of one model, asked in one way about flows of the same class names."""
+
+  def joined(*parts: Answered) -> Answered:
+    fields = zip(*(vars(part).values() for part in parts), strict=True)
+    return Answered(*map(np.concatenate, fields))
+
+  def each(name: str) -> dict:
+    parts = [getattr(one, name) for one in batches]
+    return {key: joined(*(part[key] for part in parts)) for key in parts[0]}
+
+  arrays = {
+    name: np.concatenate([getattr(one, name) for one in batches])
+    for name in ("seen", "captures", "clients")
+  }
+  return dataclasses.replace(
+    batches[0], tasks=each("tasks"), after=each("after"), **arrays
+  )

@@ -1,0 +1,34 @@
+"""What whole flows turned out to be, which the end of a flow tells."""
+
+import numpy as np
+
+from mtl_traffic.flows import Flows
+
+MEASURED_TASKS = ("bandwidth", "duration")
+NO_TRUTH = -1
+
+
+def measured(flows: Flows, task: str, dividers: tuple[float, ...]) -> np.ndarray:
+  """`[N]` int, the bandwidth or duration class of whole flows.
+
+  By NumPy, in float32 as `targets.divide`, since packets that come in do not wait for
+  JAX.
+
+  Args:
+    flows: N flows.
+    task: one of `MEASURED_TASKS`.
+    dividers: of its classes, ascending, in bytes/s or s.
+
+  Returns:
+    The classes; −1 for a flow without a bandwidth.
+  """
+  values = durations = flows.durations.astype(np.float32)
+  if task == "bandwidth":
+    values = np.divide(
+      flows.num_bytes.astype(np.float32),
+      durations,
+      out=np.full(len(durations), np.nan, np.float32),
+      where=durations > 0,
+    )
+  classes = np.searchsorted(np.array(dividers, np.float32), values, side="right")
+  return np.where(np.isnan(values), NO_TRUTH, classes)
