@@ -43,7 +43,8 @@ def of(
     if single:
       lines.append(
         f"learnt, but not tested, as they fill fewer than two groups "
-        f"(split_by = {settings.split_by!r}): {_listed(single)}; record more, or leave split_by empty"
+        f"(split_by = {settings.split_by!r}): {_listed(single)}; record "
+        "more, or leave split_by empty"
       )
     return lines
   untested = {

@@ -200,7 +200,8 @@ def _what_was_run(done: Sequence[Done]) -> str:
       f"{meaning['num_flows']:,} flows of {len(meaning['classes'])} classes; of each "
       f"class {_size(meaning['test_per_class'])} test and "
       f"{_size(meaning['validation_per_class'])} validation flows, drawn anew for each "
-      f"seed. {meaning['epochs']} epochs of Adam at {rates} in batches of {meaning['batch_size']}.",
+      f"seed. {meaning['epochs']} epochs of Adam at {rates} in batches of "
+      f"{meaning['batch_size']}.",
       markdown_table(header, lines),
       f"With {for_markdown(', '.join(sorted(versions)))}.",
     ]
