@@ -32,6 +32,16 @@ def of(
       f"left out {_listed(left_out)}: "
       + (f"they are {settings.other_class!r}" if settings.other_class else _UNKNOWN)
     )
+  few = {
+    name: left
+    for (name, size), *held_out in zip(sizes.items(), test, validation, strict=True)
+    if 0 < (left := size - sum(held_out)) < labels
+  }
+  if few:
+    lines.append(
+      f"fewer than {labels} labels, as they have no more: {_listed(few)}; lower "
+      "labels_per_class for as many of each"
+    )
   if table.groups is not None:
     known = np.asarray(table.groups.classes)
     groups = np.bincount(known[known >= 0], minlength=table.num_classes)
@@ -56,16 +66,6 @@ def of(
     lines.append(
       f"learnt, but not tested: {_listed(untested)}; label more flows, or set "
       "min_flows_per_class to leave such classes out"
-    )
-  few = {
-    name: left
-    for (name, size), *held_out in zip(sizes.items(), test, validation, strict=True)
-    if 0 < (left := size - sum(held_out)) < labels
-  }
-  if few:
-    lines.append(
-      f"fewer than {labels} labels, all that they have: {_listed(few)}; lower "
-      "labels_per_class for as many of each"
     )
   return lines
 

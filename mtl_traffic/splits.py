@@ -268,8 +268,8 @@ def check_sizes(
       f"some classes have too few flows: {', '.join(small)}; of each class "
       f"{test_per_class:g} test, {validation_per_class:g} validation and "
       f"{train_per_class} training flows are asked for. Ask for fewer, for shares of "
-      "each class (test_per_class and validation_per_class of 0.2), or leave those classes "
-      f"out (min_flows_per_class of {needed:g})"
+      "each class (test_per_class and validation_per_class of 0.2), or leave those "
+      f"classes out (min_flows_per_class of {needed:g})"
     )
 
 

@@ -1,4 +1,4 @@
-"""What the flows are that a model was trained and is tested on, in words and numbers."""
+"""What the flows are that a model was trained and is tested on."""
 
 import numpy as np
 
@@ -67,6 +67,6 @@ def _apart(inputs: Inputs, test: np.ndarray, train: np.ndarray) -> str:
   if not shared:
     return f"They are of other {what} than the training flows."
   return (
-    f"{shared / max(len(test), 1):.0%} of them are of {what} that training flows are of "
-    "too, which may flatter the model; split_by = 'capture' keeps them apart."
+    f"{shared / max(len(test), 1):.0%} of them are of {what} that training flows are "
+    "of too, which may flatter the model; split_by = 'capture' keeps them apart."
   )
