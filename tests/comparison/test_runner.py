@@ -1,5 +1,6 @@
 """The runner on small flows: what is fitted, what is kept, what is refused."""
 
+import numpy as np
 import pytest
 
 from mtl_traffic.comparison.runner import Runner
