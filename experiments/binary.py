@@ -22,12 +22,15 @@ def run(name: str, about: str) -> None:
 
   def main() -> None:
     # With JAX, which --help does without.
+    from mtl_traffic import defaults
     from mtl_traffic.comparison.conduct import conduct
 
     settings = cli.chosen_settings()
     runs = experiment.runs(settings)
     most_packets = max(settings.max_packets, *(run.k for run in runs))
-    dataset, flows = cli.load_flows(settings.dataset, most_packets)
+    dataset, flows = cli.load_flows(settings.dataset, most_packets, settings.split_by)
+    settings = defaults.of_flows(settings, flows)
+    runs = experiment.runs(settings)
     workdir = flags.FLAGS.workdir
     print(conduct(experiment, settings, dataset, flows, workdir, runs))
     print(f"Results are in {workdir}/")

@@ -69,16 +69,18 @@ def define_flags() -> None:
 
 def main() -> None:
   # With JAX, which --help does without.
+  from mtl_traffic import defaults
   from mtl_traffic.comparison import flow_statistics
   from mtl_traffic.comparison.conduct import conduct
   from mtl_traffic.inputs import Inputs
   from mtl_traffic.methods import METHODS
 
   settings, workdir = cli.chosen_settings(), pathlib.Path(flags.FLAGS.workdir)
-  planned = plan(settings, flags.FLAGS.methods or tuple(METHODS))
-  most_packets = max(run.k for _, _, asked_for in planned for run in asked_for)
+  methods = flags.FLAGS.methods or tuple(METHODS)
+  most_packets = max(run.k for *_, asked in plan(settings, methods) for run in asked)
   most_packets = max(settings.max_packets, most_packets)
-  dataset, flows = cli.load_flows(settings.dataset, most_packets)
+  dataset, flows = cli.load_flows(settings.dataset, most_packets, settings.split_by)
+  planned = plan(defaults.of_flows(settings, flows), methods)
   for _, mine, asked_for in planned:
     Inputs(mine, flows, asked_for)  # Raises before anything is written.
   print(flow_statistics.write(dataset, flows, workdir / "flow_statistics"))

@@ -24,15 +24,17 @@ class FlowTable:
     classes: `[N]` int32, −1 = unknown.
     values: of each task (bandwidth in bytes/s, duration in s) `[N]` float32, NaN where
       a flow has none.
-    eligible: `[N]` bool, the flows of the training partition.
+    eligible: `[N]` bool, the flows to split.
+    groups: which flows stay together in a split; None = each goes by itself.
     class_names: the traffic classes.
-    class_sizes: how many flows of each class are in the training partition.
-    num_eligible: flows of the training partition.
+    class_sizes: how many flows to split each class has.
+    num_eligible: flows to split.
   """
 
   classes: jax.Array
   values: dict[str, jax.Array]
   eligible: jax.Array
+  groups: splits.Groups | None
   class_names: tuple[str, ...] = struct.field(pytree_node=False)
   class_sizes: tuple[int, ...] = struct.field(pytree_node=False)
   num_eligible: int = struct.field(pytree_node=False)
@@ -49,21 +51,31 @@ class Draw:
   Attributes:
     key: random key of the run, for what a method draws itself.
     train: `[T]` int32, the training flows, those with a class label first.
-    num_labelled: how many of them carry one.
+    num_train: how many of these count: where flows stay together, draws differ in
+      size, and the last places are padding. `each_run` drops it.
+    num_labelled: how many of them carry a label.
     validation: `[V]` int32.
+    num_validation: how many of these count.
     test: `[E]` int32.
+    num_test: how many of these count.
     targets: per task `[N]` int32 the class to learn, −1 where a run may not know it:
       those of the table's tasks of all flows, "class" of the labelled ones.
     dividers: of each of the table's tasks `[D]`.
+    epoch_size: training flows that an epoch walks through; the same for all seeds, so
+      that a run does not depend on its company (static).
   """
 
   key: jax.Array
   train: jax.Array
+  num_train: jax.Array
   num_labelled: jax.Array
   validation: jax.Array
+  num_validation: jax.Array
   test: jax.Array
+  num_test: jax.Array
   targets: dict[str, jax.Array]
   dividers: dict[str, jax.Array]
+  epoch_size: int = struct.field(pytree_node=False)
 
   def labelled(self) -> tuple[np.ndarray, np.ndarray]:
     """The labelled flows of a single run `[L]`, and their classes `[L]`."""
@@ -72,25 +84,37 @@ class Draw:
 
 
 def each_run(draws: Draw) -> Iterator[Draw]:
-  """The draw of each of R runs."""
+  """The draw of each of R runs, without padding."""
   for run in range(len(draws.num_labelled)):
-    yield jax.tree.map(operator.itemgetter(run), draws)
+    one = jax.tree.map(operator.itemgetter(run), draws)
+    yield one.replace(
+      train=one.train[: int(one.num_train)],
+      validation=one.validation[: int(one.num_validation)],
+      test=one.test[: int(one.num_test)],
+    )
 
 
 def flow_table(
-  flows: Flows, eligible: np.ndarray, tasks: Sequence[str] = MAIN_TASKS
+  flows: Flows,
+  eligible: np.ndarray,
+  tasks: Sequence[str] = MAIN_TASKS,
+  groups: np.ndarray | None = None,
 ) -> FlowTable:
   """Puts on the device what draws need to know of the flows.
 
   Args:
     flows: N flows.
-    eligible: `[N]` bool, the flows of the training partition.
+    eligible: `[N]` bool, the flows to split.
     tasks: names in `tasks.TASKS`.
+    groups: `[N]`, flows of the same group stay together; each by itself by default.
   """
   return FlowTable(
     classes=jnp.asarray(flows.classes),
     values={task: jnp.asarray(TASKS[task](flows), jnp.float32) for task in tasks},
     eligible=jnp.asarray(eligible),
+    groups=None
+    if groups is None
+    else splits.groups_of(groups, flows.classes, eligible),
     class_names=flows.class_names,
     class_sizes=tuple(
       int(np.sum(eligible & (flows.classes == index)))
@@ -105,8 +129,8 @@ def draw(
   seed: jax.Array,
   labels_per_class: jax.Array,
   *,
-  test_per_class: int,
-  validation_per_class: int,
+  test_per_class: int | float,
+  validation_per_class: int | float,
   dividers: Mapping[str, jax.Array] | None = None,
   chosen: jax.Array | None = None,
 ) -> Draw:
@@ -120,9 +144,10 @@ def draw(
     table: the flows.
     seed: the run's seed. Runs of one seed share the split, and the flows labelled at a
       smaller budget are among those labelled at a larger one.
-    labels_per_class: labelled training flows of each class, or `ALL_LABELS`.
-    test_per_class: test flows of each class.
-    validation_per_class: validation flows of each class.
+    labels_per_class: labelled training flows of each class, or `ALL_LABELS`; a class
+      that has fewer gives all it has.
+    test_per_class: test flows of each class, or a share of them, see `splits.sizes`.
+    validation_per_class: validation flows of each class, or a share.
     dividers: of some of the table's tasks, `[D]` ascending.
     chosen: `[N]` bool, the flows that carry a label if they train, instead of random
       ones; `labels_per_class` then says nothing.
@@ -130,22 +155,26 @@ def draw(
   Raises:
     InputError: a class has too few flows for the split.
   """
-  splits.check_sizes(
-    table.class_names,
-    table.class_sizes,
-    test_per_class=test_per_class,
-    validation_per_class=validation_per_class,
-  )
-  num_test = test_per_class * table.num_classes
-  num_validation = validation_per_class * table.num_classes
   split_key, run_key = jax.random.split(jax.random.key(seed))
-  split = splits.draw_split(
-    split_key,
-    table.classes,
-    table.eligible,
-    test_per_class=test_per_class,
-    validation_per_class=validation_per_class,
+  num_test, num_validation = splits.sizes(
+    table.class_sizes, test_per_class, validation_per_class
   )
+  part_sizes = {"test": num_test, "validation": num_validation}
+  epoch_size = table.num_eligible - sum(num_test) - sum(num_validation)
+  if table.groups is None:
+    splits.check_sizes(
+      table.class_names,
+      table.class_sizes,
+      test_per_class=test_per_class,
+      validation_per_class=validation_per_class,
+    )
+    split = splits.draw_split(split_key, table.classes, table.eligible, **part_sizes)
+    most = sum(num_test), sum(num_validation), epoch_size
+  else:
+    split = splits.draw_group_split(
+      split_key, table.classes, table.eligible, table.groups, **part_sizes
+    )
+    most = (table.num_eligible,) * 3
   if chosen is None:
     labelled = splits.labelled(split, table.classes, labels_per_class)
   else:
@@ -159,18 +188,26 @@ def draw(
       dividers[task] = targets.midpoint_dividers(averages)
     targets_of[task] = targets.divide(values, dividers[task])
 
-  def indices(mask: jax.Array, size: int) -> jax.Array:
-    return jnp.nonzero(mask, size=size)[0].astype(jnp.int32)
-
-  train = indices(split.train, table.num_eligible - num_test - num_validation)
+  parts = (split.test, split.validation, split.train)
+  num_test, num_validation, num_train = map(jnp.sum, parts)
+  test, validation, train = (
+    jnp.nonzero(mask, size=size)[0].astype(jnp.int32)
+    for mask, size in zip(parts, most, strict=True)
+  )
+  # Those with a label first, padding last.
+  order = jnp.where(jnp.arange(len(train)) < num_train, ~labelled[train], 2)
   return Draw(
     key=run_key,
-    train=train[jnp.argsort(~labelled[train], stable=True)],
+    train=train[jnp.argsort(order, stable=True)],
+    num_train=num_train,
     num_labelled=jnp.sum(labelled),
-    validation=indices(split.validation, num_validation),
-    test=indices(split.test, num_test),
+    validation=validation,
+    num_validation=num_validation,
+    test=test,
+    num_test=num_test,
     targets=targets_of,
     dividers=dividers,
+    epoch_size=max(epoch_size, 1),
   )
 
 
@@ -180,8 +217,8 @@ def draw_many(
   seeds: jax.Array,
   labels_per_class: jax.Array,
   *,
-  test_per_class: int,
-  validation_per_class: int,
+  test_per_class: int | float,
+  validation_per_class: int | float,
   dividers: Mapping[str, jax.Array] | None = None,
   chosen: jax.Array | None = None,
 ) -> Draw:
@@ -205,7 +242,7 @@ def hold_back(draw: Draw, one_in: int) -> tuple[Draw, np.ndarray]:
   """Takes some of the flows without label out of a draw's training flows.
 
   Args:
-    draw: a single run's.
+    draw: a single run's, as `each_run` gives it.
     one_in: so many flows without label, one is taken.
 
   Returns:
@@ -214,7 +251,12 @@ def hold_back(draw: Draw, one_in: int) -> tuple[Draw, np.ndarray]:
   train = np.asarray(draw.train)
   held_back = train[int(draw.num_labelled) :: one_in]
   left = train[~np.isin(train, held_back)]
-  return draw.replace(train=jnp.asarray(left)), held_back
+  shorter = draw.replace(
+    train=jnp.asarray(left),
+    num_train=jnp.asarray(len(left)),
+    epoch_size=max(draw.epoch_size - len(held_back), 1),
+  )
+  return shorter, held_back
 
 
 def truth(flows: Flows, draw: Draw, task: str) -> np.ndarray:

@@ -67,6 +67,8 @@ class Flows:
     ids: `[N]` str, what the source calls the flow.
     class_names: the traffic classes.
     partition_names: the parts that the source divides its flows into.
+    groups: `[N]` str, by which flows can be kept on one side of a split, the capture
+      that they are from say; None if nobody asked.
   """
 
   packets: Packets
@@ -78,6 +80,7 @@ class Flows:
   ids: np.ndarray
   class_names: tuple[str, ...]
   partition_names: tuple[str, ...]
+  groups: np.ndarray | None = None
 
   def __len__(self) -> int:
     return len(self.num_packets)
@@ -261,7 +264,9 @@ def map_arrays(function: Callable, *batches):
     values = [getattr(batch, field.name) for batch in batches]
     if dataclasses.is_dataclass(values[0]):
       changed[field.name] = map_arrays(function, *values)
-    elif not isinstance(values[0], tuple):
+    elif isinstance(values[0], tuple):
+      continue
+    elif all(value is not None for value in values):
       changed[field.name] = function(*values)
   return first.replace(**changed)
 
@@ -280,5 +285,5 @@ def _fields(
     value = getattr(batch, field.name)
     if dataclasses.is_dataclass(value):
       yield from _fields(value, f"{prefix}{field.name}.")
-    elif not isinstance(value, tuple):
+    elif value is not None and not isinstance(value, tuple):
       yield prefix + field.name, value

@@ -10,7 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from mtl_traffic import draws, encoding, labelling, methods, splits
+from mtl_traffic import (
+  draws,
+  encoding,
+  labelling,
+  methods,
+  notes,
+  selection,
+  splits,
+)
 from mtl_traffic.draws import Draw
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows
@@ -31,9 +39,10 @@ class Inputs:
   """The flows of a dataset, and what runs are given of them.
 
   Attributes:
-    flows: those of all partitions that are long enough.
-    others: the flows of each partition that is not trained on.
+    flows: those of all partitions that are long enough, of the classes to learn.
+    others: the flows of each partition, or set of partitions, that tests.
     table: the flows as draws see them.
+    notes: what does not fit the settings and is done otherwise, a line each.
   """
 
   def __init__(self, settings: Settings, flows: Flows, runs: Sequence[Run]):
@@ -50,19 +59,46 @@ class Inputs:
     for run in runs:
       check_run(run, settings)
     self._settings = settings
-    self.flows = _long_enough(flows, settings.min_packets)
-    eligible, self.others = _partitions(self.flows, settings.train_partition)
+    flows = _long_enough(flows, settings.min_packets)
+    eligible, self.others = selection.partitions(
+      flows, settings.train_partition, settings.test_partitions
+    )
+    self.flows, left_out = selection.with_classes(
+      flows,
+      eligible,
+      classes=settings.classes,
+      min_flows=settings.min_flows_per_class,
+      other=settings.other_class,
+    )
+    if settings.split_by and flows.groups is None:
+      raise InputError(
+        f"split_by: the flows were loaded without groups; load them with "
+        f"group_by={settings.split_by!r}"
+      )
     tasks = dict.fromkeys(task for run in runs for task in run.tasks)
     self.table = draws.flow_table(
-      self.flows, eligible, tuple(dict.fromkeys(MAIN_TASKS) | tasks)
+      self.flows,
+      eligible,
+      tuple(dict.fromkeys(MAIN_TASKS) | tasks),
+      flows.groups if settings.split_by else None,
     )
-    splits.check_sizes(
-      self.table.class_names,
-      self.table.class_sizes,
-      test_per_class=settings.test_per_class,
-      validation_per_class=settings.validation_per_class,
-      labels_per_class=max(_number(run.labels_per_class, 1) for run in runs),
+    _check_labels(self.table)
+    if not settings.split_by:
+      splits.check_sizes(
+        self.table.class_names,
+        self.table.class_sizes,
+        test_per_class=settings.test_per_class,
+        validation_per_class=settings.validation_per_class,
+        train_per_class=1,
+      )
+    self.notes = notes.of(
+      self.table,
+      settings,
+      left_out,
+      max((n for run in runs if (n := _number(run.labels_per_class, 0))), default=0),
     )
+    for note in self.notes:
+      logging.warning("%s", note)
 
   def problem(self, run: Run) -> tuple[Method, Problem]:
     """The method of a run, and what all runs of its program share."""
@@ -202,6 +238,17 @@ def _number(labels_per_class: int | str, if_all: int) -> int:
   return if_all if labels_per_class == ALL else labels_per_class
 
 
+def _check_labels(table: draws.FlowTable) -> None:
+  """Raises an InputError if there is nothing to tell apart."""
+  with_flows = sum(size > 0 for size in table.class_sizes)
+  if with_flows < 2:
+    raise InputError(
+      f"the flows to split are of {with_flows} traffic classes, and two are needed; "
+      "label more of them, or leave out fewer (min_packets, classes, "
+      "min_flows_per_class, train_partition)"
+    )
+
+
 def _long_enough(flows: Flows, min_packets: int) -> Flows:
   kept = flows.num_packets >= min_packets
   if not kept.all():
@@ -209,23 +256,3 @@ def _long_enough(flows: Flows, min_packets: int) -> Flows:
   if not kept.any():
     raise InputError(f"min_packets: no flows are left; none has {min_packets} packets")
   return flows[kept]
-
-
-def _partitions(
-  flows: Flows, train_partition: str
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-  """A mask of the flows to split, and the flows of each other partition."""
-  if train_partition == ALL:
-    return np.ones(len(flows), bool), {}
-  if train_partition not in flows.partition_names:
-    raise InputError(
-      f"train_partition: the flows have no partition {train_partition!r}, "
-      f"but {', '.join(flows.partition_names)}; {ALL!r} takes all"
-    )
-  of = {
-    name: flows.partitions == code for code, name in enumerate(flows.partition_names)
-  }
-  eligible = of.pop(train_partition)
-  return eligible, {
-    name: np.flatnonzero(mask) for name, mask in of.items() if mask.any()
-  }

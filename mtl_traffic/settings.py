@@ -36,8 +36,25 @@ class Settings:
   dataset: str = _setting("simulated", "dataset by name, or a Parquet file of flows")
   train_partition: str = _setting(
     ALL,
-    "partition that is split into training, validation and test flows; each other one "
-    "is a test set. 'all' splits all flows together",
+    "partition that is split into training, validation and test flows, or several, or "
+    "patterns, with commas between: 'monday,tuesday', 'lab-*'. 'all' splits all flows",
+  )
+  test_partitions: str = _setting(
+    "",
+    "partitions that are test sets, named as in train_partition; those of a pattern "
+    "are one test set together. Empty = each that is not trained on",
+  )
+  split_by: str = _setting(
+    "",
+    "what keeps flows together on one side of the split: 'capture', 'client', "
+    "'server', 'day', or a column of the Parquet file. Empty = nothing",
+  )
+  classes: tuple[str, ...] = _setting((), "traffic classes to learn; () = all")
+  min_flows_per_class: int = _setting(
+    0, "classes of fewer flows to split are left out: their flows have no class"
+  )
+  other_class: str = _setting(
+    "", "a class of this name is made of those that are left out; empty = none"
   )
   max_packets: int = _setting(
     256,
@@ -63,9 +80,15 @@ class Settings:
     20, "seeds; each draws its own split, labels and initialisation"
   )
   first_seed: int = _setting(0, "the first of the seeds")
-  test_per_class: int = _setting(30, "test flows of each class")
-  validation_per_class: int = _setting(30, "validation flows of each class")
-  k: int = _setting(60, "packets of each flow that the method reads")
+  test_per_class: int | float = _setting(
+    30, "test flows of each class; below 1 a share of them, as far as a class has them"
+  )
+  validation_per_class: int | float = _setting(
+    30, "validation flows of each class, or a share, as test_per_class"
+  )
+  k: int = _setting(
+    60, "packets of each flow that the method reads; 0 = chosen by the flows' lengths"
+  )
   iat_range: tuple[float, float] = _setting(
     (0.0, 1.0), "what inter-arrival times of 0 and 1 s become; the authors have (-1, 1)"
   )
@@ -76,6 +99,11 @@ class Settings:
     (), "bytes/s, ascending; () = midpoints between the labelled flows' class averages"
   )
   duration_dividers: tuple[float, ...] = _setting((), "s, as bandwidth_dividers")
+  equal_classes: int = _setting(
+    0,
+    "where no dividers are given: bandwidth and duration classes of about as many "
+    "flows each, so many; 0 = midpoints between class averages",
+  )
   lambda_: float = _setting(1.0, "weight of the class task")
   tasks: tuple[str, ...] = _setting(
     ("bandwidth", "duration"), "what multitask learns beside the class"
@@ -91,7 +119,7 @@ class Settings:
   clip_norm: float = _setting(1.0, "largest norm of a step's gradient")
   dtype: str = _setting("float32", "what networks compute in: float32 or bfloat16")
   shortest_prefix: int = _setting(
-    5, "any_k: packets from which on its one model answers"
+    5, "any_k: packets from which on its one model answers; 0 = chosen, as k"
   )
   packet_budgets: tuple[int, ...] = _setting(
     (10, 20, 30, 45, 60, 90, 120), "packet_budget and any_k: the numbers of packets"
@@ -147,7 +175,7 @@ class Settings:
       InputError: a setting is unknown or cannot be; the message names all that are
         wrong.
     """
-    values = {name: _frozen(value) for name, value in dict(config).items()}
+    values = {name: _plain(name, value) for name, value in dict(config).items()}
     problems = [unknown_setting(name) for name in values if name not in NAMES]
     known = {name: value for name, value in values.items() if name in NAMES}
     settings = cls(**known)
@@ -179,15 +207,15 @@ _RANGES: dict[str, tuple[float, float]] = {
   "min_packets": (0, _MANY),
   "num_seeds": (1, _LARGEST_SEED),
   "first_seed": (0, _LARGEST_SEED - 1),
-  "test_per_class": (1, _MANY),
-  "validation_per_class": (0, _MANY),
-  "k": (1, _MANY),
+  "min_flows_per_class": (0, _MANY),
+  "k": (0, _MANY),
+  "equal_classes": (0, 1000),
   "lambda_": (0, 10**9),
   "epochs": (1, _MANY),
   "batch_size": (1, _MANY),
   "learning_rate": (1e-12, 1000),
   "clip_norm": (1e-12, 10**12),
-  "shortest_prefix": (1, _MANY),
+  "shortest_prefix": (0, _MANY),
   "packet_budgets": (1, _MANY),
   "lambdas": (0, 10**9),
   "learning_rates": (1e-12, 1000),
@@ -223,6 +251,19 @@ def is_tuple(name: str) -> bool:
   return typing.get_origin(_TYPES.get(name)) is tuple
 
 
+def is_share(name: str) -> bool:
+  """Whether a setting is a number of flows or a share of them."""
+  return _TYPES[name] == int | float
+
+
+def _plain(name: str, value: object) -> object:
+  """A value that cannot change; where shares are possible, 30.0 flows are 30."""
+  value = _frozen(value)
+  if isinstance(value, float) and name in NAMES and is_share(name):
+    return int(value) if value.is_integer() else value
+  return value
+
+
 def _frozen(value: object) -> object:
   """Lists and tuples, however deep, as tuples."""
   if isinstance(value, list | tuple):
@@ -235,6 +276,8 @@ def _must_be(name: str, value: object) -> str:
   type_ = _TYPES[name]
   if not _is_of(value, type_):
     return allowed(name)
+  if is_share(name):
+    return _no_size(value, if_none=name == "validation_per_class")
   if name in _SOME and (not value or len(set(value)) != len(value)):
     return "some, each once"
   if name == "labels_per_class":
@@ -252,6 +295,14 @@ def _must_be(name: str, value: object) -> str:
     if max(values) > most:
       return f"at most {most}"
   return ""
+
+
+def _no_size(value: int | float, if_none: bool) -> str:
+  """What a number of flows, or a share of them, must be; empty if it is that."""
+  if value == 0:
+    return "" if if_none else "above 0"
+  is_size = 0 < value < 1 or (value >= 1 and float(value).is_integer())
+  return "" if is_size and value <= _MANY else "a whole number of flows, or a share"
 
 
 def _is_of(value: object, type_: object) -> bool:
@@ -275,6 +326,7 @@ def _is_of(value: object, type_: object) -> bool:
 _NAMES_OF_TYPES = {
   bool: "True or False",
   int: "a whole number",
+  int | float: "a whole number of flows, or a share of them, as in 30 or 0.2",
   float: "a number",
   str: "a text",
   tuple[int, ...]: "whole numbers, as in (5, 8)",

@@ -3,15 +3,21 @@
 Everything follows from one random order of each class: its first flows test, the next
 validate, the rest train, and the labels go to the first of those. So label budgets are
 nested: the flows labelled at a budget of 10 are among those labelled at 20.
+
+Where flows stay together, by the capture that they are from say, it is whole groups
+that are put in order, and the first of each class test.
 """
 
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from mtl_traffic.errors import InputError
+
+_LONGEST_NAME = 40  # Of a class, in a message that names many.
 
 
 @struct.dataclass
@@ -19,8 +25,8 @@ class Split:
   """A split of N flows.
 
   Attributes:
-    test: `[N]` bool, as many of each class.
-    validation: `[N]` bool, as many of each class.
+    test: `[N]` bool.
+    validation: `[N]` bool.
     train: `[N]` bool, the rest, flows of unknown class among them.
     label_rank: `[N]` int32, a training flow's place in the random order of its class's
       training flows, counted from 0; meaningless elsewhere.
@@ -30,6 +36,22 @@ class Split:
   validation: jax.Array
   train: jax.Array
   label_rank: jax.Array
+
+
+@struct.dataclass
+class Groups:
+  """N flows in G groups, each of which trains, validates or tests as a whole.
+
+  Attributes:
+    of_flows: `[N]` int32, the group of each flow.
+    classes: `[G]` int32, the class that most flows of a group have; −1 where none has
+      one. Such a group trains.
+    sizes: `[G]` int32, flows of a group whose class is known.
+  """
+
+  of_flows: jax.Array
+  classes: jax.Array
+  sizes: jax.Array
 
 
 def random_rank_in_class(
@@ -51,31 +73,145 @@ def random_rank_in_class(
   return jnp.zeros(num_flows, jnp.int32).at[by_class].set(ranks.astype(jnp.int32))
 
 
+def sizes(
+  class_sizes: Sequence[int],
+  test_per_class: int | float,
+  validation_per_class: int | float,
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+  """How many flows of each class test, and how many validate.
+
+  A share below 1 is at least one flow, but leaves one to train: of two flows one tests,
+  and a single one trains. A number is that number, whether a class has it or not; see
+  `check_sizes`.
+
+  Args:
+    class_sizes: how many flows each class has.
+    test_per_class: test flows of each class, or a share of them.
+    validation_per_class: validation flows of each class, or a share.
+  """
+
+  def wanted(per_class: int | float, size: int, left: int) -> int:
+    if per_class == 0 or per_class >= 1:
+      return int(per_class)
+    return min(max(round(per_class * size), 1), max(left - 1, 0))
+
+  test = tuple(wanted(test_per_class, size, size) for size in class_sizes)
+  validation = tuple(
+    wanted(validation_per_class, size, size - taken)
+    for size, taken in zip(class_sizes, test, strict=True)
+  )
+  return test, validation
+
+
 def draw_split(
   key: jax.Array,
   classes: jax.Array,
   eligible: jax.Array,
   *,
-  test_per_class: int,
-  validation_per_class: int,
+  test: Sequence[int] | jax.Array,
+  validation: Sequence[int] | jax.Array,
 ) -> Split:
   """Draws a stratified split; pure, jittable, and the same for the same key.
 
   Args:
     key: random key.
     classes: `[N]` int, −1 = unknown; such flows always train.
-    eligible: `[N]` bool, the flows of the training partition; others are in no part.
-    test_per_class: test flows of each class.
-    validation_per_class: validation flows of each class.
+    eligible: `[N]` bool, the flows to split; others are in no part.
+    test: `[C]` test flows of each class.
+    validation: `[C]` validation flows of each class.
   """
-  held_out = test_per_class + validation_per_class
+  of_class = _part_sizes(test, validation)
+  num_test, held_out = of_class[0][classes], of_class[1][classes]
   rank = random_rank_in_class(key, classes, eligible)
   known = eligible & (classes >= 0)
   return Split(
-    test=known & (rank < test_per_class),
-    validation=known & (rank >= test_per_class) & (rank < held_out),
+    test=known & (rank < num_test),
+    validation=known & (rank >= num_test) & (rank < held_out),
     train=eligible & ((classes < 0) | (rank >= held_out)),
     label_rank=rank - held_out,
+  )
+
+
+def draw_group_split(
+  key: jax.Array,
+  classes: jax.Array,
+  eligible: jax.Array,
+  groups: Groups,
+  *,
+  test: Sequence[int] | jax.Array,
+  validation: Sequence[int] | jax.Array,
+) -> Split:
+  """Draws a split of whole groups, stratified by their classes; as `draw_split`.
+
+  The groups of a class come in a random order. Of two or more the first tests, of three
+  or more the next validates, and the last trains; the others test and validate as long
+  as that brings the class nearer to its numbers of flows. So a class of a single group
+  is learnt, but not tested.
+
+  Args:
+    key: random key.
+    classes: `[N]` int, −1 = unknown.
+    eligible: `[N]` bool, the flows to split; others are in no part.
+    groups: of the N flows.
+    test: `[C]` test flows wished for of each class.
+    validation: `[C]` validation flows wished for of each class.
+  """
+  num_test, held_out = _part_sizes(test, validation)
+  num_classes = len(num_test)
+  group_key, label_key = jax.random.split(key)
+  of = groups.classes
+  known = of >= 0
+  rank = random_rank_in_class(group_key, of, jnp.ones_like(known))
+  # Where the middle of each group lies among its class's flows in that order.
+  order = jnp.lexsort((rank, of))
+  before = jnp.cumsum(groups.sizes[order]) - groups.sizes[order]
+  first = jnp.searchsorted(of[order], of[order], side="left")
+  middle = before - before[first] + groups.sizes[order] / 2
+  middle = jnp.zeros(len(of)).at[order].set(middle)
+
+  def count(mask: jax.Array) -> jax.Array:
+    return jnp.zeros(num_classes, jnp.int32).at[of].add(mask & known)
+
+  there = count(jnp.ones_like(known))
+  tested = (there >= 2) & (num_test > 0)
+  validated = (there >= 2 + tested) & (held_out > num_test)
+  most = jnp.maximum(there - 1, 0)
+  last_test = jnp.clip(count(middle < num_test[of]), tested, most - validated)
+  last_held_out = jnp.clip(
+    count(middle < held_out[of]), last_test + validated, jnp.maximum(most, last_test)
+  )
+  tests = known & (rank < last_test[of])
+  held = known & (rank < last_held_out[of])
+  train = eligible & ~held[groups.of_flows]
+  return Split(
+    test=eligible & tests[groups.of_flows],
+    validation=eligible & (held & ~tests)[groups.of_flows],
+    train=train,
+    label_rank=random_rank_in_class(label_key, classes, train),
+  )
+
+
+def groups_of(names: np.ndarray, classes: np.ndarray, eligible: np.ndarray) -> Groups:
+  """Flows of one name make a group.
+
+  Args:
+    names: `[N]`, of anything that can be compared.
+    classes: `[N]` int, −1 = unknown.
+    eligible: `[N]` bool, the flows to split, by which groups have classes and sizes.
+  """
+  _, of_flows = np.unique(names, return_inverse=True)
+  of_flows = of_flows.reshape(-1)
+  known = eligible & (classes >= 0)
+  counts = np.zeros(
+    (int(of_flows.max(initial=-1)) + 1, classes.max(initial=0) + 1), int
+  )
+  np.add.at(counts, (of_flows[known], classes[known]), 1)
+  group_sizes = counts.sum(axis=1)
+  of_most = np.where(group_sizes > 0, counts.argmax(axis=1), -1)
+  return Groups(
+    jnp.asarray(of_flows, jnp.int32),
+    jnp.asarray(of_most, jnp.int32),
+    jnp.asarray(group_sizes, jnp.int32),
   )
 
 
@@ -87,7 +223,8 @@ def labelled(
   Args:
     split: the split.
     classes: `[N]` int, −1 = unknown.
-    labels_per_class: flows to label in each class; may be traced.
+    labels_per_class: flows to label in each class; may be traced. A class that has
+      fewer gives all it has.
   """
   return split.train & (classes >= 0) & (split.label_rank < labels_per_class)
 
@@ -96,29 +233,51 @@ def check_sizes(
   class_names: Sequence[str],
   class_sizes: Sequence[int],
   *,
-  test_per_class: int,
-  validation_per_class: int,
-  labels_per_class: int = 0,
+  test_per_class: int | float,
+  validation_per_class: int | float,
+  train_per_class: int = 0,
 ) -> None:
   """Raises an InputError that names every class that has too few flows to be split.
+
+  Shares fit every class.
 
   Args:
     class_names: the traffic classes.
     class_sizes: how many flows each of them has.
     test_per_class: test flows of each class.
     validation_per_class: validation flows of each class.
-    labels_per_class: labelled training flows of each class.
+    train_per_class: training flows that each class needs.
   """
-  needed = test_per_class + validation_per_class + labels_per_class
+  if max(test_per_class, validation_per_class) < 1:
+    return
+  of_classes = zip(
+    class_names,
+    class_sizes,
+    *sizes(class_sizes, test_per_class, validation_per_class),
+    strict=True,
+  )
   small = [
-    f"{name!r} has {size}"
-    for name, size in zip(class_names, class_sizes, strict=True)
-    if size < needed
+    f"{_short(name)} has {size}"
+    for name, size, num_test, num_validation in of_classes
+    if size < num_test + num_validation + train_per_class
   ]
   if small:
+    needed = sum(n for n in (test_per_class, validation_per_class) if n >= 1)
+    needed += train_per_class
     raise InputError(
       f"some classes have too few flows: {', '.join(small)}; of each class "
-      f"{test_per_class} test, {validation_per_class} validation and "
-      f"{labels_per_class} labelled flows are asked for, so ask for fewer, or leave "
-      "those classes out"
+      f"{test_per_class:g} test, {validation_per_class:g} validation and "
+      f"{train_per_class} training flows are asked for. Ask for fewer, for shares of "
+      "each class (test_per_class and validation_per_class of 0.2), or leave those "
+      f"classes out (min_flows_per_class of {needed:g})"
     )
+
+
+def _part_sizes(test, validation) -> tuple[jax.Array, jax.Array]:
+  """`[C]` test flows, and test and validation flows together."""
+  test = jnp.asarray(test, jnp.int32)
+  return test, test + jnp.asarray(validation, jnp.int32)
+
+
+def _short(name: str) -> str:
+  return repr(name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…")

@@ -80,7 +80,6 @@ def test_flows_are_those_of_the_training_partition_that_are_long_enough(flows):
       {},
       "'a' has 30, 'b' has 30, 'c' has 30; of each class 30 test",
     ),
-    ({}, {"labels_per_class": 22}, "and 22 labelled flows are asked for"),
     ({}, {"k": 5, "packets": 5}, "k = 5 packets are too few for multitask"),
     ({}, {"method": "cnn_rnn"}, "k = 8 packets are too few for cnn_rnn"),
     ({}, {"method": "svm"}, "method 'svm' is unknown"),

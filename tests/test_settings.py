@@ -27,7 +27,11 @@ def test_settings_of_a_config_are_values_that_cannot_change():
 @pytest.mark.parametrize(
   ("config", "message"),
   [
-    ({"k": 0}, "k = 0 must be at least 1"),
+    ({"k": -1}, "k = -1 must be at least 0"),
+    ({"test_per_class": 0}, "test_per_class = 0 must be above 0"),
+    ({"test_per_class": 1.5}, "test_per_class = 1.5 must be a whole number of flows"),
+    ({"validation_per_class": -0.2}, "= -0.2 must be a whole number of flows, or a"),
+    ({"test_per_class": "half"}, "'half' must be a whole number of flows, or a share"),
     ({"k": 2.5}, "k = 2.5 must be a whole number"),
     ({"k": True}, "k = True must be a whole number"),
     ({"lambda_": float("nan")}, "lambda_ = nan must be a number"),
@@ -60,12 +64,20 @@ def test_what_cannot_be_is_said_in_one_line(config, message):
 
 def test_all_that_is_wrong_is_said_at_once():
   with pytest.raises(InputError) as error:
-    Settings.of({"k": 0, "epochs": -1, "epoch": 3, "dtype": "int8"})
-  for part in ("k = 0", "epochs = -1", "mean epochs?", "dtype = 'int8'"):
+    Settings.of({"k": -1, "epochs": -1, "epoch": 3, "dtype": "int8"})
+  for part in ("k = -1", "epochs = -1", "mean epochs?", "dtype = 'int8'"):
     assert part in str(error.value)
 
 
 def test_settings_with_some_changed_are_checked():
   assert Settings().replace(k=7) == Settings(k=7)
-  with pytest.raises(InputError, match="k = 0"):
-    Settings().replace(k=0)
+  with pytest.raises(InputError, match="k = -1"):
+    Settings().replace(k=-1)
+
+
+def test_numbers_of_flows_are_whole_and_shares_are_not():
+  config = {"test_per_class": 30.0, "validation_per_class": 0.2}
+  settings = Settings.of(config)
+  assert repr(settings.test_per_class) == "30"  # As work directories have it.
+  assert settings.validation_per_class == 0.2
+  assert Settings.of({"validation_per_class": 0.0}).validation_per_class == 0

@@ -139,7 +139,9 @@ def is_changed(name: str) -> bool:
   return name in config_flags.get_override_values(flags.FLAGS["config"])
 
 
-def load_flows(default: str, max_packets: int | None = None) -> "tuple[str, Flows]":
+def load_flows(
+  default: str, max_packets: int | None = None, group_by: str = ""
+) -> "tuple[str, Flows]":
   """The dataset that the flags name, or else `default`: its name and its flows."""
   dataset = flags.FLAGS.dataset or default
   # A file goes by its name: where it lies says nothing about what the results mean.
@@ -148,6 +150,7 @@ def load_flows(default: str, max_packets: int | None = None) -> "tuple[str, Flow
     max_packets,
     data_dir=flags.FLAGS.data_dir,
     manual_dir=flags.FLAGS.manual_dir,
+    group_by=group_by,
   )
 
 

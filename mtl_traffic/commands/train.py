@@ -48,18 +48,21 @@ def define_flags() -> None:
   flags.DEFINE_integer(
     "shortest_prefix",
     None,
-    "Train on random prefixes, for answers from this packet on, not at the k-th alone.",
-    lower_bound=1,
+    "Train on random prefixes, for answers from this packet on, not at the k-th alone; "
+    "0 = from config.shortest_prefix.",
+    lower_bound=0,
   )
 
 
 def main() -> None:
   # With JAX, which --help need not wait for.
+  from mtl_traffic import defaults
   from mtl_traffic.serving import checkpoints, trainer
 
   args = flags.FLAGS
   settings = cli.chosen_settings()
-  run = _run(settings)
+  # What the flows decide is not known yet: the most that it can be.
+  run = _run(settings.replace(k=settings.k or defaults.MOST_PACKETS))
   trainer.check(run, settings, args.ensemble)
   workdir = pathlib.Path(args.workdir)
   with files.lock(workdir):
@@ -73,9 +76,18 @@ def _train(settings: Settings, run: Run, workdir: pathlib.Path) -> None:
   from mtl_traffic.serving import checkpoints, quality, trainer
 
   args = flags.FLAGS
-  dataset, flows = cli.load_flows(settings.dataset, max(run.k, settings.max_packets))
-  if len(flows.class_names) < 2:
-    raise InputError(f"{dataset}: the flows carry no labels of two or more classes")
+  from mtl_traffic import defaults
+
+  dataset, flows = cli.load_flows(
+    settings.dataset, max(run.k, settings.max_packets), settings.split_by
+  )
+  if not (flows.classes >= 0).any():
+    raise InputError(
+      f"{dataset}: no flow has a label, and a model learns from two classes or more; "
+      "give labels when flows are extracted, mtl-traffic extract-flows --help"
+    )
+  settings = defaults.of_flows(settings, flows)
+  run = _run(settings)
   rules = data.rules_of(args.dataset or settings.dataset)
   _check_lengths(settings, dataset, rules)
   inputs = Inputs(settings, flows, [run])
@@ -133,4 +145,7 @@ def _run(settings: Settings) -> Run:
     )
   settings = settings.replace(methods=(flags.FLAGS.method,), labels_per_class=labels)
   (run, *_) = label_budgets(settings)
-  return dataclasses.replace(run, shortest_prefix=flags.FLAGS.shortest_prefix)
+  shortest = flags.FLAGS.shortest_prefix
+  if shortest == 0:  # The settings' own, which may be chosen by the flows.
+    shortest = settings.shortest_prefix or 1
+  return dataclasses.replace(run, shortest_prefix=shortest)

@@ -117,7 +117,7 @@ def _any_k(settings: Settings) -> list[Run]:
 
   settings = settings.replace(methods=("multitask",))
   budgets = sorted(settings.packet_budgets)
-  shortest = settings.shortest_prefix
+  shortest = settings.shortest_prefix or 1
   if not shortest <= budgets[0]:
     raise InputError(
       f"shortest_prefix = {shortest} must be 1 to {budgets[0]}, the least of "

@@ -164,13 +164,18 @@ def _what_was_run(done: Sequence[Done]) -> str:
   return "\n\n".join(
     [
       f"{meaning['num_flows']:,} flows of {len(meaning['classes'])} classes; of each "
-      f"class {meaning['test_per_class']} test and {meaning['validation_per_class']} "
-      f"validation flows, drawn anew for each seed. {meaning['epochs']} epochs of Adam "
-      f"at {rates} in batches of {meaning['batch_size']}.",
+      f"class {_size(meaning['test_per_class'])} test and "
+      f"{_size(meaning['validation_per_class'])} validation flows, drawn anew for each "
+      f"seed. {meaning['epochs']} epochs of Adam at {rates} in batches of "
+      f"{meaning['batch_size']}.",
       markdown_table(header, lines),
       f"With {for_markdown(', '.join(sorted(versions)))}.",
     ]
   )
+
+
+def _size(per_class: int | float) -> str:
+  return f"{100 * per_class:g} %" if 0 < per_class < 1 else f"{per_class:g}"
 
 
 def _each_class(done: Done, workdir: pathlib.Path, number: str) -> list[Part]:

@@ -210,6 +210,9 @@ class Runner:
     """What the scores `[R, Q, classes]` of one of R runs are worth."""
     parts = self._asked(drawn)
     stops = np.cumsum([part.shape[1] for part in parts])
+    # What comes after is padding.
+    numbers = [int(drawn.num_validation[index]), int(drawn.num_test[index])]
+    numbers += map(len, self.inputs.others.values())
     targets = {
       "class": self.inputs.flows.classes,
       "bandwidth": np.asarray(drawn.targets["bandwidth"][index]),
@@ -218,7 +221,9 @@ class Runner:
 
     def of_part(part: int, task: str) -> tuple[np.ndarray, np.ndarray]:
       flows = np.asarray(parts[part][index])
-      asked = slice(stops[part] - len(flows), stops[part])
+      begin = stops[part] - len(flows)
+      flows = flows[: numbers[part]]
+      asked = slice(begin, begin + len(flows))
       return scores[task][index, asked], targets[task][flows]
 
     for part, name in enumerate(self._partitions(), 1):

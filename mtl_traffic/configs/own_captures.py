@@ -13,7 +13,14 @@ def get_config() -> ml_collections.ConfigDict:
   config = common.get_config()
   config.dataset = "flows.parquet"
   config.train_partition = "all"
-  # Of shorter flows there is little to see.
-  config.min_packets = 10
+  # Every flow is to be answered.
+  config.min_packets = 1
+  config.min_flows_per_class = 1
+  config.test_per_class = 0.2
+  config.validation_per_class = 0.2
+  # What the lengths of the flows, their bandwidths and durations suggest.
+  config.k = 0
+  config.shortest_prefix = 0
+  config.equal_classes = 4
   config.num_seeds = 5
   return config

@@ -4,6 +4,8 @@ import importlib
 import os
 from collections.abc import Sequence
 
+import numpy as np
+
 from mtl_traffic.data import captures, parquet, simulated
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows, validate
@@ -24,6 +26,7 @@ def load(
   *,
   data_dir: str | None = None,
   manual_dir: str | None = None,
+  group_by: str = "",
 ) -> Flows:
   """Loads a dataset by name or path.
 
@@ -33,10 +36,27 @@ def load(
     max_packets: how many packets of each flow to keep; all that there are by default.
     data_dir: where TFDS keeps what it has prepared; its own default if not given.
     manual_dir: where the files lie that a builder is to prepare.
+    group_by: what the flows' `groups` are, see `parquet.read`; other datasets have
+      the capture, which is their partition.
 
   Raises:
     InputError: there is no such dataset, or it holds something that cannot be.
   """
+  if _is_file(dataset):
+    return parquet.read(dataset, max_packets, group_by)
+  flows = _load(dataset, max_packets, data_dir, manual_dir)
+  if not group_by:
+    return flows
+  if group_by not in ("capture", "partition"):
+    raise InputError(
+      f"split_by: {dataset} has no column {group_by!r}; it has capture alone"
+    )
+  return flows.replace(groups=np.array(flows.partition_names)[flows.partitions])
+
+
+def _load(
+  dataset: str, max_packets: int | None, data_dir: str | None, manual_dir: str | None
+) -> Flows:
   if dataset == "simulated":
     sizes = {} if max_packets is None else {"max_packets": max_packets}
     return validate(simulated.simulate(**sizes), dataset)
@@ -49,8 +69,6 @@ def load(
     builder = module.Builder(data_dir=data_dir, config=config)
     tfds_flows.prepare(builder, manual_dir)
     return validate(tfds_flows.load(builder, max_packets), dataset)
-  if _is_file(dataset):
-    return parquet.read(dataset, max_packets)
   raise InputError(
     f"dataset {dataset!r} is unknown; give simulated, {', '.join(BUILDERS)}, "
     "or the path of a .parquet file"

@@ -3,7 +3,8 @@
 One row a flow: `row_id, app, flow_id, partition, num_pkts, duration, bytes` and the
 series `timetofirst` (s), `pkts_size` (bytes), `pkts_dir` (1 = client → server, 0 =
 back). `num_pkts`, `duration` and `bytes` are of the whole flow, of which the series
-may hold only the first packets. Further columns are ignored. A folder of such files is
+may hold only the first packets. Further columns can keep flows together in a split
+(`group_by`), and are ignored otherwise. A folder of such files is
 read as one; its subfolders may give columns, as in `partition=train/0.parquet`.
 """
 
@@ -36,11 +37,20 @@ _ROWS_AT_ONCE = 65_536  # Bounds what is held in Arrow's form beside the result.
 # More than any file of flows unpacks to, as times hardly repeat: bytes, times its size.
 _MOST_BYTES, _MOST_TIMES = 1 << 28, 1000
 _LONGEST_TEXT = 4096  # Bytes of a name or id.
+# What splits are asked for, and the columns in which `extract_flows` writes it.
+_GROUPS = {
+  "capture": "partition",
+  "client": "client_address",
+  "server": "server_address",
+  "day": "start_time",
+}
 _TEXTS = ("app", "flow_id", "partition")
 _MISSING_IN_FOLDER_NAME = "__HIVE_DEFAULT_PARTITION__"
 
 
-def read(path: str | os.PathLike, max_packets: int | None = None) -> Flows:
+def read(
+  path: str | os.PathLike, max_packets: int | None = None, group_by: str = ""
+) -> Flows:
   """Reads flows from a Parquet file in the curated layout.
 
   An `app` that is null, empty or NaN is an unknown class. Classes are in alphabetical
@@ -50,6 +60,9 @@ def read(path: str | os.PathLike, max_packets: int | None = None) -> Flows:
   Args:
     path: the file, a folder of such files, or a pattern such as 'DIR/*.parquet'.
     max_packets: how many packets of each flow to keep; all that are stored by default.
+    group_by: the column that the flows' `groups` are; a time counts as its day. Where
+      there is no such column, "capture" is the partition, "client" and "server" are
+      addresses, and "day" is that of the start. Empty = no groups.
 
   Raises:
     InputError: the file is missing, not Parquet, cut short, lacks a column, or holds a
@@ -58,7 +71,7 @@ def read(path: str | os.PathLike, max_packets: int | None = None) -> Flows:
   batches, num_sorted = [], 0
   for file in _files(path):
     for batch, was_sorted in _read_file(
-      file, _given_by_folders(file, path), max_packets
+      file, _given_by_folders(file, path), max_packets, group_by
     ):
       batches.append(batch)
       num_sorted += int(was_sorted.sum())
@@ -211,7 +224,10 @@ def _given_by_folders(
 
 
 def _read_file(
-  path: pathlib.Path, given: Mapping[str, str | None], max_packets: int | None
+  path: pathlib.Path,
+  given: Mapping[str, str | None],
+  max_packets: int | None,
+  group_by: str,
 ) -> Iterator[tuple[Flows, np.ndarray]]:
   """Yields a file's flows in batches, each with a mask of those that were sorted."""
   try:
@@ -227,13 +243,23 @@ def _read_file(
     ) as file:
       _check_columns(file, path, given)
       rows, first_row = _rows_at_once(file, path), 0
-      columns = [name for name in COLUMNS if name in file.schema_arrow.names]
+      there = file.schema_arrow.names
+      group_column = _group_column(path, group_by, {*there, *given})
+      columns = [name for name in COLUMNS if name in there]
+      if group_column in there and group_column not in columns:
+        columns.append(group_column)
       for record_batch in file.iter_batches(rows, columns=columns):
         for name in COLUMNS:
           if name not in columns:
             constant = pa.array([given[name]] * len(record_batch), pa.string())
             record_batch = record_batch.append_column(name, constant)
-        yield _flows(record_batch, path, first_row, max_packets)
+        flows, was_sorted = _flows(record_batch, path, first_row, max_packets)
+        if group_column in record_batch.schema.names:
+          groups = _as_groups(record_batch[group_column], path, group_column)
+          flows = flows.replace(groups=groups)
+        elif group_column:  # That of a folder.
+          flows = flows.replace(groups=np.full(len(flows), str(given[group_column])))
+        yield flows, was_sorted
         first_row += record_batch.num_rows
   except InputError:
     raise
@@ -242,6 +268,31 @@ def _read_file(
       f"{path}: not a readable Parquet file ({first_line(error)}); "
       "it may be cut short, fetch or write it again"
     ) from error
+
+
+def _group_column(path: pathlib.Path, group_by: str, there: set[str]) -> str:
+  """The column of a file by which flows stay together; empty if none is asked for."""
+  name = group_by if group_by in there else _GROUPS.get(group_by, group_by)
+  if name and (name not in there or name in SERIES):
+    able = sorted(there - {*SERIES, *TOTALS, "row_id", "app", "flow_id"})
+    raise InputError(
+      f"{path}: split_by: there is no column {name!r} to keep flows together by, but "
+      f"{', '.join(able)}"
+    )
+  return name
+
+
+def _as_groups(values: pa.Array, path: pathlib.Path, name: str) -> np.ndarray:
+  """`[N]` str; a time is its day, and flows without a value are one group."""
+  try:
+    if pa.types.is_timestamp(values.type):
+      values = pc.strftime(values, "%Y-%m-%d")
+    texts = arrow_columns.as_text(values)
+  except pa.ArrowException:
+    raise InputError(
+      f"{path}: split_by: column {name} has type {values.type}, which is no text"
+    ) from None
+  return np.asarray(texts.fill_null("").to_pylist(), dtype=np.str_)
 
 
 def _check_columns(

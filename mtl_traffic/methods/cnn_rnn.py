@@ -29,7 +29,7 @@ from mtl_traffic.methods.base import (
   Progress,
   Score,
 )
-from mtl_traffic.methods.network import PacketNetworkMethod, all_members
+from mtl_traffic.methods.network import PacketNetworkMethod
 from mtl_traffic.tasks import MAIN_TASKS
 
 _FILTERS = (32, 64)
@@ -132,10 +132,9 @@ class CnnRnn(PacketNetworkMethod):
     def of_task(task: str) -> Parameters:
       return self.train(
         problem,
+        draws,
         hyperparameters,
-        key=draws.key,
-        members=draws.train,
-        num_members=draws.num_labelled if task == "class" else all_members(draws.train),
+        num_members=draws.num_labelled if task == "class" else draws.num_train,
         targets={task: draws.targets[task]},
         score=score and (lambda parameters: score({task: parameters})),
         on_epoch=on_epoch,

@@ -120,7 +120,8 @@ class ForestPropagation(Method):
       opinions = forest.in_blocks(_opinion, by_totals, ranks)
       opinions[: len(labels)] = np.eye(num_classes["class"])[labels]
       # Classes weigh the same, however many flows they have.
-      known["class"] = opinions / np.sum(opinions, axis=0)
+      # One of which no flow is known stays at 0.
+      known["class"] = opinions / np.maximum(np.sum(opinions, axis=0), 1e-9)
     parameters = {"leaves": forest.with_means(grown, inputs[train], known)}
     if "labelled_packets" in self.parts:
       parameters["packets"] = grow_for_class(inputs[labelled])

@@ -14,7 +14,7 @@ from mtl_traffic.methods.base import (
   Progress,
   Score,
 )
-from mtl_traffic.methods.network import PacketNetworkMethod, all_members
+from mtl_traffic.methods.network import PacketNetworkMethod
 from mtl_traffic.tasks import MAIN_TASKS
 
 MASKS = ("loss", "features")
@@ -73,10 +73,9 @@ class Multitask(PacketNetworkMethod):
       network = network.clone(masked_logits=True)
     return self.train(
       problem,
+      draws,
       hyperparameters,
-      key=draws.key,
-      members=draws.train,
-      num_members=all_members(draws.train),
+      num_members=draws.num_train,
       targets=targets,
       weights=weights,
       network=network,

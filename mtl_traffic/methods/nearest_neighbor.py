@@ -21,6 +21,7 @@ from mtl_traffic.methods.base import (
 )
 
 _NUM_PACKETS = 10
+_NOWHERE = 1e9  # How far a class is of which no flow is labelled.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +68,6 @@ class NearestNeighbor(Method):
 
     def one_flow(lengths: jax.Array) -> jax.Array:
       distances = jnp.sum(jnp.abs(parameters["inputs"] - lengths), axis=1)
-      return -jnp.min(jnp.where(of_class, distances, jnp.inf), axis=1)
+      return -jnp.min(jnp.where(of_class, distances, _NOWHERE), axis=1)
 
     return {"class": jax.lax.map(one_flow, inputs)}

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from mtl_traffic import encoding, models, sweeps
+from mtl_traffic.draws import Draw
 from mtl_traffic.encoding import FirstPackets
 from mtl_traffic.methods.base import (
   Hyperparameters,
@@ -49,12 +50,12 @@ class NetworkMethod(Method):
   def train(
     self,
     problem: Problem,
+    draws: Draw,
     hyperparameters: Hyperparameters,
     *,
-    key: jax.Array,
-    members: jax.Array,
     num_members: jax.Array,
     targets: Mapping[str, jax.Array],
+    key: jax.Array | None = None,
     weights: Mapping[str, jax.Array] | None = None,
     network: nn.Module | None = None,
     frozen: tuple[str, ...] = (),
@@ -62,18 +63,18 @@ class NetworkMethod(Method):
     score: Score | None = None,
     on_epoch: Callable[[], None] = lambda: None,
   ) -> Parameters:
-    """Trains R networks, with as many steps as an epoch of all members has.
+    """Trains R networks, with as many steps as an epoch of all training flows has.
 
     Whoever learns from a few labelled flows takes as many steps as whoever learns from
     all training flows. So every network converges, and none is flattered.
 
     Args:
       problem: what the runs share.
+      draws: R draws, whose training flows are the members of `training.Assignment`.
       hyperparameters: `[R]` "learning_rate" and "clip_norm".
-      key: `[R]` random keys.
-      members: `[R, M]`, see `training.Assignment`.
-      num_members: `[R]`.
+      num_members: `[R]`, of how many of them to learn, from the first.
       targets: per task `[R, N]`.
+      key: `[R]` random keys; the draws' by default.
       weights: per task `[R]`; 1 for each task of `targets` by default.
       network: by default that with a head for each task of `targets`.
       frozen: see `training.optimizer`.
@@ -81,14 +82,13 @@ class NetworkMethod(Method):
       score: see `sweeps.fit`.
       on_epoch: called whenever all runs have finished an epoch.
     """
-    num_runs, most_members = members.shape
     if weights is None:
-      weights = dict.fromkeys(targets, jnp.ones(num_runs))
+      weights = dict.fromkeys(targets, jnp.ones(len(num_members)))
     schedule = Schedule(self.epochs, self.batch_size)
     return sweeps.fit(
       Assignment(
-        key=key,
-        members=members,
+        key=draws.key if key is None else key,
+        members=draws.train,
         num_members=num_members,
         targets=dict(targets),
         weights=dict(weights),
@@ -101,7 +101,7 @@ class NetworkMethod(Method):
       model=network
       or self.network({task: problem.num_classes[task] for task in targets}),
       schedule=schedule,
-      steps_per_epoch=schedule.steps_per_epoch(most_members),
+      steps_per_epoch=schedule.steps_per_epoch(draws.epoch_size),
       frozen=frozen,
       shortest_prefix=getattr(self, "shortest_prefix", None),
       start=start,
@@ -147,12 +147,6 @@ class PacketNetworkMethod(NetworkMethod):
     return encoding.encode(
       packets, iat_range=self.iat_range, signed_lengths=self.signed_lengths
     )
-
-
-def all_members(members: jax.Array) -> jax.Array:
-  """`num_members` for those who learn from every one of `[R, M]` members."""
-  num_runs, num_members = members.shape
-  return jnp.full(num_runs, num_members)
 
 
 @functools.partial(jax.vmap, in_axes=(0, None))

@@ -32,9 +32,8 @@ class SingleTask(PacketNetworkMethod):
   ) -> Parameters:
     return self.train(
       problem,
+      draws,
       hyperparameters,
-      key=draws.key,
-      members=draws.train,
       num_members=draws.num_labelled,
       targets={"class": draws.targets["class"]},
       score=score,

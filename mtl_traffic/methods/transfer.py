@@ -16,7 +16,7 @@ from mtl_traffic.methods.base import (
   Progress,
   Score,
 )
-from mtl_traffic.methods.network import PacketNetworkMethod, all_members, fold_in
+from mtl_traffic.methods.network import PacketNetworkMethod, fold_in
 from mtl_traffic.tasks import MAIN_TASKS
 
 _SECOND_STAGE = 2**31  # Beyond the number of any epoch.
@@ -44,19 +44,18 @@ class Transfer(PacketNetworkMethod):
     on_epoch = self.epochs_of(progress, stages=2)
     pretrained = self.train(
       problem,
+      draws,
       hyperparameters,
-      key=draws.key,
-      members=draws.train,
-      num_members=all_members(draws.train),
+      num_members=draws.num_train,
       targets={task: draws.targets[task] for task in MAIN_TASKS},
       score=score,
       on_epoch=on_epoch,
     )
     return self.train(
       problem,
+      draws,
       hyperparameters,
       key=fold_in(draws.key, _SECOND_STAGE),
-      members=draws.train,
       num_members=draws.num_labelled,
       targets={"class": draws.targets["class"]},
       frozen=self.frozen,

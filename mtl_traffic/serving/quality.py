@@ -8,7 +8,7 @@ import numpy as np
 
 from mtl_traffic import draws, evaluation, files, tables
 from mtl_traffic.inputs import Inputs
-from mtl_traffic.serving import figures
+from mtl_traffic.serving import figures, parts
 from mtl_traffic.serving.predictor import Predictor
 from mtl_traffic.serving.trainer import Trained
 
@@ -40,6 +40,7 @@ def write(inputs: Inputs, trained: Sequence[Trained], workdir: pathlib.Path) -> 
       + ["{} of {}".format(*map(_percent, curve.at(t)[::-1])) for t in THRESHOLDS]
     )
   text = (
+    f"{parts.describe(inputs, trained[0].draw)}\n"
     "Accuracy and expected calibration error (ECE) in %, without and with the "
     "temperature T that validation flows gave. Balanced accuracy is the mean recall of "
     "the classes, macro F1 the mean of their F1, however few flows each has.\n\n"

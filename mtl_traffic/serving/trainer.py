@@ -92,9 +92,9 @@ def train(
   ]
   of_members = inputs.draw(runs)
   # One split for all members, or a flow that tests one would train another.
-  one = jax.tree.map(lambda leaf: leaf[0], of_members)
+  one = next(draws.each_run(of_members))
   validation = None
-  if settings.validation_per_class:
+  if len(one.validation):
     one, held_back = draws.hold_back(one, HELD_BACK)
     validation = _validation(problem.flows, one, held_back)
   shared = jax.tree.map(

@@ -1,5 +1,6 @@
 """The runner on small flows: what is fitted, what is kept, what is refused."""
 
+import numpy as np
 import pytest
 
 from mtl_traffic.comparison.runner import Runner
@@ -137,7 +138,8 @@ def test_other_flows_of_the_same_name_are_refused(flows, flow_maker, tmp_path):
   ("setting", "value", "message"),
   [
     ("methods", ("multitask", "magic"), "method 'magic' is unknown; there are multi"),
-    ("labels_per_class", (22,), "too few flows"),
+    ("test_per_class", 30, "too few flows"),
+    ("split_by", "capture", "the flows were loaded without groups"),
     ("k", 5, "k = 5 packets are too few"),
     ("tasks", ("bandwidth", "colour"), "tasks: 'colour' is unknown; there are band"),
     ("tasks", ("bursts", "bursts"), "must name each once"),
@@ -237,3 +239,26 @@ def test_a_program_out_of_memory_is_halved_and_lost_runs_are_none(
   with pytest.raises(InputError, match="out of memory with a single run of multitask"):
     _rows(settings, flows, tmp_path / "none")
   assert not (tmp_path / "none" / "results.jsonl").read_text()
+
+
+def test_draws_of_whole_groups_differ_in_size_and_no_run_knows_its_company(
+  flows, tmp_path
+):
+  # Groups of 1 to 12 flows, so that no two seeds test as many.
+  groups = np.repeat(np.arange(12), np.arange(1, 13))
+  flows = flows[np.argsort(flows.classes, kind="stable")][: len(groups)]
+  settings = SMALL.replace(
+    methods=("single_task", "nearest_neighbor"),
+    split_by="capture",
+    test_per_class=0.3,
+    validation_per_class=0.2,
+    labels_per_class=(4,),
+    num_seeds=3,
+    epochs=1,
+  )
+  grouped = flows.replace(groups=groups.astype(str))
+  rows = _rows(settings, grouped, tmp_path / "together")
+  tested = [np.sum(row["class_confusion"]) for row in rows]
+  assert tested[:3] == tested[3:] and len(set(tested)) > 1
+  alone = _rows(settings.replace(runs_at_once=1), grouped, tmp_path / "alone")
+  assert _by_run(alone) == _by_run(rows)

@@ -46,6 +46,21 @@ def draw(flows):
 
 
 @pytest.fixture(scope="session")
+def uneven_draw(flows):
+  """Draws of two runs in whole groups: padded, and of a class with a flow or two."""
+  kept = np.flatnonzero((flows.classes != 2) | (np.arange(len(flows)) < 6))
+  eligible = np.isin(np.arange(len(flows)), kept)
+  table = draws.flow_table(flows, eligible, groups=np.arange(len(flows)) // 3 % 13)
+  return draws.draw_many(
+    table,
+    jnp.arange(2),
+    jnp.array([3, draws.ALL_LABELS]),
+    test_per_class=0.3,
+    validation_per_class=0.2,
+  )
+
+
+@pytest.fixture(scope="session")
 def make():
   """A method by name; a short one if it is a network."""
 

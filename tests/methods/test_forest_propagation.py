@@ -133,15 +133,19 @@ def _made(lengths, durations, labels, num_classes):
   drawn = Draw(
     key=jax.random.key(0),
     train=jnp.arange(num_flows),
+    num_train=jnp.array(num_flows),
     num_labelled=jnp.array(len(labels)),
     validation=jnp.zeros(0, int),
+    num_validation=jnp.array(0),
     test=jnp.arange(num_flows),
+    num_test=jnp.array(num_flows),
     targets={
       "class": jnp.array([*labels, *unlabelled]),
       "bandwidth": jnp.zeros(num_flows, int),
       "duration": jnp.zeros(num_flows, int),
     },
     dividers={},
+    epoch_size=num_flows,
   )
   method = ForestPropagation(parts=("unlabelled_flows",))
   problem = Problem(

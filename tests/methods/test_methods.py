@@ -138,6 +138,26 @@ def test_a_run_is_the_same_in_whatever_company(fitted, fit, name):
 
 
 @EVERY
+def test_uneven_draws_are_learnt_without_their_padding(
+  make, problem_of, uneven_draw, fit, name
+):
+  """Whatever stands in the places that do not count, the run is the same."""
+  drawn = uneven_draw
+  assert drawn.num_train[0] < drawn.train.shape[1]
+  places = jnp.arange(drawn.train.shape[1])
+  other = jnp.where(places < drawn.num_train[:, None], drawn.train, 89)
+  method = make(name, epochs=2)
+  problem = problem_of(method)
+  queries = jnp.tile(jnp.arange(90), (2, 1))
+  scores = [
+    method.ask(fit(method, problem, each), problem.inputs, queries)
+    for each in (drawn, drawn.replace(train=other))
+  ]
+  assert all(np.isfinite(of_task).all() for of_task in scores[0].values())
+  _assert_close(*scores, rtol=1e-5, atol=1e-6)
+
+
+@EVERY
 def test_a_run_does_not_know_what_it_may_not(fitted, problem_of, fit, flows, name):
   """The classes of flows without label, and what came after the first packets."""
   one = fitted(name)

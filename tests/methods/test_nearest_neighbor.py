@@ -27,8 +27,9 @@ def test_a_class_without_label_is_never_the_closest(make, problem_of, draw, fit)
   drawn.targets["class"] = jnp.where(target == 2, 1, target)
   problem = problem_of(method)
   scores = method.ask(fit(method, problem, drawn), problem.inputs, drawn.test)["class"]
-  assert np.isneginf(scores[..., 2]).all()
-  assert np.isfinite(scores[..., :2]).all()
+  # Nor is its score infinite, which would make a run count as failed.
+  assert np.isfinite(scores).all()
+  assert (scores[..., 2] < scores[..., :2].min(axis=-1) - 1e6).all()
 
 
 def test_lengths_without_direction(make, flows, problem_of):
