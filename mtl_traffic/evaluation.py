@@ -114,35 +114,22 @@ def mean_of_known(values: np.ndarray) -> float | None:
   return float(np.mean(values[known])) if known.any() else None
 
 
-def vote(
-  groups: np.ndarray,
-  labels: np.ndarray,
-  weights: np.ndarray,
-  num_groups: int,
-  num_classes: int,
-) -> np.ndarray:
-  """The class that most of a group's flows are taken for, each with its weight.
+def vote(groups: np.ndarray, votes: np.ndarray, num_groups: int) -> np.ndarray:
+  """The class for which a group's flows have most votes together.
 
   Args:
     groups: `[N]` int, the group of each flow.
-    labels: `[N]` int, what each is taken for; −1 = unknown, which has no vote.
-    weights: `[N]`, what each vote weighs: its probability, say.
+    votes: `[N, C]`, each flow's vote, shared out among the classes by their
+      probability, say; zeros = it has none.
     num_groups: how many groups there are.
-    num_classes: how many classes there are.
 
   Returns:
     `[num_groups]` int; the first of the classes if several have most; −1 where no flow
     has a vote.
   """
-  votes = labels >= 0
-  # By group and class as far as they occur: groups times classes may be very many.
-  pairs = groups[votes].astype(np.int64) * num_classes + labels[votes]
-  pairs, places = np.unique(pairs, return_inverse=True)
-  totals = np.bincount(places, weights[votes], minlength=len(pairs))
-  elected = np.full(num_groups, -1)
-  order = np.lexsort((-pairs, totals))  # The last of a group is its greatest.
-  elected[pairs[order] // num_classes] = pairs[order] % num_classes
-  return elected
+  totals = np.zeros((num_groups, votes.shape[1]))
+  np.add.at(totals, groups, votes)
+  return np.where(np.any(totals > 0, axis=1), np.argmax(totals, axis=1), -1)
 
 
 class Reliability(NamedTuple):

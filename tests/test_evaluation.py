@@ -139,13 +139,14 @@ def test_answers_that_are_no_class_are_not_right_and_no_class():
   assert evaluation.balanced_accuracy(counts) == pytest.approx(0.75)
 
 
-def test_votes_weigh_and_the_unknown_have_none():
-  groups = np.array([0, 0, 0, 1, 1, 2, 2, 3])
-  labels = np.array([2, 1, 1, 0, 1, -1, 1, -1])
-  weights = np.array([0.9, 0.4, 0.4, 0.5, 0.5, 0.9, 0.1, 1.0])
-  # One flow outweighs two; of equal votes the first class; one vote; none.
-  elected = evaluation.vote(groups, labels, weights, 5, 3)
-  assert elected.tolist() == [2, 0, 1, -1, -1]
+def test_votes_are_shared_out_and_the_unknown_have_none():
+  groups = np.array([0, 0, 1, 1, 2, 2, 3])
+  votes = np.zeros((7, 3))
+  votes[0], votes[1] = [0.5, 0.4, 0.1], [0.1, 0.4, 0.5]
+  votes[2, 0] = votes[3, 1] = 0.5
+  votes[5, 1] = 0.1
+  # The second choice of both flows; of equal votes the first class; one vote; none.
+  assert evaluation.vote(groups, votes, 5).tolist() == [1, 0, 1, -1, -1]
 
 
 def test_reliability_by_hand():

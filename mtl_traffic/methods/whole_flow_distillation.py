@@ -41,6 +41,7 @@ _NUM_TREES = 50  # 200 are no better, and answer four times as slowly.
 _LEAF_SIZE = 2  # Training flows: a leaf of one would repeat the training set.
 _SHARE_OF_COLUMNS = 0.2  # Looked at for a split.
 _DOUBT = 1e-3  # Of an answer: none excludes a class.
+_LEAST_SHARE = 1e-9  # Where nothing is known, every class is as likely.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +115,8 @@ class WholeFlowDistillation(Method):
     answers = forest.answer(parameters, inputs)
 
     def score(shares: jax.Array) -> jax.Array:
-      doubted = shares + _DOUBT * jnp.sum(shares, axis=1, keepdims=True)
+      # In leaves of flows without a bandwidth, say, nothing is known of it.
+      doubted = shares + _DOUBT * jnp.sum(shares, axis=1, keepdims=True) + _LEAST_SHARE
       return log_probabilities(doubted / jnp.sum(doubted, axis=1, keepdims=True))
 
     return {task: score(answers[task]) for task in self.answered}

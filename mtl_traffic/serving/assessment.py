@@ -225,13 +225,9 @@ def votes(answered: Answered, names: np.ndarray) -> Votes:
   least[:] = np.iinfo(least.dtype).max
   np.minimum.at(least, places, answered.truth[there])
   np.maximum.at(most, places, answered.truth[there])
-  elected = evaluation.vote(
-    places,
-    answered.labels[there],
-    answered.confidences[there],
-    len(found),
-    int(max(answered.labels.max(initial=0), answered.truth.max(initial=0))) + 1,
-  )
+  # An unknown flow has no vote.
+  shares = answered.probabilities * (answered.labels >= 0)[:, None]
+  elected = evaluation.vote(places, shares[there], len(found))
   return Votes(found, members, np.where(least == most, least, _MIXED), elected)
 
 

@@ -17,15 +17,23 @@ class Answered:
 
   Attributes:
     truth: `[N]` int, the true class; −1 = the flow has none.
-    best: `[N]` int, the most probable class, whether it counts or not.
-    confidences: `[N]` float64, its probability.
+    probabilities: `[N, C]` float64, of the classes that the model knows.
     reasons: `[N]` int8, why it does not count, a `Reason`.
   """
 
   truth: np.ndarray
-  best: np.ndarray
-  confidences: np.ndarray
+  probabilities: np.ndarray
   reasons: np.ndarray
+
+  @property
+  def best(self) -> np.ndarray:
+    """`[N]` int, the most probable class, whether it counts or not."""
+    return np.argmax(self.probabilities, axis=-1)
+
+  @property
+  def confidences(self) -> np.ndarray:
+    """`[N]`, its probability."""
+    return np.max(self.probabilities, axis=-1)
 
   @property
   def labels(self) -> np.ndarray:
@@ -107,8 +115,7 @@ def observe(
   def answered(answers: Answers, task: str, seen: np.ndarray) -> Answered:
     return Answered(
       truth=truth[task],
-      best=np.argmax(answers.probabilities[task], axis=-1),
-      confidences=answers.confidences(task).astype(np.float64),
+      probabilities=np.asarray(answers.probabilities[task], np.float64),
       reasons=predictor.judge(answers, task, seen, threshold).reasons,
     )
 

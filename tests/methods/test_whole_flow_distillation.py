@@ -75,3 +75,13 @@ def test_columns_end_with_the_kth_packet(flows):
   first, second = (columns(encoding.first_packets(packets, 8)) for packets in both)
   np.testing.assert_array_equal(first, second)
   assert first.shape == (len(flows), 8 + 8 + 3 * 62 + 81)
+
+
+def test_where_nothing_is_known_every_class_is_as_likely(make, problem_of, draw, fit):
+  method, drawn = make(NAME), draw(6)
+  # No flow has a duration, say.
+  targets = drawn.targets | {"duration": 0 * drawn.targets["duration"] - 1}
+  problem = problem_of(method)
+  parameters = fit(method, problem, drawn.replace(targets=targets))
+  scores = np.asarray(method.ask(parameters, problem.inputs, drawn.test)["duration"])
+  np.testing.assert_allclose(np.exp(scores), 1 / scores.shape[-1], rtol=1e-5)

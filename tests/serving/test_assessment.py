@@ -16,8 +16,9 @@ OK, FEW, IMPROBABLE = Reason.ANSWERED, Reason.TOO_FEW, Reason.TOO_IMPROBABLE
 def answered(rows):
   """Of (truth, best, confidence, reason) a flow."""
   truth, best, confidences, reasons = zip(*rows, strict=True)
-  arrays = [np.array(truth), np.array(best), np.array(confidences, float)]
-  return Answered(*arrays, np.array(reasons, np.int8))
+  probabilities = np.zeros((len(rows), max(best) + 1))
+  probabilities[np.arange(len(rows)), best] = confidences
+  return Answered(np.array(truth), probabilities, np.array(reasons, np.int8))
 
 
 def observations(rows, captures=None, clients=None, seen=None, **others):
