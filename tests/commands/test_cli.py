@@ -98,9 +98,9 @@ def _refused(done, workdir):
     (["--config.k", "6.5"], ["--config.k=6.5: must be a whole number"]),
     (["--config.signed_lengths=no way"], ["no way: must be True or False"]),
     (
-      ["--config.k=0", "--config.epochs=0", "--config.labels_per_class=ten"],
+      ["--config.k=-1", "--config.epochs=0", "--config.labels_per_class=ten"],
       [
-        "k = 0 must be at least 1",
+        "k = -1 must be at least 0",
         "epochs = 0 must be at least 1",
         "labels_per_class = ('ten',) must be numbers above 0, or 'all'",
       ],

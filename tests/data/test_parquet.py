@@ -142,3 +142,23 @@ def test_a_damaged_page_is_an_input_error(tmp_path):
   path.write_bytes(data)
   with pytest.raises(InputError):
     parquet.read(path)
+
+
+def test_flows_have_groups_by_any_column_or_what_stands_for_it(flows, tmp_path):
+  path = tmp_path / "flows.parquet"
+  days = np.arange(90) // 50
+  table = parquet.to_table(flows)
+  table = table.append_column("site", pa.array(days + 7))
+  times = pa.array(days * 86_400_000_000_000, pa.timestamp("ns", "UTC"))
+  pq.write_table(table.append_column("start_time", times), path)
+  assert parquet.read(path).groups is None
+  read = {name: parquet.read(path, 4, name).groups for name in ("site", "day")}
+  np.testing.assert_array_equal(read["site"], (days + 7).astype(str))
+  np.testing.assert_array_equal(
+    read["day"], np.array(["1970-01-01", "1970-01-02"])[days]
+  )
+  assert set(parquet.read(path, group_by="capture").groups) == {"training"}
+  with pytest.raises(
+    InputError, match="there is no column 'client_address' to keep flows together by"
+  ):
+    parquet.read(path, group_by="client")
