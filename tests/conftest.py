@@ -1,10 +1,16 @@
 """Small flows that the tests share."""
 
+import gc
+import pathlib
+
+import jax
 import numpy as np
 import pytest
 
 from mtl_traffic import flows as flows_lib
 from mtl_traffic.flows import Flows
+
+_MANY_MAPS = 20_000  # Linux allows a process 65,530.
 
 
 def make_flows(num_flows: int = 90, seed: int = 0, num_packets: int = 14) -> Flows:
@@ -37,6 +43,19 @@ def make_flows(num_flows: int = 90, seed: int = 0, num_packets: int = 14) -> Flo
     class_names=("a", "b", "c"),
     partition_names=("training",),
   )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_programs():
+  """Forgets compiled programs: thousands of them are more memory maps than Linux allows.
+
+  Compiling the next one then ends the process.
+  """
+  yield
+  maps = pathlib.Path("/proc/self/maps")
+  if maps.exists() and len(maps.read_bytes().splitlines()) > _MANY_MAPS:
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture

@@ -102,13 +102,13 @@ def sorted_rows(values: jax.Array) -> jax.Array:
   sorted_size = 1
   while sorted_size < size:
     # Two sorted blocks: the first with the second turned round, then halves of halves.
-    pairs = columns.reshape(-1, 2, sorted_size, num_rows)
+    pairs = columns.reshape(size // sorted_size // 2, 2, sorted_size, num_rows)
     first, second = pairs[:, 0], pairs[:, 1, ::-1]
     low, high = jnp.minimum(first, second), jnp.maximum(first, second)
     columns = jnp.stack([low, high[:, ::-1]], axis=1)
     half = sorted_size // 2
     while half:
-      pairs = columns.reshape(-1, 2, half, num_rows)
+      pairs = columns.reshape(size // half // 2, 2, half, num_rows)
       first, second = pairs[:, 0], pairs[:, 1]
       columns = jnp.stack(
         [jnp.minimum(first, second), jnp.maximum(first, second)], axis=1

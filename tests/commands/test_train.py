@@ -14,6 +14,7 @@ from mtl_traffic.data import parquet
 ROOT = pathlib.Path(__file__).parents[2]
 RULES = {"payload_lengths": True, "udp_silence_s": 3.0, "tcp_idle_s": 60.0}
 SMOKE = (
+  "--method=multitask",
   "--config.train_partition=all",
   "--config.labels_per_class=5",
   "--config.epochs=1",
