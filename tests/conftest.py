@@ -47,7 +47,7 @@ def make_flows(num_flows: int = 90, seed: int = 0, num_packets: int = 14) -> Flo
 
 @pytest.fixture(autouse=True, scope="module")
 def _forget_programs():
-  """Forgets compiled programs: thousands of them are more memory maps than Linux allows.
+  """Forgets compiled programs: thousands of them take more maps than Linux allows.
 
   Compiling the next one then ends the process.
   """
