@@ -190,8 +190,8 @@ class Votes:
     names: `[G]` str.
     members: `[N]` int, the group of each flow; −1 = of none.
     truth: `[G]` int, the class of their flows; −2 where these are of several.
-    elected: `[G]` int, the class with most votes, each with the weight of its
-      probability; −1 where no flow was answered.
+    elected: `[G]` int, the class with most votes, which flows share out by their
+      probabilities; −1 where no flow was answered.
   """
 
   names: np.ndarray
@@ -292,9 +292,8 @@ class _Sums:
     shape = (size, len(self._units.sizes))
     ones = np.ones(len(index))
     part = sparse.coo_array((ones, (index, of_unit)), shape=shape).tocsr()
-    part.data /= self._units.sizes[
-      part.indices
-    ]  # Of one unit, so that counts are exact.
+    # Of one unit, so that counts are exact.
+    part.data /= self._units.sizes[part.indices]
     self._parts[name] = part
 
   def with_intervals(self, values, seed: int, num_samples: int) -> tuple[dict, dict]:
