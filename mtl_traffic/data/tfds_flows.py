@@ -4,10 +4,11 @@ Builders share `features`, store what `examples` yields in array_record files, a
 the source's order of flows; their splits are the source's partitions.
 """
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -91,6 +92,44 @@ def examples(flows: Flows) -> Iterator[tuple[str, dict[str, Any]]]:
         flow_id,
       ),
     )
+
+
+@dataclasses.dataclass(eq=False)
+class FirstPacketsConfig(tfds.core.BuilderConfig):
+  """What is stored of a dataset: the first packets of each flow."""
+
+  max_packets: int = 256
+
+
+class FlowsBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
+  """What builders of flows have in common.
+
+  Attributes:
+    CLASS_NAMES: the traffic classes.
+  """
+
+  CLASS_NAMES: ClassVar[tuple[str, ...]]
+  VERSION = tfds.core.Version("1.0.0")
+  RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
+
+  def __init__(self, **kwargs):
+    super().__init__(**{"file_format": "array_record", **kwargs})
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    return self.dataset_info_from_configs(
+      features=features(self.CLASS_NAMES), supervised_keys=None, disable_shuffling=True
+    )
+
+
+def first_packets_config(
+  builder: type[FlowsBuilder], max_packets: int
+) -> FirstPacketsConfig:
+  """The config `first256` of a builder, or one of another length."""
+  name = f"first{max_packets}"
+  for known in builder.BUILDER_CONFIGS:
+    if known.name == name:
+      return known
+  return FirstPacketsConfig(name=name, max_packets=max_packets)
 
 
 def prepare(

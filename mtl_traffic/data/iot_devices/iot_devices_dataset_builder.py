@@ -1,6 +1,5 @@
 """The set-up captures of IoT Sentinel (Aalto University) as a TFDS builder."""
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import tensorflow_datasets as tfds
@@ -9,23 +8,15 @@ from absl import logging
 from mtl_traffic.data import captures, labelled_captures, tfds_flows
 from mtl_traffic.data.iot_devices.devices import DEVICES, find_captures
 from mtl_traffic.data.labelled_captures import CaptureShard
+from mtl_traffic.data.tfds_flows import FirstPacketsConfig
 
 
-@dataclasses.dataclass(eq=False)
-class Config(tfds.core.BuilderConfig):
-  """What is stored of the dataset: the first packets of each flow."""
-
-  max_packets: int = 256
-
-
-def config(max_packets: int = 256) -> Config:
+def config(max_packets: int = 256) -> FirstPacketsConfig:
   """The config `first256`, or one of another length."""
-  if max_packets == Config.max_packets:
-    return Builder.BUILDER_CONFIGS[0]
-  return Config(name=f"first{max_packets}", max_packets=max_packets)
+  return tfds_flows.first_packets_config(Builder, max_packets)
 
 
-class Builder(tfds.core.ShardBasedBuilder):
+class Builder(tfds_flows.FlowsBuilder):
   """The flows of the captures of IoT devices that are in `manual_dir`.
 
   Flows end as `captures.Rules` says. A shard is a capture.
@@ -33,25 +24,16 @@ class Builder(tfds.core.ShardBasedBuilder):
   Preparation raises `mtl_traffic.errors.InputError` if the input cannot be used.
   """
 
-  VERSION = tfds.core.Version("1.0.0")
-  RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
+  CLASS_NAMES = DEVICES
   BUILDER_CONFIGS = [  # noqa: RUF012
-    Config(name="first256", description="The first 256 packets of each flow.")
+    FirstPacketsConfig(
+      name="first256", description="The first 256 packets of each flow."
+    )
   ]
   MANUAL_DOWNLOAD_INSTRUCTIONS = """
   Put the captures into the folder as published, a folder a device; look for "IoT
   devices captures" of Aalto University, https://research.aalto.fi
   """
-
-  def __init__(self, **kwargs):
-    super().__init__(**{"file_format": "array_record", **kwargs})
-
-  def _info(self) -> tfds.core.DatasetInfo:
-    return self.dataset_info_from_configs(
-      features=tfds_flows.features(DEVICES),
-      supervised_keys=None,
-      disable_shuffling=True,
-    )
 
   def _shard_iterators_per_split(
     self, dl_manager: tfds.download.DownloadManager

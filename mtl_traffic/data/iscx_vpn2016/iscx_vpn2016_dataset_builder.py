@@ -65,7 +65,7 @@ def config(
   )
 
 
-class Builder(tfds.core.ShardBasedBuilder):
+class Builder(tfds_flows.FlowsBuilder):
   """The flows of the ISCX VPN-nonVPN captures that are in `manual_dir`.
 
   Flows end as `captures.Rules` says. A shard is a capture; with Apache Beam, if the
@@ -74,8 +74,7 @@ class Builder(tfds.core.ShardBasedBuilder):
   Preparation raises `mtl_traffic.errors.InputError` if the input cannot be used.
   """
 
-  VERSION = tfds.core.Version("1.0.0")
-  RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
+  CLASS_NAMES = CATEGORIES
   BUILDER_CONFIGS = [  # noqa: RUF012
     Config(name="first256", description="The first 256 packets of each flow."),
     Config(
@@ -88,16 +87,6 @@ class Builder(tfds.core.ShardBasedBuilder):
   Put the captures into the folder, named as published, unpacked or as gzip; see
   https://www.unb.ca/cic/datasets/vpn.html
   """
-
-  def __init__(self, **kwargs):
-    super().__init__(**{"file_format": "array_record", **kwargs})
-
-  def _info(self) -> tfds.core.DatasetInfo:
-    return self.dataset_info_from_configs(
-      features=tfds_flows.features(CATEGORIES),
-      supervised_keys=None,
-      disable_shuffling=True,
-    )
 
   def _shard_iterators_per_split(
     self, dl_manager: tfds.download.DownloadManager

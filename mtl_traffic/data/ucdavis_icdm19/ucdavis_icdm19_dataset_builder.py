@@ -50,7 +50,7 @@ def config(max_packets: int = 256, skip_bad_files: bool = False) -> Config:
   return Config(name=name, max_packets=max_packets, skip_bad_files=skip_bad_files)
 
 
-class Builder(tfds.core.ShardBasedBuilder):
+class Builder(tfds_flows.FlowsBuilder):
   """The flows of the UC Davis QUIC dataset; one split a partition.
 
   `manual_dir` holds the original zips, the folders they unpack to, the curated Parquet
@@ -62,8 +62,7 @@ class Builder(tfds.core.ShardBasedBuilder):
   Preparation raises `mtl_traffic.errors.InputError` if the input cannot be used.
   """
 
-  VERSION = tfds.core.Version("1.0.0")
-  RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
+  CLASS_NAMES = sources.CLASS_NAMES
   BUILDER_CONFIGS = [  # noqa: RUF012
     Config(name="first256", description="The first 256 packets of each flow."),
     Config(
@@ -82,14 +81,7 @@ class Builder(tfds.core.ShardBasedBuilder):
   def __init__(self, *, num_threads: int | None = None, **kwargs):
     """Like `DatasetBuilder`; `num_threads` parse text, all cores' by default."""
     self._num_threads = num_threads or os.cpu_count() or 1
-    super().__init__(**{"file_format": "array_record", **kwargs})
-
-  def _info(self) -> tfds.core.DatasetInfo:
-    return self.dataset_info_from_configs(
-      features=tfds_flows.features(sources.CLASS_NAMES),
-      supervised_keys=None,
-      disable_shuffling=True,
-    )
+    super().__init__(**kwargs)
 
   def _download_and_prepare(self, dl_manager, download_config=None) -> None:
     self._given = download_config and download_config.manual_dir

@@ -1,6 +1,5 @@
 """Video sessions of the Encrypted Video Traffic Trace Dataset as a TFDS builder."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -8,48 +7,31 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from mtl_traffic.data import labelled_captures, tfds_flows
+from mtl_traffic.data.tfds_flows import FirstPacketsConfig
 from mtl_traffic.data.video_sessions import sources
 
 
-@dataclasses.dataclass(eq=False)
-class Config(tfds.core.BuilderConfig):
-  """What is stored of the dataset: the first packets of each session."""
-
-  max_packets: int = 256
-
-
-def config(max_packets: int = 256) -> Config:
+def config(max_packets: int = 256) -> FirstPacketsConfig:
   """The config `first256`, or one of another length."""
-  if max_packets == Config.max_packets:
-    return Builder.BUILDER_CONFIGS[0]
-  return Config(name=f"first{max_packets}", max_packets=max_packets)
+  return tfds_flows.first_packets_config(Builder, max_packets)
 
 
-class Builder(tfds.core.ShardBasedBuilder):
+class Builder(tfds_flows.FlowsBuilder):
   """The video sessions that are in `manual_dir`, each as a flow. A shard is a file.
 
   Preparation raises `mtl_traffic.errors.InputError` if the input cannot be used.
   """
 
-  VERSION = tfds.core.Version("1.0.0")
-  RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
+  CLASS_NAMES = sources.CLASS_NAMES
   BUILDER_CONFIGS = [  # noqa: RUF012
-    Config(name="first256", description="The first 256 packets of each session.")
+    FirstPacketsConfig(
+      name="first256", description="The first 256 packets of each session."
+    )
   ]
   MANUAL_DOWNLOAD_INSTRUCTIONS = """
   Put the published files, Dataset/<Platform>/<resolution>/<n>_merged_<m>.csv, into the
   folder, in theirs.
   """
-
-  def __init__(self, **kwargs):
-    super().__init__(**{"file_format": "array_record", **kwargs})
-
-  def _info(self) -> tfds.core.DatasetInfo:
-    return self.dataset_info_from_configs(
-      features=tfds_flows.features(sources.CLASS_NAMES),
-      supervised_keys=None,
-      disable_shuffling=True,
-    )
 
   def _shard_iterators_per_split(
     self, dl_manager: tfds.download.DownloadManager
