@@ -142,16 +142,17 @@ class Inputs:
 
   def _choose(self, run: Run, draw: Draw) -> np.ndarray:
     """`[N]` bool, the flows to label: as many as a run of random labels has."""
-    train = np.asarray(draw.train)
+    train, number = np.asarray(draw.train), int(draw.num_labelled)
     train = train[self.flows.classes[train] >= 0]  # Of the others nobody can ask.
-    suggested = labelling.suggest(
-      labelling.columns(self.flows[train]),
-      int(draw.num_labelled),
-      np.zeros(len(train), bool),
-      run.seed,
-    )
+    if run.labelling == "uniform" or number == len(train):
+      first = np.random.default_rng(run.seed).permutation(len(train))[:number]
+    else:
+      none = np.zeros(len(train), bool)
+      columns = labelling.columns(self.flows[train])
+      suggested = labelling.suggest(columns, number, none, run.seed)
+      first = [one.flow for one in suggested]
     chosen = np.zeros(len(self.flows), bool)
-    chosen[train[[one.flow for one in suggested]]] = True
+    chosen[train[first]] = True
     return chosen
 
 

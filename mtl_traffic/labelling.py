@@ -1,22 +1,29 @@
-"""Which flows to label next: typical ones, each of another kind.
+"""Which flows to label: those that most flows are like, each unlike the others.
 
-G. Hacohen, A. Dekel and D. Weinshall, "Active Learning on a Budget: Opposite Strategies
-Suit High and Low Budgets", ICML 2022: with few labels, those of typical and different
-flows are worth more than those of flows that a model is unsure of.
+A flow covers the flows that are like it, as far as they are. Flows are chosen one by
+one, each for what it adds to the coverage of all flows: typical ones come first, and no
+two of a kind. W. Bae, J. Noh and D. J. Sutherland, "Generalized Coverage for More
+Robust Low-Budget Active Learning", ECCV 2024. With few labels this is worth more than
+labels of flows that a model is unsure of: G. Hacohen, A. Dekel and D. Weinshall,
+"Active Learning on a Budget", ICML 2022.
+
+Two flows are as similar as the share of random trees in which they fall into the same
+leaf: P. Geurts, D. Ernst and L. Wehenkel, "Extremely Randomized Trees", 2006.
 """
 
 import dataclasses
+import heapq
+from collections.abc import Iterator
 
 import numpy as np
-from scipy.spatial import cKDTree
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
+from scipy import sparse
+from sklearn.ensemble import RandomTreesEmbedding
 
 from mtl_traffic.flows import Flows
-from mtl_traffic.methods.teacher import totals, whole_columns
+from mtl_traffic.methods.teacher import ranked, totals, whole_columns
 
-_COMPONENTS = 16
-_NEIGHBOURS = 20
+_NUM_TREES = 100
+_DEPTH = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,13 +32,12 @@ class Suggestion:
 
   Attributes:
     flow: its index.
-    cluster_size: how many flows are like it, as far as clusters go.
-    typicality: 1 / its mean distance to its nearest neighbours in the cluster.
+    coverage: how many flows are like it and like no flow chosen or labelled before;
+      a flow that is half like it counts as half a flow.
   """
 
   flow: int
-  cluster_size: int
-  typicality: float
+  coverage: float
 
 
 def suggest(
@@ -39,58 +45,70 @@ def suggest(
 ) -> list[Suggestion]:
   """Chooses flows to label, the most useful first.
 
-  The flows are divided into as many clusters as there will be labels. Of the clusters
-  without a label the largest come first, and of each its most typical flow.
-
   Args:
-    columns: `[N, F]`, what is known of whole flows.
+    columns: `[N, F]`, what is known of whole flows, see `columns`.
     number: how many to choose; fewer if there are fewer flows without a label.
     labelled: `[N]` bool, the flows that have a label already.
-    seed: of the clusters.
+    seed: of the random trees.
   """
-  number = min(number, int(np.sum(~labelled)))
-  space = reduced(columns)
-  num_clusters = min(int(labelled.sum()) + number, len(space))
-  cluster = KMeans(num_clusters, n_init=1, random_state=seed).fit_predict(space)
-  taken = labelled.copy()
-  suggestions: list[Suggestion] = []
-  while len(suggestions) < number:
-    # Clusters that two flows look alike in may be fewer than asked for: go round again.
-    covered = np.bincount(cluster[taken], minlength=num_clusters)
-    sizes = np.bincount(cluster[~taken], minlength=num_clusters)
-    order = sorted(np.flatnonzero(sizes), key=lambda c: (covered[c], -sizes[c]))
-    members = np.flatnonzero((cluster == order[0]) & ~taken)
-    typicality = _typicality(space[cluster == order[0]], space[members])
-    best = int(np.argmax(typicality))
-    taken[members[best]] = True
-    suggestions.append(
-      Suggestion(
-        int(members[best]), int(np.sum(cluster == order[0])), float(typicality[best])
-      )
-    )
+  candidates = np.flatnonzero(~labelled)
+  if not len(candidates):
+    return []
+  leaves = _leaves(columns, seed)
+  covered = np.zeros(len(columns))  # By the most similar of the labelled flows.
+  for flow in np.flatnonzero(labelled):
+    covered = np.maximum(covered, _similarities(leaves, flow))
+  suggestions = []
+  for flow, similarities in _greedy(leaves, candidates, covered, number):
+    gained = np.maximum(similarities - covered, 0)
+    covered += gained
+    suggestions.append(Suggestion(flow, float(np.sum(gained))))
   return suggestions
 
 
 def columns(flows: Flows) -> np.ndarray:
   """What is known of whole flows, `[N, F]` float32, on scales on which they spread."""
   return np.concatenate(
-    [np.log1p(np.nan_to_num(totals(flows))), np.log1p(whole_columns(flows))], axis=1
+    [ranked(totals(flows)), np.arcsinh(whole_columns(flows))], axis=1
   ).astype(np.float32)
 
 
-def reduced(columns: np.ndarray) -> np.ndarray:
-  """Standardised columns, in the directions in which flows differ most, `[N, D]`."""
-  deviation = columns.std(axis=0)
-  varied = columns[:, deviation > 0]
-  standard = (varied - varied.mean(axis=0)) / varied.std(axis=0)
-  components = min(_COMPONENTS, *standard.shape)
-  return PCA(components, random_state=0).fit_transform(standard)
+def _greedy(
+  leaves: sparse.csr_array, candidates: np.ndarray, covered: np.ndarray, number: int
+) -> Iterator[tuple[int, np.ndarray]]:
+  """The flow that adds most to the coverage, again and again, with its similarities.
+
+  What a flow adds never grows, so what it added before is a bound, and few flows have
+  to be looked at for each choice (M. Minoux, "Accelerated Greedy Algorithms", 1978).
+
+  Args:
+    leaves: `[N, leaves]`.
+    candidates: which of the N flows may be chosen.
+    covered: `[N]`, updated by the caller after each choice.
+    number: choices, if there are as many candidates.
+  """
+  bounds = leaves[candidates] @ leaves.sum(axis=0) / _NUM_TREES
+  heap = list(zip(-bounds, candidates.tolist(), strict=True))
+  heapq.heapify(heap)
+  for _ in range(min(number, len(candidates))):
+    while True:
+      _, flow = heapq.heappop(heap)
+      similarities = _similarities(leaves, flow)
+      gain = np.sum(np.maximum(similarities - covered, 0))
+      if not heap or gain >= -heap[0][0]:
+        break
+      heapq.heappush(heap, (-gain, flow))
+    yield flow, similarities
 
 
-def _typicality(cluster: np.ndarray, flows: np.ndarray) -> np.ndarray:
-  """How near the flows are to their neighbours in their cluster, `[N]`."""
-  neighbours = min(_NEIGHBOURS, len(cluster) - 1)
-  if not neighbours:
-    return np.ones(len(flows))
-  distances, _ = cKDTree(cluster).query(flows, neighbours + 1)
-  return 1 / (np.mean(distances[:, 1:], axis=1) + 1e-9)
+def _leaves(columns: np.ndarray, seed: int) -> sparse.csr_array:
+  """Which leaves flows fall into, `[N, leaves]` of 0 and 1, one a tree."""
+  trees = RandomTreesEmbedding(
+    _NUM_TREES, max_depth=_DEPTH, random_state=seed, n_jobs=-1
+  )
+  return sparse.csr_array(trees.fit_transform(columns))
+
+
+def _similarities(leaves: sparse.csr_array, flow: int) -> np.ndarray:
+  """The similarity of all flows to one of them, `[N]`, 0 to 1."""
+  return np.asarray(leaves @ leaves[flow].toarray().ravel()) / _NUM_TREES

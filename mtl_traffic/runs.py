@@ -26,7 +26,7 @@ class Run:
     duration_dividers: s; the same.
     signed_lengths: whether lengths carry the direction.
     mask: what keeps unlabelled flows out of the class task.
-    labelling: whether labels are of random flows, or of chosen ones.
+    labelling: which flows carry a label, see the setting.
     shortest_prefix: trained on prefixes from so many packets on; None = on all k.
   """
 

@@ -15,7 +15,7 @@ from mtl_traffic.errors import InputError
 ALL = "all"  # As labels_per_class every training flow, as train_partition every flow.
 _LARGEST_SEED = _MANY = 2**31 - 1
 DTYPES = ("float32", "bfloat16")
-LABELLINGS = ("random", "chosen")
+LABELLINGS = ("random", "uniform", "chosen")
 
 PAPER = ("paper", "paper_dividers", "paper_dataset")  # What the paper reports.
 
@@ -73,8 +73,9 @@ class Settings:
   )
   labelling: str = _setting(
     "random",
-    "which flows are labelled: random ones of each class, or as many in all that are "
-    "chosen for being typical and different ('chosen')",
+    "which flows are labelled: as many random ones of each class ('random'); or, as "
+    "many in all, random ones whatever their class ('uniform'), or typical and "
+    "different ones ('chosen')",
   )
   num_seeds: int = _setting(
     20, "seeds; each draws its own split, labels and initialisation"

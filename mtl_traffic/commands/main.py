@@ -6,6 +6,7 @@ import sys
 
 COMMANDS = {
   "extract-flows": "captures into a Parquet file of flows",
+  "suggest-labels": "which flows are most worth a label",
   "train": "a model to keep, with a report on how good it is",
   "predict": "classes for the flows of captures, pipes and interfaces",
   "evaluate": "how right a model is, on captures or flows whose class is known",
