@@ -246,6 +246,11 @@ def allowed(name: str) -> str:
   return _NAMES_OF_TYPES[_TYPES[name]]
 
 
+def bounds(name: str) -> tuple[float, float] | None:
+  """The least and the largest value of a number, or of each of several."""
+  return _RANGES.get(name)
+
+
 def is_tuple(name: str) -> bool:
   """Whether there is such a setting, and it holds several values."""
   return typing.get_origin(_TYPES.get(name)) is tuple
