@@ -1,9 +1,8 @@
 """What `mkdocs build` makes of the code and of the documents beside `docs/`.
 
-- `<!-- settings -->`, `<!-- configs -->` and `<!-- commands -->` in a page become tables
-  of what the code has, and `<!-- experiments -->` one of the programs in `experiments/`.
-- Pages of `PAGES` are documents of the project's folder, with their links turned to the
-  site.
+- A mark such as `<!-- settings -->` in a page becomes a table of what the code has; the
+  marks are those of `TABLES`.
+- Pages of `PAGES` are documents of the project's folder, with links turned to the site.
 """
 
 import ast
@@ -37,7 +36,12 @@ def on_page_markdown(markdown: str, page, **_) -> str:
       markdown = markdown.replace(mark, table())
   # A document's links start from the project's folder, a page's from its own.
   start = "" if path in PAGES else posixpath.join("docs", posixpath.dirname(path))
-  return _LINK.sub(lambda link: _on_the_site(link, path, start), markdown)
+  # Code has brackets of its own.
+  parts = re.split(r"(^```.*?^```$)", markdown, flags=re.MULTILINE | re.DOTALL)
+  parts[::2] = [
+    _LINK.sub(lambda link: _on_the_site(link, path, start), part) for part in parts[::2]
+  ]
+  return "".join(parts)
 
 
 def _on_the_site(link: re.Match, path: str, start: str) -> str:
@@ -67,7 +71,12 @@ def settings_table() -> str:
     must_be = settings.allowed(field.name)
     if bounds:
       must_be += f"; {bounds[0]:g} to {bounds[1]:.10g}"
-    cells = (f"`{field.name}`", f"`{field.default!r}`", must_be, field.metadata["meaning"])
+    cells = (
+      f"`{field.name}`",
+      f"`{field.default!r}`",
+      must_be,
+      field.metadata["meaning"],
+    )
     rows.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
   return "\n".join(rows)
 
@@ -110,7 +119,9 @@ def experiments_table() -> str:
     if path.stem in ("__init__", "binary"):
       continue
     about = ast.get_docstring(ast.parse(path.read_text())) or ""
-    rows.append(f"| `{path.stem}` | {_cell(' '.join(about.split(chr(10) * 2)[0].split()))} |")
+    rows.append(
+      f"| `{path.stem}` | {_cell(' '.join(about.split(chr(10) * 2)[0].split()))} |"
+    )
   return "\n".join(rows)
 
 
@@ -135,10 +146,14 @@ def _help(*command: str) -> tuple[str, list[str]]:
   flags, _, _ = rest.partition("\nSettings, ")
   about = about.partition(": ")[2]
   # Commands are indented there.
-  about = re.sub(r"((?:^ {4}.*\n?)+)", lambda m: f"```\n{_dedented(m[1])}```\n", about, flags=re.M)
+  about = re.sub(
+    r"((?:^ {4}.*\n?)+)", lambda m: f"```\n{_dedented(m[1])}```\n", about, flags=re.M
+  )
   entries = re.findall(r"^  (--\w+)\n((?: {6}.*\n?)+)", flags, re.MULTILINE)
   listed = ["| flag | meaning |", "|---|---|"]
-  listed += [f"| `{flag}` | {_cell(' '.join(text.split()))} |" for flag, text in entries]
+  listed += [
+    f"| `{flag}` | {_cell(' '.join(text.split()))} |" for flag, text in entries
+  ]
   return about, listed
 
 

@@ -6,7 +6,7 @@ The way through: flows → encode, divide → model → loss → step → sweep 
 
 import importlib
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 # Where each name is from. Imported when it is used, as JAX takes a second that not all
 # commands need.
