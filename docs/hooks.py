@@ -1,7 +1,7 @@
 """What `mkdocs build` makes of the code and of the documents beside `docs/`.
 
-- A mark such as `<!-- settings -->` in a page becomes a table of what the code has; the
-  marks are those of `TABLES`.
+- A mark such as `<!-- settings -->` in a page becomes a list of what the code has; the
+  marks are those of `LISTS`.
 - Pages of `PAGES` are documents of the project's folder, with links turned to the site.
 """
 
@@ -27,13 +27,13 @@ _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 
 
 def on_page_markdown(markdown: str, page, **_) -> str:
-  """The text of a page, of which documents and tables of the code are a part."""
+  """The text of a page, with documents and lists of the code in their places."""
   path = page.file.src_uri
   if path in PAGES:
     markdown = (ROOT / PAGES[path]).read_text()
-  for mark, table in TABLES.items():
+  for mark, made in LISTS.items():
     if mark in markdown:
-      markdown = markdown.replace(mark, table())
+      markdown = markdown.replace(mark, made())
   # A document's links start from the project's folder, a page's from its own.
   start = "" if path in PAGES else posixpath.join("docs", posixpath.dirname(path))
   # Code has brackets of its own.
@@ -61,27 +61,26 @@ def _on_the_site(link: re.Match, path: str, start: str) -> str:
   return f"{mark}[{text}]({relative}{hash_}{anchor})"
 
 
-def settings_table() -> str:
-  """Every setting with its default, bounds and meaning."""
+def settings_list() -> str:
+  """Every setting with its default, what it must be, and its meaning."""
   from mtl_traffic import settings
 
-  rows = ["| setting | default | must be | meaning |", "|---|---|---|---|"]
+  parts = []
   for field in settings.FIELDS:
-    bounds = settings.bounds(field.name)
     must_be = settings.allowed(field.name)
-    if bounds:
-      must_be += f"; {bounds[0]:g} to {bounds[1]:.10g}"
-    cells = (
-      f"`{field.name}`",
-      f"`{field.default!r}`",
-      must_be,
-      field.metadata["meaning"],
-    )
-    rows.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
-  return "\n".join(rows)
+    if bounds := settings.bounds(field.name):
+      low, high = (f"{bound:.10g}" for bound in bounds)
+      is_open = bounds[1] >= 2**31 - 2
+      must_be += f", at least {low}" if is_open else f", {low} to {high}"
+    parts += [
+      f"`{field.name}` = `{field.default!r}`",
+      f":   {field.metadata['meaning']}. *Must be {must_be}.*",
+      "",
+    ]
+  return "\n".join(parts)
 
 
-def configs_table() -> str:
+def configs_tables() -> str:
   """What each configuration changes."""
   from mtl_traffic import settings
 
@@ -101,7 +100,7 @@ def configs_table() -> str:
   return "\n".join(parts)
 
 
-def commands_table() -> str:
+def commands_list() -> str:
   """What each command does, and its flags."""
   from mtl_traffic.commands.main import COMMANDS
 
@@ -125,10 +124,10 @@ def experiments_table() -> str:
   return "\n".join(rows)
 
 
-TABLES = {
-  "<!-- settings -->": settings_table,
-  "<!-- configs -->": configs_table,
-  "<!-- commands -->": commands_table,
+LISTS = {
+  "<!-- settings -->": settings_list,
+  "<!-- configs -->": configs_tables,
+  "<!-- commands -->": commands_list,
   "<!-- experiments -->": experiments_table,
 }
 
@@ -150,10 +149,9 @@ def _help(*command: str) -> tuple[str, list[str]]:
     r"((?:^ {4}.*\n?)+)", lambda m: f"```\n{_dedented(m[1])}```\n", about, flags=re.M
   )
   entries = re.findall(r"^  (--\w+)\n((?: {6}.*\n?)+)", flags, re.MULTILINE)
-  listed = ["| flag | meaning |", "|---|---|"]
-  listed += [
-    f"| `{flag}` | {_cell(' '.join(text.split()))} |" for flag, text in entries
-  ]
+  listed = []
+  for flag, text in entries:
+    listed += [f"`{flag}`", f":   {' '.join(text.split())}", ""]
   return about, listed
 
 
