@@ -157,7 +157,7 @@ class Reliability(NamedTuple):
 def reliability(
   confidences: np.ndarray, is_right: np.ndarray, num_bins: int = 15
 ) -> Reliability:
-  """How often answers are right that are so sure.
+  """Accuracy of answers by their confidence, in bins.
 
   Args:
     confidences: `[N]`, 0 to 1.
@@ -194,7 +194,7 @@ def expected_calibration_error(
 
 
 class Coverage(NamedTuple):
-  """What becomes of N flows as ever less confident answers are given.
+  """Coverage and accuracy of N answers, from the most to the least confident.
 
   Attributes:
     thresholds: `[N]` descending: the confidence from which on answers are given.
@@ -255,8 +255,9 @@ def bootstrap(
 ) -> np.ndarray:
   """Percentile intervals of statistics, by drawing units again with replacement.
 
-  A unit is what was drawn of the world as a whole: a capture with all its flows, which
-  are alike, so that drawing flows one by one would give intervals that are too narrow.
+  A unit is what was sampled independently, such as a capture with all its flows. Flows
+  of one capture resemble each other, so resampling single flows would give intervals
+  that are too narrow.
 
   B. Efron, "Bootstrap Methods: Another Look at the Jackknife", Annals of Statistics,
   1979.
@@ -323,14 +324,14 @@ def verdict(value: Estimate, low: float, high: float) -> str:
     high: the most.
 
   Returns:
-    "holds" if the whole interval lies there, "does not hold" if none of it does, "not
-    decided" if some does or if there is no interval.
+    "holds" if the whole interval lies between them, "does not hold" if none of it does,
+    "inconclusive" if part of it does or if there is no interval.
   """
   if value.mean - value.half_width > low and value.mean + value.half_width < high:
     return "holds"
   if value.mean + value.half_width <= low or value.mean - value.half_width >= high:
     return "does not hold"
-  return "not decided"
+  return "inconclusive"
 
 
 def _counted(scores: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

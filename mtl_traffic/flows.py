@@ -67,8 +67,8 @@ class Flows:
     ids: `[N]` str, what the source calls the flow.
     class_names: the traffic classes.
     partition_names: the parts that the source divides its flows into.
-    groups: `[N]` str, by which flows can be kept on one side of a split, the capture
-      that they are from say; None if nobody asked.
+    groups: `[N]` str, what keeps flows on one side of a split, such as their capture;
+      None if no grouping was asked for.
   """
 
   packets: Packets
@@ -107,7 +107,7 @@ def pad_packets(
   counts: np.ndarray,
   max_packets: int | None = None,
 ) -> tuple[Packets, np.ndarray]:
-  """Lays series that stand one after another out as rows.
+  """Pads the packets of N flows, given one flow after another, to `[N, P]` arrays.
 
   Packets of a flow whose times go backwards are sorted by time first (stable, so
   packets of equal time keep their order).

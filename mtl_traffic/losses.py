@@ -8,7 +8,7 @@ import optax
 
 
 def masked_cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
-  """Cross entropy of each sample, `[B]`; 0, and without gradient, where there is none.
+  """Cross entropy of each sample, `[B]`; 0 with zero gradient where it is masked.
 
   Args:
     logits: `[B, C]`.
@@ -31,10 +31,10 @@ def multitask_loss(
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """ℓ_B + ℓ_D + λ ℓ_T, the mean over a batch of the objective in section IV-D.
 
-  The paper keeps unlabelled flows out of the class task by zeroing what enters its
-  layer, which leaves that layer's bias to learn from them; here their loss is left out.
-  The mean is over the batch, not over its labelled flows: a flow's label weighs the
-  same in whatever batch it comes.
+  The loss of an unlabelled flow is masked in the class task. The paper masks the input
+  of the class layer instead, so that the layer's bias still learns from unlabelled
+  flows. The mean is over the whole batch, not over its labelled flows: a label has the
+  same weight in every batch.
 
   Args:
     logits: per task `[B, classes]`.

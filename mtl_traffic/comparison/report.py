@@ -109,7 +109,7 @@ def _dataset(done: Sequence[Done], workdir: pathlib.Path, number: str) -> list[P
     "## What the paper claims",
     "A claim is a difference between accuracies, in points, over the runs that had the "
     "same split and labels. It holds if the whole 95 % interval of the difference lies "
-    "in the claimed range, does not hold if none of it does, and is not decided "
+    "in the claimed range, does not hold if none of it does, and is inconclusive "
     "otherwise.",
     _claims(list(pooled.values()), paper),
   ]
