@@ -46,8 +46,8 @@ class Settings:
   )
   split_by: str = _setting(
     "",
-    "keeps flows of the same 'capture', 'client', 'server', 'day', or of the same value "
-    "of any column, together on one side of the split. Empty = no grouping",
+    "keeps flows of the same 'capture', 'client', 'server', 'day', or of the same "
+    "value of any column, together on one side of the split. Empty = no grouping",
   )
   classes: tuple[str, ...] = _setting((), "traffic classes to learn; () = all")
   min_flows_per_class: int = _setting(

@@ -2,7 +2,8 @@
 
 The flows of each class are shuffled once. The first are test flows, the next are
 validation flows, and the rest are training flows, of which the first are labelled. So
-label budgets are nested: the flows labelled at a budget of 10 are among those labelled at 20.
+label budgets are nested: the flows labelled at a budget of 10 are among those labelled
+at 20.
 
 Flows can also be kept together, for example by capture. Then whole groups are shuffled,
 and the first groups of each class are the test groups.

@@ -7,10 +7,9 @@ Captures are pcap or pcapng, plain or compressed. Files that follow each other i
 count as one capture: a flow continues from one file to the next. `--labels` names a CSV
 file with the column `label`, and some of `capture`, `address`, `source`,
 `source_port`, `destination`, `destination_port`, `protocol`, `start` and `end`, which
-select flows.
-Without labels, flows have no class. The flows that begin in a file form a partition. The
-output records how its flows were made, such as their time-outs, and a model that is
-trained on it records it too.
+select flows. Without labels, flows have no class. The flows that begin in a file form a
+partition. The output records how its flows were made, such as their time-outs, and so
+does a model that is trained on it.
 """
 
 import os

@@ -134,10 +134,10 @@ def _claims(rows: Sequence[dict], paper: dict) -> str:
     return "No claim is about what was run."
   verdicts = [line[-1] for line in table.rows]
   holds, fails = (verdicts.count(verdict) for verdict in ("holds", "does not hold"))
-  undecided = len(verdicts) - holds - fails
+  inconclusive = len(verdicts) - holds - fails
   return (
-    f"Of {len(verdicts)} claims {holds} hold, {fails} do not, and {undecided} are not "
-    f"decided.\n\n{table.markdown()}"
+    f"Of {len(verdicts)} claims {holds} hold, {fails} do not, and {inconclusive} are "
+    f"inconclusive.\n\n{table.markdown()}"
   )
 
 
