@@ -24,6 +24,11 @@ def accuracy(scores: np.ndarray, targets: np.ndarray) -> float | None:
 
   Returns:
     The fraction, or None if no sample counts.
+
+  Examples:
+    >>> scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    >>> accuracy(scores, np.array([0, 0, -1]))
+    0.5
   """
   counted = targets >= 0
   if not counted.any():
@@ -291,7 +296,13 @@ def bootstrap(
 
 
 def mean_with_interval(values: np.ndarray, confidence: float = 0.95) -> Estimate:
-  """Mean of `[S]` values, one a seed, with Student's t-interval around it."""
+  """Mean of `[S]` values, one per seed, with Student's t-interval around it.
+
+  Examples:
+    >>> mean, half_width, num_seeds = mean_with_interval(np.array([0.90, 0.92, 0.97]))
+    >>> f"{mean:.3f} ± {half_width:.3f} ({num_seeds} seeds)"
+    '0.930 ± 0.090 (3 seeds)'
+  """
   values = np.asarray(values, np.float64)
   num_seeds = len(values)
   mean = float(np.mean(values)) if num_seeds else np.nan

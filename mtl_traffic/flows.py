@@ -121,6 +121,18 @@ def pad_packets(
 
   Returns:
     The packets, and a mask `[N]` of the flows that had to be sorted.
+
+  Examples:
+    Two flows, of two packets and of one:
+
+    >>> packets, _ = pad_packets(
+    ...   times=np.array([0.0, 0.5, 9.0]),
+    ...   lengths=np.array([100, 1400, 60]),
+    ...   directions=np.array([1, -1, 1]),
+    ...   counts=np.array([2, 1]),
+    ... )
+    >>> packets.lengths.tolist(), packets.times.tolist()
+    ([[100, 1400], [60, 0]], [[0.0, 0.5], [0.0, 0.0]])
   """
   counts = np.asarray(counts, np.int64)
   flow_of_packet = np.repeat(np.arange(len(counts)), counts)
