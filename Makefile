@@ -22,11 +22,12 @@ test: $(STAMP) lint
 	$(BIN)/python -m pytest -n auto -m "not slow"
 
 test-all: $(STAMP) lint
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --cov=mtl_traffic --cov-report=term:skip-covered
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 # The documentation as a site in site/. A broken link or reference is an error.
 docs: $(DOCS_STAMP)

@@ -295,7 +295,7 @@ def _fields(
   """The arrays of a batch by name."""
   for field in dataclasses.fields(batch):
     value = getattr(batch, field.name)
-    if dataclasses.is_dataclass(value):
+    if isinstance(value, Packets):
       yield from _fields(value, f"{prefix}{field.name}.")
     elif value is not None and not isinstance(value, tuple):
       yield prefix + field.name, value

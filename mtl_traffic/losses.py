@@ -4,10 +4,13 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 
-def masked_cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
+def masked_cross_entropy(
+  logits: jax.Array, targets: jax.Array | np.ndarray
+) -> jax.Array:
   """Cross entropy of each sample, `[B]`; 0 with zero gradient where it is masked.
 
   Args:
@@ -31,8 +34,8 @@ def masked_cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
 
 def multitask_loss(
   logits: Mapping[str, jax.Array],
-  targets: Mapping[str, jax.Array],
-  weights: Mapping[str, jax.Array],
+  targets: Mapping[str, jax.Array | np.ndarray],
+  weights: Mapping[str, jax.Array | float],
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """ℓ_B + ℓ_D + λ ℓ_T, the mean over a batch of the objective in section IV-D.
 
@@ -53,4 +56,5 @@ def multitask_loss(
     task: jnp.mean(masked_cross_entropy(logits[task], targets[task]))
     for task in weights
   }
-  return sum(weights[task] * parts[task] for task in weights), parts
+  loss = sum((weights[task] * parts[task] for task in weights), jnp.zeros(()))
+  return loss, parts

@@ -6,11 +6,13 @@ leaves equality open; here a value on a divider belongs to the class above it.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+Array = jax.Array | np.ndarray
 NO_TARGET = -1  # A flow without this target; it has no loss and no accuracy.
 
 
-def bandwidths(num_bytes: jax.Array, durations: jax.Array) -> jax.Array:
+def bandwidths(num_bytes: Array, durations: Array) -> jax.Array:
   """Average bandwidth of whole flows in bytes/s, `[N]`; NaN where there is no duration.
 
   Args:
@@ -28,9 +30,7 @@ def bandwidths(num_bytes: jax.Array, durations: jax.Array) -> jax.Array:
   return jnp.where(lasting, num_bytes / jnp.where(lasting, durations, 1), jnp.nan)
 
 
-def class_averages(
-  values: jax.Array, classes: jax.Array, num_classes: int
-) -> jax.Array:
+def class_averages(values: Array, classes: Array, num_classes: int) -> jax.Array:
   """Mean value of each traffic class, `[num_classes]`.
 
   Args:
@@ -52,7 +52,7 @@ def class_averages(
   )
 
 
-def midpoint_dividers(averages: jax.Array) -> jax.Array:
+def midpoint_dividers(averages: Array) -> jax.Array:
   """Midpoints between the sorted class averages, section IV-C: `[C]` → `[C − 1]`.
 
   A NaN average gives NaN as the last divider, which no value reaches.
@@ -65,7 +65,7 @@ def midpoint_dividers(averages: jax.Array) -> jax.Array:
   return (ordered[:-1] + ordered[1:]) / 2
 
 
-def divide(values: jax.Array, dividers: jax.Array) -> jax.Array:
+def divide(values: Array, dividers: Array) -> jax.Array:
   """The class of each value by its dividers, Table I (counted from 0).
 
   Args:

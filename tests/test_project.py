@@ -52,5 +52,5 @@ def test_the_version_is_the_same_everywhere():
 def test_linters_are_those_of_pre_commit():
   hooks = (ROOT / ".pre-commit-config.yaml").read_text()
   makefile = (ROOT / "Makefile").read_text()
-  for command in ("ruff check", "ruff format --check"):
+  for command in ("ruff check", "ruff format --check", "mypy"):
     assert command in hooks and command in makefile
