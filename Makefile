@@ -1,4 +1,4 @@
-# `make run` and `make test` set up whatever they need in .venv first.
+# Targets set up whatever they need in .venv first; that needs a network.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,18 +10,28 @@ PAPER ?= runs/paper
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.installed-docs
 
-.PHONY: run test lint paper benchmark clean
+.PHONY: run test test-all lint docs paper benchmark clean
 
 run: $(STAMP)
 	$(BIN)/python -m experiments.label_budget --workdir=$(WORKDIR)
 
+# What a change is tried with while it is written; test-all has the slow tests too.
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto -m "not slow"
+
+test-all: $(STAMP) lint
+	$(BIN)/python -m pytest -n auto --cov=mtl_traffic --cov-report=term:skip-covered
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The documentation as a site in site/. A broken link or reference is an error.
+docs: $(DOCS_STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 # The paper's whole evaluation, with a report. An hour or two; it can be interrupted.
 paper: $(STAMP)
@@ -39,5 +49,9 @@ $(STAMP): setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) site

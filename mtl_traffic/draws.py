@@ -239,14 +239,14 @@ def draw_many(
 
 
 def hold_back(draw: Draw, one_in: int) -> tuple[Draw, np.ndarray]:
-  """Takes some of the flows without label out of a draw's training flows.
+  """Removes some of the unlabelled training flows from a draw.
 
   Args:
     draw: a single run's, as `each_run` gives it.
-    one_in: so many flows without label, one is taken.
+    one_in: every `one_in`-th unlabelled training flow is removed.
 
   Returns:
-    The draw without them, and which they are.
+    The draw without these flows, and their indices.
   """
   train = np.asarray(draw.train)
   held_back = train[int(draw.num_labelled) :: one_in]

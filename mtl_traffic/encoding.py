@@ -22,8 +22,8 @@ _COUNTED_LENGTH = 1500  # bytes
 class FirstPackets:
   """The first k packets of N flows as models read them, padded with zeros.
 
-  Inter-arrival times stand in the place of times. Models compute in float32, which
-  keeps a gap of 5 µs that comes 600 s into a flow, but not the two times around it.
+  They hold inter-arrival times instead of times, because models compute in float32: it
+  can represent a gap of 5 µs, but not two times near 600 s that are 5 µs apart.
 
   Attributes:
     inter_arrival_times: `[N, k]` float32, seconds since the packet before; 0 for the
@@ -101,9 +101,9 @@ def length_counts(
 ) -> jax.Array:
   """How many packets of which length each flow has among its first ones.
 
-  For each end, and in it for each direction, to the server first: the packets of every
-  interval of `width` bytes, those beyond 1500 bytes in the last, then their bytes
-  together.
+  Columns are ordered by end, then by direction (to the server first). Each direction
+  has the number of packets in every interval of `width` bytes, then their total bytes.
+  Packets above 1500 bytes count in the last interval.
 
   Args:
     packets: the first k packets.

@@ -24,6 +24,11 @@ def accuracy(scores: np.ndarray, targets: np.ndarray) -> float | None:
 
   Returns:
     The fraction, or None if no sample counts.
+
+  Examples:
+    >>> scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    >>> accuracy(scores, np.array([0, 0, -1]))
+    0.5
   """
   counted = targets >= 0
   if not counted.any():
@@ -157,7 +162,7 @@ class Reliability(NamedTuple):
 def reliability(
   confidences: np.ndarray, is_right: np.ndarray, num_bins: int = 15
 ) -> Reliability:
-  """How often answers are right that are so sure.
+  """Accuracy of answers by their confidence, in bins.
 
   Args:
     confidences: `[N]`, 0 to 1.
@@ -194,7 +199,7 @@ def expected_calibration_error(
 
 
 class Coverage(NamedTuple):
-  """What becomes of N flows as ever less confident answers are given.
+  """Coverage and accuracy of N answers, from the most to the least confident.
 
   Attributes:
     thresholds: `[N]` descending: the confidence from which on answers are given.
@@ -255,8 +260,9 @@ def bootstrap(
 ) -> np.ndarray:
   """Percentile intervals of statistics, by drawing units again with replacement.
 
-  A unit is what was drawn of the world as a whole: a capture with all its flows, which
-  are alike, so that drawing flows one by one would give intervals that are too narrow.
+  A unit is what was sampled independently, such as a capture with all its flows. Flows
+  of one capture resemble each other, so resampling single flows would give intervals
+  that are too narrow.
 
   B. Efron, "Bootstrap Methods: Another Look at the Jackknife", Annals of Statistics,
   1979.
@@ -290,7 +296,13 @@ def bootstrap(
 
 
 def mean_with_interval(values: np.ndarray, confidence: float = 0.95) -> Estimate:
-  """Mean of `[S]` values, one a seed, with Student's t-interval around it."""
+  """Mean of `[S]` values, one per seed, with Student's t-interval around it.
+
+  Examples:
+    >>> mean, half_width, num_seeds = mean_with_interval(np.array([0.90, 0.92, 0.97]))
+    >>> f"{mean:.3f} ± {half_width:.3f} ({num_seeds} seeds)"
+    '0.930 ± 0.090 (3 seeds)'
+  """
   values = np.asarray(values, np.float64)
   num_seeds = len(values)
   mean = float(np.mean(values)) if num_seeds else np.nan
@@ -323,14 +335,14 @@ def verdict(value: Estimate, low: float, high: float) -> str:
     high: the most.
 
   Returns:
-    "holds" if the whole interval lies there, "does not hold" if none of it does, "not
-    decided" if some does or if there is no interval.
+    "holds" if the whole interval lies between them, "does not hold" if none of it does,
+    "inconclusive" if part of it does or if there is no interval.
   """
   if value.mean - value.half_width > low and value.mean + value.half_width < high:
     return "holds"
   if value.mean + value.half_width <= low or value.mean - value.half_width >= high:
     return "does not hold"
-  return "not decided"
+  return "inconclusive"
 
 
 def _counted(scores: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

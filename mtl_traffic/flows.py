@@ -67,8 +67,8 @@ class Flows:
     ids: `[N]` str, what the source calls the flow.
     class_names: the traffic classes.
     partition_names: the parts that the source divides its flows into.
-    groups: `[N]` str, by which flows can be kept on one side of a split, the capture
-      that they are from say; None if nobody asked.
+    groups: `[N]` str, what keeps flows on one side of a split, such as their capture;
+      None if no grouping was asked for.
   """
 
   packets: Packets
@@ -107,7 +107,7 @@ def pad_packets(
   counts: np.ndarray,
   max_packets: int | None = None,
 ) -> tuple[Packets, np.ndarray]:
-  """Lays series that stand one after another out as rows.
+  """Pads the packets of N flows, given one flow after another, to `[N, P]` arrays.
 
   Packets of a flow whose times go backwards are sorted by time first (stable, so
   packets of equal time keep their order).
@@ -121,6 +121,18 @@ def pad_packets(
 
   Returns:
     The packets, and a mask `[N]` of the flows that had to be sorted.
+
+  Examples:
+    Two flows, of two packets and of one:
+
+    >>> packets, _ = pad_packets(
+    ...   times=np.array([0.0, 0.5, 9.0]),
+    ...   lengths=np.array([100, 1400, 60]),
+    ...   directions=np.array([1, -1, 1]),
+    ...   counts=np.array([2, 1]),
+    ... )
+    >>> packets.lengths.tolist(), packets.times.tolist()
+    ([[100, 1400], [60, 0]], [[0.0, 0.5], [0.0, 0.0]])
   """
   counts = np.asarray(counts, np.int64)
   flow_of_packet = np.repeat(np.arange(len(counts)), counts)
@@ -283,7 +295,7 @@ def _fields(
   """The arrays of a batch by name."""
   for field in dataclasses.fields(batch):
     value = getattr(batch, field.name)
-    if dataclasses.is_dataclass(value):
+    if isinstance(value, Packets):
       yield from _fields(value, f"{prefix}{field.name}.")
     elif value is not None and not isinstance(value, tuple):
       yield prefix + field.name, value

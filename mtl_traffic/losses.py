@@ -4,16 +4,24 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 
-def masked_cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
-  """Cross entropy of each sample, `[B]`; 0, and without gradient, where there is none.
+def masked_cross_entropy(
+  logits: jax.Array, targets: jax.Array | np.ndarray
+) -> jax.Array:
+  """Cross entropy of each sample, `[B]`; 0 with zero gradient where it is masked.
 
   Args:
     logits: `[B, C]`.
     targets: `[B]` int; −1 = the sample has no target. Or `[B, C]` probabilities of the
       classes; a sample counts as much as they sum to, so zeros are no target.
+
+  Examples:
+    >>> losses = masked_cross_entropy(jnp.zeros((2, 2)), jnp.array([1, -1]))
+    >>> [round(float(loss), 2) for loss in losses]
+    [0.69, 0.0]
   """
   if targets.ndim == logits.ndim:
     return optax.softmax_cross_entropy(logits, targets)
@@ -26,15 +34,15 @@ def masked_cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
 
 def multitask_loss(
   logits: Mapping[str, jax.Array],
-  targets: Mapping[str, jax.Array],
-  weights: Mapping[str, jax.Array],
+  targets: Mapping[str, jax.Array | np.ndarray],
+  weights: Mapping[str, jax.Array | float],
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """ℓ_B + ℓ_D + λ ℓ_T, the mean over a batch of the objective in section IV-D.
 
-  The paper keeps unlabelled flows out of the class task by zeroing what enters its
-  layer, which leaves that layer's bias to learn from them; here their loss is left out.
-  The mean is over the batch, not over its labelled flows: a flow's label weighs the
-  same in whatever batch it comes.
+  The loss of an unlabelled flow is masked in the class task. The paper masks the input
+  of the class layer instead, so that the layer's bias still learns from unlabelled
+  flows. The mean is over the whole batch, not over its labelled flows: a label has the
+  same weight in every batch.
 
   Args:
     logits: per task `[B, classes]`.
@@ -48,4 +56,5 @@ def multitask_loss(
     task: jnp.mean(masked_cross_entropy(logits[task], targets[task]))
     for task in weights
   }
-  return sum(weights[task] * parts[task] for task in weights), parts
+  loss = sum((weights[task] * parts[task] for task in weights), jnp.zeros(()))
+  return loss, parts

@@ -1,7 +1,7 @@
 """Pages of text, tables and figures, as Markdown and as HTML that needs no other file.
 
-What names say is shown and never obeyed: a page has no markup but that of this module,
-no images but the figures, and runs nothing.
+Names are shown as text and never interpreted: all markup of a page comes from this
+module, its only images are the figures, and it runs no scripts.
 """
 
 import base64

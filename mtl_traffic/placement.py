@@ -1,7 +1,7 @@
-"""Where runs lie: on which devices, and how many of them together.
+"""Which devices train which runs, and how many runs a device vmaps.
 
-Runs are laid over all devices, of all hosts that `jax.distributed` joined. Nothing
-passes between runs, so none waits for another.
+Runs are distributed over all devices of all hosts that `jax.distributed` joined. They
+do not communicate, so none waits for another.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,9 +25,9 @@ def runs_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
 
 
 def mesh_for(num_runs: int) -> Mesh:
-  """All devices, or as many as there are runs: others would only repeat one.
+  """A mesh of all devices, or of as many as there are runs.
 
-  Devices of several hosts are all taken, as each host has to be in the program.
+  With several hosts all devices are used, because every host must run the program.
   """
   devices = jax.devices()
   return runs_mesh(devices if jax.process_count() > 1 else devices[:num_runs])
@@ -57,7 +57,7 @@ def over_runs(function: Callable, together: int, mesh: Mesh) -> Callable:
       mesh=mesh,
       in_specs=(LAID_OUT, *(ON_ALL for _ in shared)),
       out_specs=LAID_OUT,
-      # The check would have to be told which values are the same on all devices.
+      # JAX's check needs annotations of values that all devices share.
       check_vma=False,
     )(runs, *shared)
 
@@ -101,10 +101,10 @@ def runs_together(
   memory: int | None = None,
   memory_of_run: Callable[[], int] = lambda: 0,
 ) -> int:
-  """How many of a device's runs to vmap where nobody said.
+  """How many of a device's runs to vmap by default.
 
-  On a CPU one run's matrix products occupy the cores, and one run's activations stay
-  in the cache while many runs' do not; an accelerator wants as many as it can hold.
+  A CPU trains one run at a time: its matrix products use all cores, and its activations
+  fit the cache. An accelerator vmaps as many runs as its memory holds.
 
   Args:
     num_runs: of the device.
@@ -140,7 +140,7 @@ def out_of_memory(error: Exception) -> bool:
 
 
 def with_room(attempt: Callable[[int], _T], size: int) -> _T:
-  """Attempts it with half as many runs, again and again, until the memory suffices.
+  """Calls a function with half as many runs each time it runs out of memory.
 
   Args:
     attempt: called with a number of runs.

@@ -36,30 +36,30 @@ class Settings:
   dataset: str = _setting("simulated", "dataset by name, or a Parquet file of flows")
   train_partition: str = _setting(
     ALL,
-    "partition that is split into training, validation and test flows, or several, or "
-    "patterns, with commas between: 'monday,tuesday', 'lab-*'. 'all' splits all flows",
+    "partitions whose flows are split into training, validation and test flows: names "
+    "or patterns, separated by commas, as in 'monday,tuesday' or 'lab-*'; 'all' = all",
   )
   test_partitions: str = _setting(
     "",
-    "partitions that are test sets, named as in train_partition; those of a pattern "
-    "are one test set together. Empty = each that is not trained on",
+    "partitions that are test sets, named as in train_partition; the partitions of one "
+    "pattern form one test set. Empty = every partition that is not trained on",
   )
   split_by: str = _setting(
     "",
-    "what keeps flows together on one side of the split: 'capture', 'client', "
-    "'server', 'day', or a column of the Parquet file. Empty = nothing",
+    "keeps flows of the same 'capture', 'client', 'server', 'day', or of the same "
+    "value of any column, together on one side of the split. Empty = no grouping",
   )
   classes: tuple[str, ...] = _setting((), "traffic classes to learn; () = all")
   min_flows_per_class: int = _setting(
-    0, "classes of fewer flows to split are left out: their flows have no class"
+    0, "classes with fewer flows are left out; their flows count as unlabelled"
   )
   other_class: str = _setting(
-    "", "a class of this name is made of those that are left out; empty = none"
+    "", "name of a class that pools the classes left out; empty = no such class"
   )
   max_packets: int = _setting(
     256,
-    "packets of each flow that are read, or k if that is more; methods that look at "
-    "whole flows see these",
+    "packets of each flow that are loaded (at least k); methods that look at whole "
+    "training flows see these",
   )
   payload_lengths: bool = _setting(
     False,
@@ -73,16 +73,16 @@ class Settings:
   )
   labelling: str = _setting(
     "random",
-    "which flows are labelled: as many random ones of each class ('random'); or, as "
-    "many in all, random ones whatever their class ('uniform'), or typical and "
-    "different ones ('chosen')",
+    "which flows are labelled: 'random' ones, as many of each class; 'uniform', as "
+    "many in total whatever their class; or 'chosen', as many in total that are "
+    "typical and different from each other",
   )
   num_seeds: int = _setting(
     20, "seeds; each draws its own split, labels and initialisation"
   )
   first_seed: int = _setting(0, "the first of the seeds")
   test_per_class: int | float = _setting(
-    30, "test flows of each class; below 1 a share of them, as far as a class has them"
+    30, "test flows of each class; a value below 1 is a share of the class's flows"
   )
   validation_per_class: int | float = _setting(
     30, "validation flows of each class, or a share, as test_per_class"
@@ -102,8 +102,8 @@ class Settings:
   duration_dividers: tuple[float, ...] = _setting((), "s, as bandwidth_dividers")
   equal_classes: int = _setting(
     0,
-    "where no dividers are given: bandwidth and duration classes of about as many "
-    "flows each, so many; 0 = midpoints between class averages",
+    "number of bandwidth and of duration classes, with about as many flows each, if no "
+    "dividers are given; 0 = midpoints between class averages",
   )
   lambda_: float = _setting(1.0, "weight of the class task")
   tasks: tuple[str, ...] = _setting(
@@ -154,7 +154,7 @@ class Settings:
     (((), ()),), "divider_sweep: pairs of bandwidth (bytes/s) and duration (s) dividers"
   )
   runs_at_once: int = _setting(
-    0, "runs in one program, whose rows are saved together; 0 = what suits the device"
+    0, "runs per program, whose rows are saved together; 0 = chosen for the device"
   )
   paper: tuple[tuple, ...] = _setting(
     (),
@@ -245,6 +245,11 @@ def unknown_setting(name: str) -> str:
 def allowed(name: str) -> str:
   """What kind of value a setting is, in words."""
   return _NAMES_OF_TYPES[_TYPES[name]]
+
+
+def bounds(name: str) -> tuple[float, float] | None:
+  """The least and the largest value of a number, or of each of several."""
+  return _RANGES.get(name)
 
 
 def is_tuple(name: str) -> bool:

@@ -1,11 +1,12 @@
 """Which flows train, validate and test a run, and which of them carry a label.
 
-Everything follows from one random order of each class: its first flows test, the next
-validate, the rest train, and the labels go to the first of those. So label budgets are
-nested: the flows labelled at a budget of 10 are among those labelled at 20.
+The flows of each class are shuffled once. The first are test flows, the next are
+validation flows, and the rest are training flows, of which the first are labelled. So
+label budgets are nested: the flows labelled at a budget of 10 are among those labelled
+at 20.
 
-Where flows stay together, by the capture that they are from say, it is whole groups
-that are put in order, and the first of each class test.
+Flows can also be kept together, for example by capture. Then whole groups are shuffled,
+and the first groups of each class are the test groups.
 """
 
 from collections.abc import Sequence
@@ -80,9 +81,9 @@ def sizes(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
   """How many flows of each class test, and how many validate.
 
-  A share below 1 is at least one flow, but leaves one to train: of two flows one tests,
-  and a single one trains. A number is that number, whether a class has it or not; see
-  `check_sizes`.
+  A share below 1 is rounded to at least one flow, but one flow is always left for
+  training: of two flows one is a test flow, and a single flow is a training flow. A
+  number is taken as it is; `check_sizes` checks that the class has as many flows.
 
   Args:
     class_sizes: how many flows each class has.
@@ -143,10 +144,11 @@ def draw_group_split(
 ) -> Split:
   """Draws a split of whole groups, stratified by their classes; as `draw_split`.
 
-  The groups of a class come in a random order. Of two or more the first tests, of three
-  or more the next validates, and the last trains; the others test and validate as long
-  as that brings the class nearer to its numbers of flows. So a class of a single group
-  is learnt, but not tested.
+  The groups of a class are shuffled. With two groups or more, the first is a test group
+  and the last a training group. With three or more, the second is a validation group.
+  Further groups are added to the test and validation groups as long as that brings the
+  class closer to its numbers of flows. A class with a single group is learnt, but not
+  tested.
 
   Args:
     key: random key.

@@ -6,16 +6,22 @@ leaves equality open; here a value on a divider belongs to the class above it.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+Array = jax.Array | np.ndarray
 NO_TARGET = -1  # A flow without this target; it has no loss and no accuracy.
 
 
-def bandwidths(num_bytes: jax.Array, durations: jax.Array) -> jax.Array:
+def bandwidths(num_bytes: Array, durations: Array) -> jax.Array:
   """Average bandwidth of whole flows in bytes/s, `[N]`; NaN where there is no duration.
 
   Args:
     num_bytes: `[N]` bytes.
     durations: `[N]` s. A flow of 0 s (a single packet, say) has no bandwidth.
+
+  Examples:
+    >>> bandwidths(jnp.array([1000, 500]), jnp.array([2.0, 0.0])).tolist()
+    [500.0, nan]
   """
   # As float32 first: without 64-bit types JAX would cut bytes beyond 2³¹ short.
   num_bytes = jnp.asarray(num_bytes, jnp.float32)
@@ -24,9 +30,7 @@ def bandwidths(num_bytes: jax.Array, durations: jax.Array) -> jax.Array:
   return jnp.where(lasting, num_bytes / jnp.where(lasting, durations, 1), jnp.nan)
 
 
-def class_averages(
-  values: jax.Array, classes: jax.Array, num_classes: int
-) -> jax.Array:
+def class_averages(values: Array, classes: Array, num_classes: int) -> jax.Array:
   """Mean value of each traffic class, `[num_classes]`.
 
   Args:
@@ -36,6 +40,10 @@ def class_averages(
 
   Returns:
     The averages; NaN for a class without a value.
+
+  Examples:
+    >>> class_averages(jnp.array([1.0, 3.0, 8.0]), jnp.array([0, 0, 1]), 2).tolist()
+    [2.0, 8.0]
   """
   counted = (classes >= 0) & ~jnp.isnan(values)
   members = (classes[:, None] == jnp.arange(num_classes)) & counted[:, None]
@@ -44,16 +52,20 @@ def class_averages(
   )
 
 
-def midpoint_dividers(averages: jax.Array) -> jax.Array:
+def midpoint_dividers(averages: Array) -> jax.Array:
   """Midpoints between the sorted class averages, section IV-C: `[C]` → `[C − 1]`.
 
   A NaN average gives NaN as the last divider, which no value reaches.
+
+  Examples:
+    >>> midpoint_dividers(jnp.array([30.0, 10.0, 70.0])).tolist()
+    [20.0, 50.0]
   """
   ordered = jnp.sort(averages)
   return (ordered[:-1] + ordered[1:]) / 2
 
 
-def divide(values: jax.Array, dividers: jax.Array) -> jax.Array:
+def divide(values: Array, dividers: Array) -> jax.Array:
   """The class of each value by its dividers, Table I (counted from 0).
 
   Args:
@@ -62,6 +74,10 @@ def divide(values: jax.Array, dividers: jax.Array) -> jax.Array:
 
   Returns:
     `[...]` int32 in 0 … D; −1 where the value is NaN.
+
+  Examples:
+    >>> divide(jnp.array([5.0, 20.0, 99.0, jnp.nan]), jnp.array([20.0, 50.0])).tolist()
+    [0, 1, 2, -1]
   """
   classes = jnp.sum(values[..., None] >= dividers, axis=-1, dtype=jnp.int32)
   return jnp.where(jnp.isnan(values), NO_TARGET, classes)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 
@@ -123,8 +124,8 @@ def init_state(
 def train_step(
   state: TrainState,
   inputs: jax.Array,
-  targets: Mapping[str, jax.Array],
-  weights: Mapping[str, jax.Array],
+  targets: Mapping[str, jax.Array | np.ndarray],
+  weights: Mapping[str, jax.Array | float],
   learning_rate: float | jax.Array = 1e-3,
   clip_norm: float | jax.Array = 1.0,
   *,

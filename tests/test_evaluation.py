@@ -54,12 +54,12 @@ def test_confusion_and_the_scores_of_each_class():
   ("mean", "half_width", "verdict"),
   [
     (3.0, 1.0, "holds"),
-    (3.0, 2.5, "not decided"),
+    (3.0, 2.5, "inconclusive"),
     (0.0, 0.5, "does not hold"),
     (9.0, 0.5, "does not hold"),
-    (7.9, 0.5, "not decided"),
-    (3.0, np.nan, "not decided"),
-    (np.nan, np.nan, "not decided"),
+    (7.9, 0.5, "inconclusive"),
+    (3.0, np.nan, "inconclusive"),
+    (np.nan, np.nan, "inconclusive"),
   ],
 )
 def test_a_claim_holds_where_the_whole_interval_lies_within(mean, half_width, verdict):

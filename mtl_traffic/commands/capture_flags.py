@@ -43,14 +43,18 @@ def define(defaults: captures.Rules | None) -> None:
   flags.DEFINE_multi_string(
     "captures",
     None,
-    "Capture files, with commas in between: paths, patterns such as 'DIR/*.pcap', or "
-    "folders. Those that follow each other in time are one capture.",
+    "Capture files, separated by commas: paths, patterns such as 'DIR/*.pcap', or "
+    "folders. Files that follow each other in time count as one capture",
   )
   flags.DEFINE_bool(
-    "each_capture_alone", False, "End flows with their file, whatever follows it."
+    "each_capture_alone",
+    False,
+    "Read each file by itself: end its flows where it ends, even if another follows.",
   )
   flags.DEFINE_bool(
-    "skip_bad_files", False, "List what is no capture, and go on with the others."
+    "skip_bad_files",
+    False,
+    "Log files that are not captures, and continue with the others.",
   )
   flags.DEFINE_float(
     "reorder_s",
@@ -75,7 +79,7 @@ def define(defaults: captures.Rules | None) -> None:
   flags.DEFINE_bool(
     "inner",
     defaults and defaults.inner,
-    f"Whether to take the innermost of packets in tunnels{of_model}.",
+    f"Whether to decode the innermost packet of tunnels{of_model}.",
   )
   flags.DEFINE_bool(
     "drop_copies",
@@ -90,10 +94,15 @@ def define_answers() -> None:
   flags.DEFINE_list(
     "packets",
     None,
-    "Answer at these packets, '5,10,60', if the model was trained on prefixes; at k.",
+    "Numbers of packets after which to answer, such as '5,10,60', for a model that was "
+    "trained on prefixes; k by default.",
   )
   flags.DEFINE_float(
-    "threshold", 0.0, "What is less probable is unknown.", lower_bound=0, upper_bound=1
+    "threshold",
+    0.0,
+    "The answer is 'unknown' if no class is as probable as this.",
+    lower_bound=0,
+    upper_bound=1,
   )
 
 

@@ -68,12 +68,12 @@ def define_dataset(
   flags.DEFINE_string(
     "data_dir",
     None,
-    "Where TFDS keeps prepared datasets; its own default if not given.",
+    "Folder in which TFDS keeps prepared datasets; TFDS's own default if not given.",
   )
   flags.DEFINE_string(
     "manual_dir",
     None,
-    "Where the files of a dataset lie, if they are not to be fetched.",
+    "Folder with the files of a dataset, instead of downloading them.",
   )
 
 
@@ -371,14 +371,14 @@ def _define_jax_flags() -> None:
     flags.DEFINE_string(
       "compilation_cache",
       None,
-      "Where compiled programs are kept for the next time; empty = nowhere. By default "
+      "Folder that keeps compiled programs for the next call; empty = none. By default "
       "JAX_COMPILATION_CACHE_DIR, or else mtl_traffic/xla in the user's cache folder.",
     )
     flags.DEFINE_integer(
       "cpu_devices",
       None,
-      "Devices that a CPU counts as; the runs of a program are laid over them. By "
-      "default one for each core that this process may use.",
+      "Number of JAX devices that the CPU is split into; each trains runs of its own. "
+      "By default one per core that this process may use.",
       lower_bound=1,
     )
 

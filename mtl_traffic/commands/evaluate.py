@@ -40,7 +40,9 @@ def define_flags() -> None:
   cli.define_dataset("Instead of captures: ", "None by default.")
   cli.define_required("model", "the directory that mtl-traffic train wrote")
   cli.define_required("workdir", "where the report goes")
-  flags.DEFINE_integer("seed", 0, "What the intervals follow from.", lower_bound=0)
+  flags.DEFINE_integer(
+    "seed", 0, "Random seed of the bootstrap intervals.", lower_bound=0
+  )
 
 
 def main() -> None:

@@ -4,11 +4,12 @@
       --out=flows.parquet
 
 Captures are pcap or pcapng, plain or compressed. Files that follow each other in time
-are one capture: flows go on from one to the next. The labels are a CSV file with the
-column `label` and some of `capture`, `address`, `source`, `source_port`, `destination`,
-`destination_port`, `protocol`, `start`, `end`, which say of which flows; without, the
-flows have no class. Each file is a partition, of the flows that begin in it. The output
-remembers what made its flows, their time-outs say, and so does any model trained on it.
+count as one capture: a flow continues from one file to the next. `--labels` names a CSV
+file with the column `label`, and some of `capture`, `address`, `source`,
+`source_port`, `destination`, `destination_port`, `protocol`, `start` and `end`, which
+select flows. Without labels, flows have no class. The flows that begin in a file form a
+partition. The output records how its flows were made, such as their time-outs, and so
+does a model that is trained on it.
 """
 
 import os
@@ -32,7 +33,10 @@ def define_flags() -> None:
   flags.DEFINE_string("labels", None, "A CSV file of labels; none by default.")
   flags.DEFINE_string("out", "flows.parquet", "The Parquet file to write.")
   flags.DEFINE_integer(
-    "processes", os.cpu_count(), "Captures that are read at a time.", lower_bound=1
+    "processes",
+    os.cpu_count(),
+    "Captures that are read in parallel; by default one per core.",
+    lower_bound=1,
   )
   flags.DEFINE_bool(
     "payload_lengths", False, "Count bytes of payload rather than of IP packets."
@@ -40,7 +44,7 @@ def define_flags() -> None:
   flags.DEFINE_integer(
     "max_packets",
     captures.DEFAULT_RULES.max_packets,
-    "Packets kept of each flow; totals are of all.",
+    "Packets stored of each flow; its totals always count all packets.",
   )
 
 

@@ -41,13 +41,13 @@ _BASELINE = {
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-  """That the accuracy of one line lies above that of another by so many points.
+  """A claim that one accuracy exceeds another by a number of points in a range.
 
   Attributes:
     text: what is claimed.
     source: where in the paper.
-    rows: fields that single out the line.
-    reference: and the line that it is compared with.
+    rows: fields that select the rows of the first accuracy.
+    reference: fields that select the rows that it is compared with.
     low: the least difference that the claim allows, in points.
     high: the most.
     task: whose accuracy.

@@ -109,7 +109,7 @@ def _dataset(done: Sequence[Done], workdir: pathlib.Path, number: str) -> list[P
     "## What the paper claims",
     "A claim is a difference between accuracies, in points, over the runs that had the "
     "same split and labels. It holds if the whole 95 % interval of the difference lies "
-    "in the claimed range, does not hold if none of it does, and is not decided "
+    "in the claimed range, does not hold if none of it does, and is inconclusive "
     "otherwise.",
     _claims(list(pooled.values()), paper),
   ]
@@ -134,10 +134,10 @@ def _claims(rows: Sequence[dict], paper: dict) -> str:
     return "No claim is about what was run."
   verdicts = [line[-1] for line in table.rows]
   holds, fails = (verdicts.count(verdict) for verdict in ("holds", "does not hold"))
-  undecided = len(verdicts) - holds - fails
+  inconclusive = len(verdicts) - holds - fails
   return (
-    f"Of {len(verdicts)} claims {holds} hold, {fails} do not, and {undecided} are not "
-    f"decided.\n\n{table.markdown()}"
+    f"Of {len(verdicts)} claims {holds} hold, {fails} do not, and {inconclusive} are "
+    f"inconclusive.\n\n{table.markdown()}"
   )
 
 

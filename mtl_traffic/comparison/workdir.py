@@ -1,8 +1,8 @@
 """A work directory: what was run there, and every finished row.
 
-`config.json` says what the rows mean; a directory is only continued by a configuration
-that means the same. `results.jsonl` has a row for each run and tested partition. The
-rows of a run are appended together, so an interruption can only damage the last ones.
+`config.json` holds the settings that rows depend on. A directory is continued only with
+the same settings. `results.jsonl` has a row for each run and tested partition. The rows
+of a run are appended together, so an interruption can only damage the last ones.
 """
 
 import importlib.metadata

@@ -47,7 +47,8 @@ class Accounts:
     tunnels: packets that carry others, by kind of tunnel.
     num_reordered: packets in flows that were put before ones that stood before them.
     num_late: those that came too late for that.
-    num_wrong_times: those of a time that cannot be, which got that of the one before.
+    num_wrong_times: packets with an impossible time, which got the time of the packet
+    before.
     num_jumps: how often time made a jump that cannot be.
     num_wrong_lengths: packets whose length on the wire cannot be, so that what was
       captured counts.

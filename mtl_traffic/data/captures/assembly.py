@@ -220,7 +220,7 @@ class FlowAssembler:
     yield from self._hand_out(self._reached(num_packets))
 
   def forget_packets(self, num_packets: int) -> None:
-    """Drops the packets of open flows that have as many; their totals go on.
+    """Drops the packets of open flows that have `num_packets`; keeps their totals.
 
     For those who have seen enough of a flow when it reaches as many: memory and time
     then depend on the flows that have not.

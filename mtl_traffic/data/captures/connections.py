@@ -48,8 +48,8 @@ class Syns:
   ) -> np.ndarray:
     """Which packets ask for a connection that may be another than the flow's.
 
-    A SYN that came too late, or is stamped before all that is there, belongs to what is
-    there. Of packets of one time it stands first already.
+    A SYN that came too late, or whose time is before all packets of the open flow,
+    belongs to that flow. Among packets of the same time a SYN is sorted first.
 
     Args:
       is_open: `[g]` bool, whether five-tuples have an open flow.

@@ -148,8 +148,8 @@ class Labels:
 def read_labels(path: str | os.PathLike) -> Labels:
   """Reads labels from a CSV file with a header.
 
-  A row has a `label`, and says of which flows in any of the other columns; an empty
-  cell leaves open what it is about. A row fits a flow if all its cells do:
+  A row has a `label`; its other cells say which flows get it. A row matches a flow if
+  all its cells do, and an empty cell matches every flow:
 
   - `capture`: the name of the file in which the flow begins.
   - `address`: of either side.

@@ -1,8 +1,9 @@
 """Puts the packets of a capture in order of time, within bounds.
 
-Cards with several queues and merged files record packets late. So packets are held
-until the capture's clock, the latest time so far, has gone on by a while, or many more
-packets have come; what comes later than that is taken at the place where it comes.
+Network cards with several queues, and merged files, record packets late. So packets are
+held back until the capture's clock, the latest time so far, has advanced far enough, or
+until many more packets have arrived. A packet that arrives later than that keeps its
+place.
 
 A clock may also be wrong. A few packets stamped far from all around them get the time
 of the packet before. Where the clock is set back, or captures are joined in the wrong
