@@ -1,6 +1,6 @@
 """How fast a model answers: flows, packets from a capture, and delay on a pipe.
 
-    python -m benchmarks.serving --method=forest_propagation --workdir=runs/serving
+    python -m benchmarks.serving --method=whole_flow_distillation --workdir=runs/serving
 
 Measures a model of `--method` with k = 60 that is hardly trained, which is as fast as a
 trained one, on simulated flows; a forest has all of its trees. Flows a second, from

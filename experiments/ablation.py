@@ -1,7 +1,7 @@
 """What each part of our method contributes.
 
-`forest_propagation`, and the same without one of its parts at a time; differences are
-to the whole, on the same draws. `config.methods` is ignored. Writes what
+`whole_flow_distillation`, and the same without one of its parts at a time; differences
+are to the whole, on the same draws. `config.methods` is ignored. Writes what
 `label_budget` writes, but its figure.
 
     python -m experiments.ablation --config=ucdavis \\

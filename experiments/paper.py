@@ -26,7 +26,7 @@ _SWEEP_SEEDS = 5
 _LABELS = {"auxiliary_tasks": (10,)}
 _OTHER_LABELS = (20,)
 # The paper has single-task learning with all labels.
-_WITH_ALL_LABELS = ("multitask", "single_task", "forest_propagation")
+_WITH_ALL_LABELS = ("multitask", "single_task", "whole_flow_distillation")
 
 
 def plan(

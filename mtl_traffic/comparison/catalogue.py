@@ -12,7 +12,7 @@ from mtl_traffic.settings import LABELLINGS, Settings
 from mtl_traffic.tables import Table
 from mtl_traffic.tasks import MAIN_TASKS
 
-OURS = "forest_propagation"
+OURS = "whole_flow_distillation"
 
 _DIVIDERS = ("bandwidth_dividers", "duration_dividers")
 _AS_THE_PAPER_SAYS = {

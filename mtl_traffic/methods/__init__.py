@@ -10,13 +10,12 @@ from collections.abc import Callable, Mapping
 from mtl_traffic.errors import InputError
 from mtl_traffic.methods.base import Method
 from mtl_traffic.methods.cnn_rnn import CnnRnn
-from mtl_traffic.methods.forest_propagation import PARTS, ForestPropagation
 from mtl_traffic.methods.multitask import Multitask
 from mtl_traffic.methods.nearest_neighbor import NearestNeighbor
 from mtl_traffic.methods.random_forest import RandomForest, RandomForestOnline
 from mtl_traffic.methods.single_task import SingleTask
 from mtl_traffic.methods.transfer import Transfer, TransferFineTuned
-from mtl_traffic.methods.whole_flow_distillation import WholeFlowDistillation
+from mtl_traffic.methods.whole_flow_distillation import PARTS, WholeFlowDistillation
 
 METHODS: dict[str, type[Method]] = {
   "multitask": Multitask,
@@ -27,14 +26,13 @@ METHODS: dict[str, type[Method]] = {
   "random_forest": RandomForest,
   "random_forest_online": RandomForestOnline,
   "nearest_neighbor": NearestNeighbor,
-  "forest_propagation": ForestPropagation,
   "whole_flow_distillation": WholeFlowDistillation,
 }
 
 # A method of ours without one of its parts, to see what each contributes.
 ABLATIONS: dict[str, Callable[..., Method]] = {
-  f"forest_propagation_without_{part}": functools.partial(
-    ForestPropagation, parts=tuple(other for other in PARTS if other != part)
+  f"whole_flow_distillation_without_{part}": functools.partial(
+    WholeFlowDistillation, parts=tuple(other for other in PARTS if other != part)
   )
   for part in PARTS
 }

@@ -83,7 +83,12 @@ def _whole_columns(packets: FirstPackets) -> jax.Array:
 
 
 def opinions(
-  columns: Sequence[np.ndarray], labels: np.ndarray, num_classes: int, seed: int
+  columns: Sequence[np.ndarray],
+  labels: np.ndarray,
+  num_classes: int,
+  seed: int,
+  *,
+  hear_neighbours: bool = True,
 ) -> np.ndarray:
   """The classes that T training flows have by what is known of them, `[T, C]`.
 
@@ -92,6 +97,7 @@ def opinions(
     labels: `[L]` int, the classes of the labelled flows.
     num_classes: C.
     seed: of the forests.
+    hear_neighbours: whether flows that are alike hear each other's opinion.
 
   Returns:
     Probabilities. Labelled flows have their labels.
@@ -106,6 +112,8 @@ def opinions(
   product[:, np.bincount(labels, minlength=num_classes) == 0] = 0
   product = _shares(product)
   product[: len(labels)] = np.eye(num_classes)[labels]
+  if not hear_neighbours:
+    return product
   return propagation.propagated(np.concatenate(columns, axis=1), product, labels, seed)
 
 

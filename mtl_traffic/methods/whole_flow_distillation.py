@@ -37,6 +37,9 @@ from mtl_traffic.methods.base import (
 from mtl_traffic.methods.packet_statistics import statistics
 from mtl_traffic.tasks import MAIN_TASKS
 
+# What can be left out, to see what it contributes: what the teacher looks at, what it
+# hears from flows that are alike, and all flows without a label.
+PARTS = (*teacher.SOURCES, "neighbours", "unlabelled_flows")
 _NUM_TREES = 50  # 200 are no better, and answer four times as slowly.
 _LEAF_SIZE = 2  # Training flows: a leaf of one would repeat the training set.
 _SHARE_OF_COLUMNS = 0.2  # Looked at for a split.
@@ -52,10 +55,10 @@ class WholeFlowDistillation(Method):
   the training flows of a leaf.
 
   Attributes:
-    sources: what the teacher looks at; names in `teacher.SOURCES`.
+    parts: which of `PARTS` to use; at least one of the teacher's sources.
   """
 
-  sources: tuple[str, ...] = teacher.SOURCES
+  parts: tuple[str, ...] = PARTS
 
   @property
   def answered(self) -> tuple[str, ...]:
@@ -76,8 +79,9 @@ class WholeFlowDistillation(Method):
     return fit_each(lambda draw: self._fit_one(problem, draw), draws, progress)
 
   def _fit_one(self, problem: Problem, draw: Draw) -> Parameters:
-    train = np.asarray(draw.train)
-    inputs = np.asarray(problem.inputs[train])
+    if "unlabelled_flows" not in self.parts:
+      draw = draw.replace(train=draw.train[: int(draw.num_labelled)])
+    inputs = np.asarray(problem.inputs[np.asarray(draw.train)])
     seed = forest.seed_of(draw.key)
     taught = self._targets(problem, draw, inputs, seed)
     student = ExtraTreesRegressor(
@@ -102,8 +106,13 @@ class WholeFlowDistillation(Method):
     for task in MAIN_TASKS:
       target = np.asarray(draw.targets[task])[train]
       taught[task] = np.eye(num_classes[task])[target] * (target >= 0)[:, None]
+    names = [name for name in teacher.SOURCES if name in self.parts]
     opinions = teacher.opinions(
-      teacher.sources(flows, inputs, self.sources), labels, num_classes["class"], seed
+      teacher.sources(flows, inputs, names),
+      labels,
+      num_classes["class"],
+      seed,
+      hear_neighbours="neighbours" in self.parts,
     )
     taught["class"] = propagation.weighed(opinions, labels) * len(train)
     return taught

@@ -64,7 +64,9 @@ def test_flows_without_duration(flow_maker, tmp_path):
   flows = of_sizes(flow_maker, 9, 9)
   flows = flows.replace(durations=np.zeros(18))
   settings = OWN.replace(
-    methods=("forest_propagation",), bandwidth_dividers=(1.0,), duration_dividers=(1.0,)
+    methods=("whole_flow_distillation",),
+    bandwidth_dividers=(1.0,),
+    duration_dividers=(1.0,),
   )
   _, model, _ = trained(flows, tmp_path, settings)
   assert model.description.names()["duration"] == ("under 1 s", "from 1 s")

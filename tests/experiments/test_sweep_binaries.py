@@ -106,7 +106,7 @@ def test_ablation_compares_the_whole_with_what_lacks_a_part(tmp_path):
   assert done.returncode == 0, done.stderr
   header, _, whole, *others = (tmp_path / "table.md").read_text().splitlines()[2:]
   assert "class − the whole" in header
-  assert "| forest_propagation " in whole
+  assert "| whole_flow_distillation " in whole
   assert len(others) == len(ABLATIONS)
   assert all(line.split("|")[-2].strip()[0] in "+-" for line in others)
 

@@ -28,11 +28,10 @@ READ = {
   "transfer": (_ON_PACKETS, _STEPS),
   "transfer_fine_tuned": (_ON_PACKETS, _STEPS),
   "cnn_rnn": (_ON_PACKETS, _STEPS),
-  "whole_flow_distillation": ({"sources"}, ()),
+  "whole_flow_distillation": ({"parts"}, ()),
   "random_forest": (set(), ()),
   "random_forest_online": (set(), ()),
   "nearest_neighbor": ({"signed_lengths"}, ()),
-  "forest_propagation": ({"parts"}, ()),
 }
 
 
@@ -258,7 +257,7 @@ def test_methods_that_cannot_be_are_refused():
 
 def test_an_ablation_lacks_its_part(make):
   for name in ABLATIONS:
-    assert name.removeprefix("forest_propagation_without_") not in make(name).parts
+    assert name.removeprefix("whole_flow_distillation_without_") not in make(name).parts
     assert make(name, parts=()) == make(name)
 
 

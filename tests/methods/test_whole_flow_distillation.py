@@ -1,11 +1,13 @@
 import dataclasses
+import functools
 
+import jax
 import numpy as np
 import pytest
 
 from mtl_traffic import encoding, evaluation
 from mtl_traffic.draws import each_run
-from mtl_traffic.methods import teacher
+from mtl_traffic.methods import ABLATIONS
 from mtl_traffic.methods.whole_flow_distillation import columns
 
 NAME = "whole_flow_distillation"
@@ -59,14 +61,39 @@ def test_the_teacher_sees_whole_flows_and_the_student_first_packets(
   assert evaluation.accuracy(scores[0], truth) > 0.5
 
 
-def test_without_a_source_it_says_something_else(make, problem_of, draw, fit):
-  drawn, answers = draw(6), []
-  for sources in (teacher.SOURCES, ("first_packets",)):
-    method = make(NAME, sources=sources)
+@pytest.fixture(scope="module")
+def answered(make, problem_of, draw, fit):
+  """The classes' scores of a method or an ablation, and the draw; fitted once each."""
+
+  @functools.cache
+  def answered(name):
+    method, drawn = make(name), draw(6)
     problem = problem_of(method)
     parameters = fit(method, problem, drawn)
-    answers.append(method.ask(parameters, problem.inputs, drawn.test)["class"])
-  assert not np.allclose(*answers)
+    return np.asarray(
+      method.ask(parameters, problem.inputs, drawn.test)["class"]
+    ), drawn
+
+  return answered
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_without_one_part_it_says_something_else_and_learns_the_class(
+  answered, flows, name
+):
+  without, drawn = answered(name)
+  assert not np.allclose(without, answered(NAME)[0])
+  truth = flows.classes[np.asarray(drawn.test[0])]
+  assert evaluation.accuracy(without[0], truth) > 0.5
+
+
+def test_without_unlabelled_flows_these_teach_nothing(make, problem_of, draw, fit):
+  method, drawn = make(f"{NAME}_without_unlabelled_flows"), draw(6)
+  problem = problem_of(method)
+  others = np.setdiff1d(drawn.train[0], next(each_run(drawn)).labelled()[0])
+  spoilt = dataclasses.replace(problem, inputs=problem.inputs.at[others].set(0))
+  first, second = (fit(method, one, drawn) for one in (problem, spoilt))
+  jax.tree.map(np.testing.assert_array_equal, first, second)
 
 
 def test_columns_end_with_the_kth_packet(flows):
