@@ -3,13 +3,13 @@
     python -m benchmarks.forest --train=train.parquet --test=test.parquet --workdir=DIR
 
 Ours is what `mtl-traffic train --config=own_captures` keeps. The other is a
-`RandomForestClassifier` of scikit-learn's defaults. It learns from statistics of as many
-first packets of the same labelled flows (`methods.packet_statistics`). Both are trained
-by several seeds, and asked about the labelled flows of other captures, `--test`.
+`RandomForestClassifier` of scikit-learn's defaults, on statistics of as many first
+packets (those of `random_forest_online`). Both learn from the same labelled flows, by
+several seeds, and are asked about those of other captures, `--test`.
 
-Intervals are those of drawing the test captures again, for the differences those of both
-models together. Beside them is what lengths alone allow: many flows have a twin of
-another class, the same lengths in the same directions. Writes `forest.md` and
+Intervals are those of drawing the test captures again; for the differences both models
+answer for the same ones. Beside them stands what lengths alone allow: many flows have a
+twin of another class, the same lengths in the same directions. Writes `forest.md` and
 `forest.json` to the work directory.
 """
 
@@ -28,8 +28,8 @@ from mtl_traffic.commands import cli
 from mtl_traffic.configs import own_captures
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows
-from mtl_traffic.inputs import Inputs
-from mtl_traffic.methods.packet_statistics import statistics
+from mtl_traffic.inputs import Inputs, read
+from mtl_traffic.methods.random_forest import RandomForestOnline
 from mtl_traffic.runs import label_budgets
 from mtl_traffic.serving import assessment, observations, trainer
 from mtl_traffic.serving.observations import Answered, Observations
@@ -43,6 +43,7 @@ _MEASURES = {
   "accuracy_of_many_packets": f"flows of {_MANY} packets or more right",
   "capture_accuracy": "captures right, by the vote of their flows",
 }
+_READS = RandomForestOnline()  # What scikit-learn's forest sees of a flow.
 _SIDES = ("ours", "scikit_learn", "difference")
 
 
@@ -124,7 +125,7 @@ def _forest(learnt: Flows, observed: Observations, asked: Flows, seed: int) -> A
   """What scikit-learn's forest answers about the observed flows."""
 
   def columns(flows: Flows) -> np.ndarray:
-    return np.asarray(statistics(encoding.first_packets(flows.packets, observed.k)))
+    return np.asarray(read(_READS, flows, observed.k))
 
   forest = RandomForestClassifier(random_state=seed)
   forest.fit(columns(learnt), learnt.classes)
@@ -237,14 +238,14 @@ def _text(result: dict) -> str:
   ]
   header = ["%", result["method"], "scikit-learn's random forest", "difference"]
   return (
-    f"Trained on {result['num_train']:,} labelled flows, k = {result['k']}, "
-    f"{result['num_seeds']} seeds; asked about {result['num_test']:,} flows. In brackets "
-    f"95 % intervals by drawing the {result['num_resampled']:,} {result['resampled']} "
-    "again.\n\n"
+    f"Trained on {result['num_train']:,} labelled flows, k = {result['k']}, by "
+    f"{result['num_seeds']} seeds; asked about {result['num_test']:,} flows. In "
+    f"brackets 95 % intervals by drawing the {result['num_resampled']:,} "
+    f"{result['resampled']} again.\n\n"
     f"{tables.markdown_table(header, rows)}\n"
-    f"{result['twins_of_other_classes']:.1%} of the flows have a twin of another class: "
-    "the same lengths in the same directions. Who knew them all, and took each for what "
-    f"most of its twins are, would get {result['best_by_lengths']:.1%} right.\n"
+    f"{result['twins_of_other_classes']:.1%} of the flows have a twin of another "
+    "class: the same lengths in the same directions. Who knew them all, and took each "
+    f"for what most of them are, would get {result['best_by_lengths']:.1%} right.\n"
   )
 
 
