@@ -41,7 +41,7 @@ from mtl_traffic.tasks import MAIN_TASKS
 # hears from flows that are alike, and all flows without a label.
 PARTS = (*teacher.SOURCES, "neighbours", "unlabelled_flows")
 _NUM_TREES = 50  # 200 are no better, and answer four times as slowly.
-_LEAF_SIZE = 2  # Training flows: one alone may have been named by mistake.
+_LEAF_SIZE = 2  # Training flows: a leaf of one would repeat the training set.
 _SHARE_OF_COLUMNS = 0.2  # Looked at for a split.
 _DOUBT = 1e-3  # Of an answer: none excludes a class.
 _LEAST_SHARE = 1e-9  # Where nothing is known, every class is as likely.
@@ -79,8 +79,6 @@ class WholeFlowDistillation(Method):
     return fit_each(lambda draw: self._fit_one(problem, draw), draws, progress)
 
   def _fit_one(self, problem: Problem, draw: Draw) -> Parameters:
-    # Labels are no mistakes. Where there are no others, classes of few flows gain most.
-    leaf_size = 1 if int(draw.num_labelled) == len(draw.train) else _LEAF_SIZE
     if "unlabelled_flows" not in self.parts:
       draw = draw.replace(train=draw.train[: int(draw.num_labelled)])
     inputs = np.asarray(problem.inputs[np.asarray(draw.train)])
@@ -88,7 +86,7 @@ class WholeFlowDistillation(Method):
     taught = self._targets(problem, draw, inputs, seed)
     student = ExtraTreesRegressor(
       _NUM_TREES,
-      min_samples_leaf=leaf_size,
+      min_samples_leaf=_LEAF_SIZE,
       max_features=_SHARE_OF_COLUMNS,
       random_state=seed,
       n_jobs=-1,

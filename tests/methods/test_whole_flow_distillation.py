@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from mtl_traffic import draws, encoding, evaluation
+from mtl_traffic import encoding, evaluation
 from mtl_traffic.draws import each_run
 from mtl_traffic.methods import ABLATIONS
 from mtl_traffic.methods.whole_flow_distillation import columns
@@ -94,19 +94,6 @@ def test_without_unlabelled_flows_these_teach_nothing(make, problem_of, draw, fi
   spoilt = dataclasses.replace(problem, inputs=problem.inputs.at[others].set(0))
   first, second = (fit(method, one, drawn) for one in (problem, spoilt))
   jax.tree.map(np.testing.assert_array_equal, first, second)
-
-
-@pytest.mark.parametrize("labels", [draws.ALL_LABELS, 20])
-def test_where_all_flows_are_labelled_leaves_are_of_one_flow(
-  make, problem_of, draw, fit, flows, labels
-):
-  method, drawn = make(NAME), draw(labels)
-  problem = problem_of(method)
-  train = np.asarray(drawn.train)
-  scores = method.ask(fit(method, problem, drawn), problem.inputs, train)["class"][0]
-  of_truth = np.exp(np.asarray(scores))[np.arange(len(train[0])), flows.classes[train]]
-  # But for the doubt that there always is.
-  assert (of_truth > 0.99).all() == (labels == draws.ALL_LABELS)
 
 
 def test_columns_end_with_the_kth_packet(flows):
