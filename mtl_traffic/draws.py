@@ -259,6 +259,32 @@ def hold_back(draw: Draw, one_in: int) -> tuple[Draw, np.ndarray]:
   return shorter, held_back
 
 
+def with_all(table: FlowTable, draw: Draw) -> Draw:
+  """A draw in which all flows to split train, each with its class if it has one.
+
+  Args:
+    table: the flows that were drawn from.
+    draw: a single run's; its key and dividers stay.
+  """
+  eligible = np.asarray(table.eligible)
+  classes = np.where(eligible, table.classes, targets.NO_TARGET)
+  train = np.flatnonzero(eligible)
+  is_labelled = classes[train] >= 0
+  train = np.concatenate([train[is_labelled], train[~is_labelled]])
+  none, zero = jnp.zeros(0, jnp.int32), jnp.asarray(0)
+  return draw.replace(
+    train=jnp.asarray(train, jnp.int32),
+    num_train=jnp.asarray(len(train)),
+    num_labelled=jnp.asarray(is_labelled.sum()),
+    validation=none,
+    num_validation=zero,
+    test=none,
+    num_test=zero,
+    targets=draw.targets | {"class": jnp.asarray(classes)},
+    epoch_size=len(train),
+  )
+
+
 def truth(flows: Flows, draw: Draw, task: str) -> np.ndarray:
   """`[N]`, what flows are of; unlike in the draw, with the classes a run may not see.
 

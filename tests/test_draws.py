@@ -127,3 +127,28 @@ def test_each_run_and_its_labelled_flows(flows, table):
     np.testing.assert_array_equal(np.bincount(classes), [labels] * 3)
     expected, _ = draws.draw(table, seed, labels, **SIZES).labelled()
     np.testing.assert_array_equal(labelled, expected)
+
+
+def test_all_flows_to_split_train_once_they_have_tested(flows):
+  classes = np.array([0, -1, 1, 0, 1, -1, 2, 2], np.int32)
+  flows = flows[:8].replace(classes=classes)
+  table = draws.flow_table(flows, np.arange(8) != 3)
+  drawn = draws.draw(table, 5, 1, test_per_class=1, validation_per_class=0)
+  everything = draws.with_all(table, drawn)
+  np.testing.assert_array_equal(everything.train, [0, 2, 4, 6, 7, 1, 5])
+  labelled, of_labelled = everything.labelled()
+  assert labelled.tolist() == [0, 2, 4, 6, 7] and of_labelled.tolist() == [
+    0,
+    1,
+    1,
+    2,
+    2,
+  ]
+  # The fourth flow is of a partition that is not split, so its class is not told.
+  assert everything.targets["class"].tolist() == [0, -1, 1, -1, 1, -1, 2, 2]
+  assert not len(everything.test) and not len(everything.validation)
+  assert int(everything.num_train) == everything.epoch_size == 7
+  for task in table.values:
+    np.testing.assert_array_equal(everything.dividers[task], drawn.dividers[task])
+    np.testing.assert_array_equal(everything.targets[task], drawn.targets[task])
+  assert everything.key == drawn.key

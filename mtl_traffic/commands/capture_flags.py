@@ -234,15 +234,16 @@ def unused_labels(
     said.append(f"{others} more pairs of lines contradict each other")
   if known.num_without:
     said.append(f"rows without a label: {known.num_without}")
+  names = set(map(captures.sources.name_of, read))
   # Lines in order of number, not of digits.
-  lines = [f"{line:>9}" for line in known.unmatched(accounts)]
-  names = {*known.captures} - set(map(captures.sources.name_of, read))
-  for what, found in (
-    ("rows that fit no flow, by line", lines),
-    ("captures that are named, but were not read", names),
-  ):
-    if found:
-      said.append(f"{what}: {listed(found)}")
+  lines = [f"{line:>9}" for line in known.unmatched(accounts, names)]
+  if lines:
+    said.append(f"rows that fit no flow, by line: {listed(lines)}")
+  # Kept aside on purpose, most likely.
+  others = sorted({*known.captures} - names)
+  if others:
+    such_as = f", such as {for_terminal(others[0])}"
+    said.append(f"captures that are named, but were not read: {len(others)}{such_as}")
   return said
 
 

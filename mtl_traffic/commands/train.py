@@ -7,7 +7,8 @@ Trains on the draw of `config.first_seed`, with all labels unless
 calibrated, on the validation flows; what the report says is measured on the test flows,
 and on other partitions. Writes the model, `report.md` and `calibration.png` to the work
 directory. One draw says little; `--draws=10` trains on as many, for a report with
-intervals.
+intervals. With all labels, the model that is kept then learns from the validation and
+test flows too, unless it is a network, whose epoch they choose, or with `--norefit`.
 """
 
 import dataclasses
@@ -44,6 +45,12 @@ def define_flags() -> None:
     1,
     "Draws of split and labels to train on, for the report; the first gives the model.",
     lower_bound=1,
+  )
+  flags.DEFINE_bool(
+    "refit",
+    True,
+    "Once a model of all labels is tested, let it learn from the test and validation "
+    "flows too, unless these choose its epoch. --norefit keeps the tested one.",
   )
   flags.DEFINE_integer(
     "shortest_prefix",
@@ -91,9 +98,10 @@ def _train(settings: Settings, run: Run, workdir: pathlib.Path) -> None:
   rules = data.rules_of(args.dataset or settings.dataset)
   _check_lengths(settings, dataset, rules)
   inputs = Inputs(settings, flows, [run])
+  refits = args.refit and trainer.can_refit(run, settings)
   trained = []
   with tqdm(
-    total=args.draws,
+    total=args.draws + refits,
     bar_format="{desc} {percentage:3.0f}%|{bar}| [{elapsed} < {remaining}]",
     desc=f"training {run.method}",
   ) as progress:
@@ -112,10 +120,12 @@ def _train(settings: Settings, run: Run, workdir: pathlib.Path) -> None:
           progress=told,
         )
       )
+    kept = trained[0]
+    if refits:
+      kept = trainer.refit(inputs, run, kept, progress=told)
   # The model first: it took longest.
-  description, parameters, _ = trained[0]
-  checkpoints.save(workdir, description, parameters)
-  report = quality.write(inputs, trained, workdir)
+  checkpoints.save(workdir, kept.description, kept.parameters)
+  report = quality.write(inputs, trained, workdir, refitted=refits)
   print(f"{report}\nThe model is in {workdir}/")
 
 

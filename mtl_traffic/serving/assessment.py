@@ -53,8 +53,8 @@ def assess(observed: Observations, *, seed: int = 0, num_samples: int = 1000) ->
   if not units.are_captures:
     nobody = np.full(len(observed), "", object)
     observed = dataclasses.replace(observed, captures=nobody)
-  by_capture = votes(of_class, observed.captures)
-  by_client = votes(of_class, _clients(observed))
+  by_capture = votes(of_class, observed.captures, observed.seen)
+  by_client = votes(of_class, _clients(observed), observed.seen)
   sums = _Sums(units)
   _count_classes(sums, observed)
   _count_packets(sums, observed, bins)
@@ -190,8 +190,8 @@ class Votes:
     names: `[G]` str.
     members: `[N]` int, the group of each flow; −1 = of none.
     truth: `[G]` int, the class of their flows; −2 where these are of several.
-    elected: `[G]` int, the class with most votes, which flows share out by their
-      probabilities; −1 where no flow was answered.
+    elected: `[G]` int, the class with most votes, −1 where no flow was answered. A
+      flow has a vote for each packet seen, shared out by its probabilities.
   """
 
   names: np.ndarray
@@ -210,12 +210,14 @@ class Votes:
     return self.elected == self.truth
 
 
-def votes(answered: Answered, names: np.ndarray) -> Votes:
+def votes(answered: Answered, names: np.ndarray, seen: np.ndarray) -> Votes:
   """Lets flows vote on what their groups are.
 
   Args:
     answered: the answers for N flows.
     names: `[N]` str, the group of each; "" = of none.
+    seen: `[N]` int, the packets that answers are based on. What is said of many says
+      more, and short flows are alike: else twenty look-ups of names outvote a session.
   """
   there = names != ""
   found, places = np.unique(names[there].astype(str), return_inverse=True)
@@ -226,7 +228,8 @@ def votes(answered: Answered, names: np.ndarray) -> Votes:
   np.minimum.at(least, places, answered.truth[there])
   np.maximum.at(most, places, answered.truth[there])
   # An unknown flow has no vote.
-  shares = answered.probabilities * (answered.labels >= 0)[:, None]
+  weights = np.where(answered.labels == UNKNOWN, 0, seen)
+  shares = answered.probabilities * weights[:, None]
   elected = evaluation.vote(places, shares[there], len(found))
   return Votes(found, members, np.where(least == most, least, _MIXED), elected)
 

@@ -201,9 +201,9 @@ def _groups(assessed: Mapping) -> list[Part]:
       continue
     right = groups["number"] - len(wrong)
     text = (
-      f"{right:,} of {groups['number']:,} {what} are right. Each is what most of its "
-      "flows are taken for, each flow with the weight of its probability; unknown ones "
-      "have no vote."
+      f"{right:,} of {groups['number']:,} {what} are right. Each is what its flows are "
+      "taken for by vote: a flow has a vote for each packet that was looked at, shared "
+      "out by its probabilities; an unknown one has none."
     )
     if mixed:
       text += (

@@ -14,9 +14,19 @@ from mtl_traffic.serving.trainer import Trained
 
 _MEASURES = ("accuracy", "balanced_accuracy", "macro_f1", "ece_raw", "ece")
 THRESHOLDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
+_REFITTED = (
+  "The figures are those of a model that learnt from the training flows only; the one "
+  "that is kept has learnt from the validation and test flows as well.\n\n"
+)
 
 
-def write(inputs: Inputs, trained: Sequence[Trained], workdir: pathlib.Path) -> str:
+def write(
+  inputs: Inputs,
+  trained: Sequence[Trained],
+  workdir: pathlib.Path,
+  *,
+  refitted: bool = False,
+) -> str:
   """Accuracy and calibration on flows that had no part in training, as text.
 
   Writes it to `report.md`, and accuracy against coverage to `calibration.png`.
@@ -25,6 +35,7 @@ def write(inputs: Inputs, trained: Sequence[Trained], workdir: pathlib.Path) -> 
     inputs: the flows.
     trained: a model of each draw.
     workdir: where to write.
+    refitted: whether the model that is kept has learnt from all flows since.
   """
   rows = [_quality(inputs, one) for one in trained]
   header = ["tested on", "task", "flows", "accuracy", "balanced", "macro F1"]
@@ -40,7 +51,7 @@ def write(inputs: Inputs, trained: Sequence[Trained], workdir: pathlib.Path) -> 
       + ["{} of {}".format(*map(_percent, curve.at(t)[::-1])) for t in THRESHOLDS]
     )
   text = (
-    f"{parts.describe(inputs, trained[0].draw)}\n"
+    f"{parts.describe(inputs, trained[0].draw)}\n{_REFITTED if refitted else ''}"
     "Accuracy and expected calibration error (ECE) in %, without and with the "
     "temperature T that validation flows gave. Balanced accuracy is the mean recall of "
     "the classes, macro F1 the mean of their F1, however few flows each has.\n\n"

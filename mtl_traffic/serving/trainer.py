@@ -4,6 +4,8 @@ The epoch is chosen, and probabilities are calibrated, on the validation flows.
 Bandwidth and duration need no label, so some of the training flows without one are held
 back and validate those two as well. Without validation flows there is nothing to choose
 by: the model is that of the last epoch, as in a comparison.
+
+A model that was tested may then learn from all flows, see `refit`.
 """
 
 import dataclasses
@@ -24,7 +26,7 @@ from mtl_traffic.runs import Run
 from mtl_traffic.serving import calibration, model_schema
 from mtl_traffic.serving.checkpoints import Description
 from mtl_traffic.serving.predictor import Predictor
-from mtl_traffic.settings import Settings
+from mtl_traffic.settings import ALL, Settings
 
 HELD_BACK = 8  # One in so many training flows without label.
 _ASKED = 128  # Flows by which answers are seen to be finite.
@@ -87,9 +89,7 @@ def train(
   check(run, settings, num_members)
   model_schema.check_training(run.k, inputs.flows.class_names)
   method, problem = inputs.problem(run)
-  runs = [
-    dataclasses.replace(run, seed=run.seed + member) for member in range(num_members)
-  ]
+  runs = _members(run, num_members)
   of_members = inputs.draw(runs)
   # One split for all members, or a flow that tests one would train another.
   one = next(draws.each_run(of_members))
@@ -97,20 +97,15 @@ def train(
   if len(one.validation):
     one, held_back = draws.hold_back(one, HELD_BACK)
     validation = _validation(problem.flows, one, held_back)
-  shared = jax.tree.map(
-    lambda leaf: jnp.broadcast_to(leaf, (num_members, *leaf.shape)), one
+  parameters = _fit(
+    method,
+    problem,
+    runs,
+    one,
+    of_members.key,
+    score=validation and _score(method, problem, validation),
+    progress=progress,
   )
-  try:
-    parameters = method.fit(
-      problem,
-      shared.replace(key=of_members.key),
-      hyperparameters(method, runs),
-      score=validation and _score(method, problem, validation),
-      progress=progress,
-    )
-  except DivergedError as error:
-    seed = runs[error.runs[0]].seed
-    raise InputError(f"{run.method}, seed {seed}: {error}") from None
   description = Description(
     method=run.method,
     settings=dataclasses.asdict(method),
@@ -126,7 +121,75 @@ def train(
   if validation:
     temperatures = _temperatures(predictor, problem.flows, validation)
     description = dataclasses.replace(description, temperatures=temperatures)
-  return Trained(description, jax.tree.map(np.asarray, parameters), one)
+  return Trained(description, parameters, one)
+
+
+def can_refit(run: Run, settings: Settings) -> bool:
+  """Whether a tested model may learn from all flows: see `refit`.
+
+  It must have had all labels. And it must not be chosen by its epoch, as networks are,
+  which are fitted together: without validation flows there would be nothing to choose
+  by.
+  """
+  return run.labels_per_class == ALL and not make_method(run, settings).fits_together
+
+
+def refit(
+  inputs: Inputs,
+  run: Run,
+  tested: Trained,
+  *,
+  progress: Progress = lambda fraction: None,
+) -> Trained:
+  """The model that learns from all flows to split, once they have told how good it is.
+
+  Args:
+    inputs: the flows.
+    run: what was trained.
+    tested: the model of a part of the flows, whose members, dividers and temperatures
+      it has: nothing is left to choose these by.
+    progress: told the fraction that is done.
+  """
+  method, problem = inputs.problem(run)
+  runs = _members(run, len(jax.tree.leaves(tested.parameters)[0]))
+  draw = draws.with_all(inputs.table, tested.draw)
+  keys = inputs.draw(runs).key
+  parameters = _fit(method, problem, runs, draw, keys, progress=progress)
+  return Trained(tested.description, parameters, draw)
+
+
+def _members(run: Run, num_members: int) -> list[Run]:
+  return [
+    dataclasses.replace(run, seed=run.seed + member) for member in range(num_members)
+  ]
+
+
+def _fit(
+  method: Method,
+  problem: Problem,
+  runs: list[Run],
+  draw: Draw,
+  keys: jax.Array,
+  *,
+  score: Score | None = None,
+  progress: Progress,
+) -> Parameters:
+  """The parameters of members that learn from one draw, each by a key of its own."""
+  shared = jax.tree.map(
+    lambda leaf: jnp.broadcast_to(leaf, (len(runs), *leaf.shape)), draw
+  )
+  try:
+    parameters = method.fit(
+      problem,
+      shared.replace(key=keys),
+      hyperparameters(method, runs),
+      score=score,
+      progress=progress,
+    )
+  except DivergedError as error:
+    seed = runs[error.runs[0]].seed
+    raise InputError(f"{runs[0].method}, seed {seed}: {error}") from None
+  return jax.tree.map(np.asarray, parameters)
 
 
 def _check_finite(predictor: Predictor, flows: Flows, run: Run) -> None:

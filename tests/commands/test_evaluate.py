@@ -103,7 +103,7 @@ def test_it_is_what_predict_answers(model, labelled, tmp_path):
   assert found["captures"]["number"] == found["num_resampled"] == 5
   # What is odd is told by both commands, and stands on the page.
   for stderr in (done.stderr, answered.stderr):
-    assert "captures that are named, but were not read: xg.pcap\n" in stderr
+    assert "captures that are named, but were not read: 1, such as xg.pcap\n" in stderr
   notices = " ".join(found["notices"])
   assert "3 of 18 flows have no label and are left out, in xf.pcap" in notices
   assert "the model does not know these classes, so their flows are wrong: new" in (

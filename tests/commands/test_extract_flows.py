@@ -139,8 +139,8 @@ def test_what_became_of_the_labels_is_told(folder):
     f"  {labels}: lines 3 and 5 contradict each other on 1 flows, which have no "
     "label\n"
     f"  {labels}: rows without a label: 1\n"
-    f"  {labels}: rows that fit no flow, by line: 7, 8, 9, 10, 11 and 2 more\n"
-    f"  {labels}: captures that are named, but were not read: c.pcap\n"
+    f"  {labels}: rows that fit no flow, by line: 8, 9, 10, 11, 12 and 1 more\n"
+    f"  {labels}: captures that are named, but were not read: 1, such as c.pcap\n"
     f"wrote {folder}/f.parquet\n"
   )
 

@@ -83,6 +83,32 @@ def test_a_model_without_validation_flows(dataset, tmp_path):
   assert load_model(tmp_path / "model").description.temperatures == {"class": 1.0}
 
 
+def test_what_is_kept_has_learnt_from_all_flows(flows, dataset, tmp_path):
+  reports, right = {}, {}
+  for flag in ("--refit", "--norefit"):
+    workdir = tmp_path / flag
+    done = run(
+      workdir,
+      f"--dataset={dataset}",
+      "--method=nearest_neighbor",
+      "--config.train_partition=all",
+      "--config.k=8",
+      "--config.test_per_class=6",
+      "--config.validation_per_class=5",
+      flag,
+    )
+    assert done.returncode == 0, done.stderr
+    reports[flag] = (workdir / "report.md").read_text()
+    labels = load_model(workdir)(flows).labels("class")
+    right[flag] = (labels == flows.classes).mean()
+  assert right["--norefit"] < right["--refit"] == 1
+  # What is reported is what was tested.
+  said, tested = (report.split("\n\n") for report in reports.values())
+  (sentence,) = [part for part in said if part not in tested]
+  assert "has learnt from the validation and test flows as well" in sentence
+  assert [part for part in said if part != sentence] == tested
+
+
 @pytest.mark.parametrize(
   ("options", "message"),
   [

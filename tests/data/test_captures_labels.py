@@ -183,6 +183,19 @@ def test_rows_that_fit_no_flow_are_known(read):
   assert labels.unmatched(accounts) == [3]
 
 
+def test_rows_of_captures_that_were_not_looked_at_are_no_rows_that_fit_nothing(read):
+  labels = read(
+    "capture,address,label\n"
+    "b.pcap,,x\nb.pcap,10.0.0.1,x\na.pcap,10.0.0.9,x\n,10.0.0.8,x\na.pcap,,x\n"
+  )
+  accounts = Accounts()
+  labels.apply(captured(flow()), accounts)
+  assert labels.unmatched(accounts) == [2, 3, 4, 5]
+  assert labels.unmatched(accounts, {"a.pcap"}) == [4, 5]
+  assert labels.unmatched(accounts, {"a.pcap", "b.pcap"}) == [2, 3, 4, 5]
+  assert labels.unmatched(accounts, {"b.pcap"}) == [2, 3, 5]
+
+
 def test_a_row_without_a_label_says_nothing(read):
   labels = read("capture,address,label\na.pcap,,x\n,10.0.0.1,\n,10.0.0.2,NaN\n")
   assert names(labels, flow()) == ["x"]

@@ -149,6 +149,17 @@ def test_an_address_counts_within_its_capture():
   assert [one["name"] for one in found["clients"]["wrong"]] == ["10.1 in y"]
 
 
+def test_a_flow_has_a_vote_for_each_packet_that_was_seen():
+  rows = [(0, 1, 0.9, OK)] * 3 + [(0, 0, 0.8, OK), (0, 1, 1.0, IMPROBABLE)]
+  # Two packets each say b, 5.4 together; ten say a, 8; one that is unknown, nothing.
+  seen = [2, 2, 2, 10, 20]
+  found = assess(observations(rows, ["x"] * 5, ["10.1"] * 5, seen))
+  assert found["capture_accuracy"] == found["client_accuracy"] == 1
+  seen = [4, 4, 4, 10, 20]  # 10.8 say b.
+  found = assess(observations(rows, ["x"] * 5, ["10.1"] * 5, seen))
+  assert found["capture_accuracy"] == found["client_accuracy"] == 0
+
+
 def test_a_capture_of_which_no_flow_is_answered_is_unknown_and_not_right():
   found = assess(observations([(0, 0, 0.9, FEW)] * 2, ["x", "x"]))
   assert found["capture_accuracy"] == 0 and found["accuracy_of_answered"] is None

@@ -104,6 +104,68 @@ def test_validation_flows_calibrate_a_model(models, flows, name):
     np.testing.assert_allclose(probabilities.sum(axis=-1), 1, atol=1e-5)
 
 
+def trained_with_all(flows, name, **options):
+  settings = settings_of(name, 3).replace(labels_per_class=("all",))
+  (run,) = label_budgets(settings)
+  inputs = Inputs(settings, flows, [run])
+  return run, settings, inputs, trainer.train(settings, inputs, run, **options)
+
+
+def test_a_model_learns_from_the_flows_that_tested_it(flow_maker):
+  flows = flow_maker()
+  unlabelled = np.arange(90) % 10 == 9
+  flows = flows.replace(classes=np.where(unlabelled, -1, flows.classes))
+  run, settings, inputs, tested = trained_with_all(flows, "nearest_neighbor")
+  assert trainer.can_refit(run, settings)
+  kept = trainer.refit(inputs, run, tested)
+  assert len(tested.parameters["inputs"][0]) == 81 - 18 - 9
+  np.testing.assert_array_equal(kept.draw.labelled()[0], np.flatnonzero(~unlabelled))
+  # Each labelled flow is nearest to itself.
+  answers = Predictor(kept.description, kept.parameters)(flows)
+  np.testing.assert_array_equal(
+    answers.labels("class")[~unlabelled], flows.classes[~unlabelled]
+  )
+  assert kept.description == tested.description
+  assert kept.description.temperatures["class"] != 1
+
+
+def test_members_learn_from_all_flows_by_keys_of_their_own(flows, monkeypatch):
+  fitted = []
+
+  def told(method, problem, draws, hyperparameters, **options):
+    fitted.append(draws)
+    labelled = jax.tree.map(lambda leaf: leaf[:1], draws)
+    parameters = nearest.fit(method, problem, labelled, hyperparameters)
+    return jax.tree.map(lambda leaf: np.repeat(leaf, 2, axis=0), parameters)
+
+  class OfChance(METHODS["nearest_neighbor"]):
+    is_random = True
+    fit = told
+
+  nearest = METHODS["nearest_neighbor"]
+  monkeypatch.setitem(METHODS, "nearest_neighbor", OfChance)
+  run, _, inputs, tested = trained_with_all(flows, "nearest_neighbor", num_members=2)
+  trainer.refit(inputs, run, tested)
+  part, all_ = fitted
+  assert part.train.shape == (2, 90 - 18 - 9) and all_.train.shape == (2, 90)
+  assert all_.num_labelled.tolist() == [90, 90]
+  assert (all_.key == part.key).all() and all_.key[0] != all_.key[1]
+
+
+@pytest.mark.parametrize(
+  ("name", "labels", "possible"),
+  [
+    ("random_forest_online", "all", True),
+    ("random_forest_online", 1000, False),
+    ("multitask", "all", False),
+  ],
+)
+def test_what_was_chosen_by_flows_does_not_learn_from_them(name, labels, possible):
+  settings = settings_of(name).replace(labels_per_class=(labels,))
+  (run,) = label_budgets(settings)
+  assert trainer.can_refit(run, settings) == possible
+
+
 @pytest.mark.parametrize("name", RANDOM)
 def test_an_ensemble_answers_the_mean_of_its_members(models, flows, name):
   description, parameters, _ = models(name)

@@ -10,7 +10,7 @@ import itertools
 import os
 import pathlib
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -69,6 +69,14 @@ class _Alike:
       fits &= self.keys[found].astype(cells_alone) == wanted.astype(cells_alone)
     return np.where(fits, found, -1)
 
+  def name_one_of(self, captures: Collection[int]) -> np.ndarray:
+    """`[R]` bool, the rows that name one of these captures, given by their places."""
+    if "capture" not in self.columns:  # Which is the first of them.
+      return np.zeros(len(self.keys), bool)
+    cells = self.keys.view(np.uint8).reshape(len(self.keys), -1)
+    named = np.ascontiguousarray(cells[:, :4]).view(">i4")[:, 0]
+    return np.isin(named, list(captures))
+
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
@@ -117,9 +125,21 @@ class Labels:
       accounts.labelled[self.class_names[code]] += n
     return captured.flows.replace(classes=classes, class_names=self.class_names)
 
-  def unmatched(self, accounts: Accounts) -> list[int]:
-    """The lines of the file that fitted no flow."""
-    lines = itertools.chain.from_iterable(alike.lines.tolist() for alike in self.rows)
+  def unmatched(
+    self, accounts: Accounts, captures: Collection[str] | None = None
+  ) -> list[int]:
+    """The lines of the file that fitted no flow.
+
+    Args:
+      accounts: which of them did.
+      captures: the captures that were looked at; lines of others do not count. None =
+        all.
+    """
+    looked_at = self.captures if captures is None else captures
+    others = [i for i, name in enumerate(self.captures) if name not in looked_at]
+    lines = itertools.chain.from_iterable(
+      alike.lines[~alike.name_one_of(others)].tolist() for alike in self.rows
+    )
     return sorted(line for line in lines if not accounts.label_lines[line])
 
   def _ways(
