@@ -132,6 +132,7 @@ _FLOW = np.dtype(
     ("previous_time", "i8"),
     ("num_packets", "i8"),
     ("num_bytes", "i8"),
+    ("paused", "i8"),  # Packets of it when it was last seen to pause.
     ("closed", "i1"),  # FIN or RST, once one was seen.
     ("end_reason", "i1"),
     ("is_open", "?"),
@@ -154,7 +155,19 @@ class FlowAssembler:
   the last batch, `finish` ends those that are still open.
   """
 
-  def __init__(self, capture: str, accounts: Accounts, rules: Rules = DEFAULT_RULES):
+  def __init__(
+    self,
+    capture: str,
+    accounts: Accounts,
+    rules: Rules = DEFAULT_RULES,
+    pause_s: float | None = None,
+  ):
+    """Args:
+    capture: what to call it.
+    accounts: where packets and flows are counted.
+    rules: what makes a flow.
+    pause_s: the silence by which a flow is one of `pausing`; by default none is.
+    """
     self._files = FileNames()
     self._files.begin(capture, accounts.num_packets)
     self._ordering = Ordering(self._files, accounts, _nanoseconds(rules.reorder_s))
@@ -164,6 +177,7 @@ class FlowAssembler:
     self._tcp_idle = _nanoseconds(rules.tcp_idle_s)
     self._tcp_active = _nanoseconds(rules.tcp_active_s)
     self._close = _nanoseconds(rules.close_s)
+    self._pause = _nanoseconds(pause_s)
     self._kind = _CARRIED_FLOW if rules.inner else _FLOW
     self._flows = np.zeros(1024, self._kind)
     self._free = np.arange(len(self._flows))
@@ -173,6 +187,7 @@ class FlowAssembler:
     self._clients = np.zeros(_REMEMBERED, np.uint64)
     self._syns = np.zeros(_REMEMBERED, np.uint64)
     self._grown: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    self._pauses: list[tuple[np.ndarray, np.ndarray]] = []
     self._copies = Copies(accounts, rules.drop_copies)
     self._begun = _NEVER  # When the capture did, ns.
 
@@ -219,6 +234,21 @@ class FlowAssembler:
     """
     yield from self._hand_out(self._reached(num_packets))
 
+  @property
+  def pauses(self) -> list[int]:
+    """After how many packets flows pause, as the last batch tells, ascending."""
+    counts = [counts for _, counts in self._pauses]
+    return np.unique(np.concatenate(counts)).tolist() if counts else []
+
+  def pausing(self, num_packets: int) -> Iterator[CapturedFlows]:
+    """Yields the flows that pause after their `num_packets`-th packet.
+
+    Each once, when the capture's clock shows it; that a flow went on with the last
+    batch does not matter. To be called as `reaching`.
+    """
+    slots = [slots[counts == num_packets] for slots, counts in self._pauses]
+    yield from self._hand_out(np.concatenate([np.zeros(0, np.int64), *slots]))
+
   def forget_packets(self, num_packets: int) -> None:
     """Drops the packets of open flows that have as many; their totals go on.
 
@@ -233,6 +263,7 @@ class FlowAssembler:
     """Moves the clock on to `now`, ns, where no packet does: flows end by silence."""
     self.flush()
     self._expire(now)
+    self._find_silent(now)
 
   def _tell_of_copies(self) -> None:
     copies, looked_at = self._accounts.num_copies, self._accounts.num_looked_at
@@ -253,7 +284,7 @@ class FlowAssembler:
     )
 
   def _add_all(self, pieces: Iterator[Ordered]) -> None:
-    self._grown = []
+    self._grown, self._pauses = [], []
     for ordered in pieces:
       self._begun = min(self._begun, int(ordered.clocks[0]))
       if ordered.begins_epoch:
@@ -267,6 +298,7 @@ class FlowAssembler:
       self._expire(last)
       self._evict()
     self._expire(self._ordering.now)
+    self._find_silent(self._ordering.now)
 
   def _add(self, ordered: Ordered) -> None:
     packets = ordered.packets
@@ -336,6 +368,11 @@ class FlowAssembler:
 
     segment = np.cumsum(begins) - 1
     place = np.arange(len(order)) + (counted - starts)[segment]
+    if self._pause < _NEVER:
+      gap = batch.since_previous(batch.clock, found >= 0, before["last_clock"])
+      is_known = place == flows["paused"][segment]  # None is of no packet.
+      paused = np.flatnonzero((gap > self._pause) & ~is_known & (place > 0))
+      self._pauses.append((slots[segment[paused]], place[paused]))
     keep = np.flatnonzero(place < self._rules.max_packets)
     kept = np.empty(len(keep), _KEPT_PACKET)
     kept["slot"] = slots[segment[keep]]
@@ -473,6 +510,18 @@ class FlowAssembler:
     if slots.size:
       silent, active = self._deadlines(slots)
       self._end(slots[np.minimum(silent, active) < now])
+
+  def _find_silent(self, now: int) -> None:
+    """Finds the open flows that pause, though no packet of theirs says so."""
+    if self._pause == _NEVER:
+      return
+    slots = np.flatnonzero(self._flows["is_open"])
+    flows = self._flows[slots]
+    is_silent = now - flows["last_clock"] > self._pause
+    slots = slots[is_silent & (flows["paused"] < flows["num_packets"])]
+    counts = self._flows["num_packets"][slots]
+    self._flows["paused"][slots] = counts
+    self._pauses.append((slots, counts))
 
   def _expire_ahead(self, now: int) -> None:
     """Ends the flows that were silent for too long as the clock was set back."""
