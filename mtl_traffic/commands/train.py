@@ -5,9 +5,9 @@
 Trains on the draw of `config.first_seed`, with all labels unless
 `--config.labels_per_class` says otherwise. The epoch is chosen, and probabilities are
 calibrated, on the validation flows; what the report says is measured on the test flows,
-and on other partitions. Writes the model, `report.md` and `calibration.png` to the work
-directory. One draw says little; `--draws=10` trains on as many, for a report with
-intervals.
+and on other partitions. Writes the model, a card that says what it is (`README.md`),
+`report.md` and `calibration.png` to the work directory. One draw says little;
+`--draws=10` trains on as many, for a report with intervals.
 """
 
 import dataclasses
@@ -73,7 +73,7 @@ def main() -> None:
 def _train(settings: Settings, run: Run, workdir: pathlib.Path) -> None:
   """Trains the draws, and writes the model of the first and the report of all."""
   from mtl_traffic.inputs import Inputs
-  from mtl_traffic.serving import checkpoints, quality, trainer
+  from mtl_traffic.serving import card, checkpoints, quality, trainer
 
   args = flags.FLAGS
   from mtl_traffic import defaults
@@ -113,9 +113,11 @@ def _train(settings: Settings, run: Run, workdir: pathlib.Path) -> None:
         )
       )
   # The model first: it took longest.
-  description, parameters, _ = trained[0]
+  description, parameters, draw = trained[0]
+  description = dataclasses.replace(description, data=card.data(dataset, inputs, draw))
   checkpoints.save(workdir, description, parameters)
   report = quality.write(inputs, trained, workdir)
+  card.write(workdir, description, report)
   print(f"{report}\nThe model is in {workdir}/")
 
 
