@@ -81,6 +81,18 @@ def define_flags() -> None:
     "evaluate", False, "When flows end, write and count how right the answers were."
   )
   capture_flags.define_labels("true classes, to write and count beside the answers")
+  flags.DEFINE_integer(
+    "metrics_port",
+    None,
+    "Serve Prometheus' metrics on this port while the run goes on (extra metrics).",
+    lower_bound=1,
+    upper_bound=65535,
+  )
+  flags.DEFINE_string(
+    "metrics_address",
+    "127.0.0.1",
+    "The address to serve them on; whoever reaches it can read them.",
+  )
   flags.DEFINE_string(
     "figure", None, "Draw classes over time and bandwidth by duration in this PNG."
   )
@@ -99,10 +111,13 @@ def main() -> None:
     outputs.check(args.out, args.append)
   labels = capture_flags.read_labels()
   # With JAX, which neither --help nor any of the above need wait for.
-  from mtl_traffic.serving import live
+  from mtl_traffic.serving import live, metrics
   from mtl_traffic.serving import tally as tallies
   from mtl_traffic.serving.predictor import load_model
 
+  if args.metrics_port:
+    with cli.naming("--metrics_port"):
+      metrics.check()
   predictor = load_model(args.model)
   points = capture_flags.points(predictor)
   is_live = any(is_live for _, is_live in sources)
@@ -112,34 +127,40 @@ def main() -> None:
     # What is there by now stays. Looking through it for garbage again would keep
     # answers waiting for a tenth of a second.
     gc.freeze()
-  tally, accounts = tallies.Tally(), captures.Accounts()
+  tally, books = tallies.Tally(), []
   ended: BaseException | None = None
   for number in answer_files.ENDINGS:
     if signal.getsignal(number) != signal.SIG_IGN:  # By nohup, for one.
       signal.signal(number, _interrupt)
   columns = answer_columns.columns(predictor.tasks, args.evaluate, labels is not None)
-  with cli.naming("--out"):
-    answers = outputs.Outputs(args.out, columns, args.append, rotation)
-  try:
-    with answers as file:
-      for source, is_live in sources:
-        one = captures.Accounts()
-        session = live.Answering(
-          predictor,
-          file,
-          tally,
-          points=points,
-          pause_s=args.answer_after_s,
-          threshold=args.threshold,
-          evaluate=args.evaluate,
-          labels=labels,
-        )
-        try:
-          _answer_for(session, source, is_live, rules, one, tally)
-        finally:
-          accounts.add(one)
-  except (KeyboardInterrupt, InputError) as error:
-    ended = error
+  with contextlib.ExitStack() as stack:
+    if args.metrics_port:
+      where = (args.metrics_port, args.metrics_address)
+      with cli.naming("--metrics_port"):
+        served = metrics.served(*where, predictor.description, books, tally)
+        stack.enter_context(served)
+    with cli.naming("--out"):
+      answers = outputs.Outputs(args.out, columns, args.append, rotation)
+    try:
+      with answers as file:
+        for source, is_live in sources:
+          books.append(captures.Accounts())
+          session = live.Answering(
+            predictor,
+            file,
+            tally,
+            points=points,
+            pause_s=args.answer_after_s,
+            threshold=args.threshold,
+            evaluate=args.evaluate,
+            labels=labels,
+          )
+          _answer_for(session, source, is_live, rules, books[-1], tally)
+    except (KeyboardInterrupt, InputError) as error:
+      ended = error
+  accounts = captures.Accounts()
+  for one in books:
+    accounts.add(one)
   for notice in accounts.notices:
     logging.warning("%s", notice)
   if labels:

@@ -64,6 +64,7 @@ class Answering:
     self._points, self._threshold, self._evaluate = tuple(points), threshold, evaluate
     self._pause_s, self._labels = pause_s, labels
     self._fewest = max(predictor.fewest, 2)  # As a flood is of flows of one packet.
+    self._clock: Callable[[], int] | None = None
     self._given: dict[str, dict] = {}  # The answers of open flows, if they matter yet.
 
   def read(
@@ -93,6 +94,7 @@ class Answering:
     """
     decoder = Decoder(accounts, rules.payload_lengths, rules.drop_copies, rules.inner)
     assembler = FlowAssembler(name, accounts, rules, self._pause_s)
+    self._clock = clock
     files = itertools.chain([(name, batches)], followed_by)
     for i, (file, packets) in enumerate(files):
       if i:
@@ -105,11 +107,13 @@ class Answering:
         else:
           assembler.flush()
         self._answer_for(assembler, wait=not live)
+        self._tally.num_open = assembler.num_open
         yield accounts.num_packets
     assembler.flush()
     self._answer_for(assembler, wait=False)
     for captured in assembler.finish():
       self._end(captured)
+    self._tally.num_open = 0
     yield accounts.num_packets
 
   def _answer_for(self, assembler: FlowAssembler, wait: bool) -> None:
@@ -159,6 +163,8 @@ class Answering:
     rows["revision"] = [given["revision"] + 1 if given else 1 for given in before]
     self._file.write(rows)
     self._tally.num_answers += len(seen)
+    if self._clock and num_packets in self._points:
+      self._tally.count_delays((self._clock() - rows["time"]) / NANOSECONDS)
     # Flows that are to be answered again are counted when that is done.
     is_last = num_packets is None or num_packets == self._points[-1]
     if is_last:

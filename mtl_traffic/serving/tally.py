@@ -15,6 +15,8 @@ from mtl_traffic.serving.predictor import Predictor
 from mtl_traffic.serving.truth import MEASURED_TASKS
 
 _MINUTE = 60 * 10**9  # ns
+# Bounds between which delays are counted, s.
+DELAYS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 @dataclasses.dataclass
@@ -31,6 +33,10 @@ class Tally:
     labelled: by whether the class was right (None = unknown), how many flows that have
       a label were last answered so.
     labels: which labels flows have.
+    num_answers: answers that were written.
+    num_open: flows that are open.
+    delays: `[len(DELAYS) + 1]`, answers by how long after their packet they were
+      written, up to each bound and beyond, and the sum of that, s; of interfaces only.
   """
 
   answers: collections.Counter = dataclasses.field(default_factory=collections.Counter)
@@ -47,6 +53,17 @@ class Tally:
   labelled: collections.Counter = dataclasses.field(default_factory=collections.Counter)
   labels: captures.Accounts = dataclasses.field(default_factory=captures.Accounts)
   num_answers: int = 0
+  num_open: int = 0
+  delays: np.ndarray = dataclasses.field(
+    default_factory=lambda: np.zeros(len(DELAYS) + 1, np.int64)
+  )
+  sum_of_delays: float = 0.0
+
+  def count_delays(self, delays: np.ndarray) -> None:
+    """Counts answers by their delays, `[N]` s."""
+    places = np.searchsorted(DELAYS, delays)
+    self.delays = self.delays + np.bincount(places, minlength=len(DELAYS) + 1)
+    self.sum_of_delays += float(delays.sum())
 
   def count(self, rows: Rows, tasks: Sequence[str]) -> None:
     """Counts flows by their last answers.

@@ -235,6 +235,11 @@ class FlowAssembler:
     yield from self._hand_out(self._reached(num_packets))
 
   @property
+  def num_open(self) -> int:
+    """How many flows are open."""
+    return len(self._slots)
+
+  @property
   def pauses(self) -> list[int]:
     """After how many packets flows pause, as the last batch tells, ascending."""
     counts = [counts for _, counts in self._pauses]
