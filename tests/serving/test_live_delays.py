@@ -12,7 +12,6 @@ from mtl_traffic.serving.tally import Tally
 from tests.data.capture_files import SECOND, ip_packet, pcap
 from tests.serving.test_live_flood import _File, _Predictor
 
-
 RULES = Rules(reorder_s=0)
 
 
