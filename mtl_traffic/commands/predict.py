@@ -34,6 +34,7 @@ from mtl_traffic.commands import capture_flags, cli
 from mtl_traffic.data import captures
 from mtl_traffic.data.captures.interface import read_interface
 from mtl_traffic.data.captures.reading import RawPackets, read_packets
+from mtl_traffic.data.captures.sequence import Shard
 from mtl_traffic.errors import InputError
 from mtl_traffic.serving import answer_columns, answer_files, outputs
 from mtl_traffic.serving.judgement import UNKNOWN_NAME
@@ -77,6 +78,12 @@ def define_flags() -> None:
     "--packets, in seconds of the capture's clock; later answers improve on it.",
     lower_bound=0,
   )
+  flags.DEFINE_string(
+    "shard",
+    None,
+    "Answer only for a part of the flows, by a hash of their five-tuples: 0/4 is the "
+    "first of four.",
+  )
   flags.DEFINE_bool(
     "evaluate", False, "When flows end, write and count how right the answers were."
   )
@@ -106,7 +113,7 @@ def main() -> None:
   if (args.interface is None) == (args.captures is None):
     raise InputError("give either --captures, '-' for standard input, or --interface")
   sources = _sources()
-  rotation = _rotation()
+  rotation, shard = _rotation(), _shard()
   with cli.naming("--out"):
     outputs.check(args.out, args.append)
   labels = capture_flags.read_labels()
@@ -154,6 +161,7 @@ def main() -> None:
             threshold=args.threshold,
             evaluate=args.evaluate,
             labels=labels,
+            shard=shard,
           )
           _answer_for(session, source, is_live, rules, books[-1], tally)
     except (KeyboardInterrupt, InputError) as error:
@@ -212,6 +220,13 @@ def _rotation() -> outputs.Rotation | None:
     if not any(map(answer_files.is_file, args.out)):
       raise InputError("answers go to no file; leave it out, or give one more --out")
     return outputs.Rotation.of(args.rotate)
+
+
+def _shard() -> Shard | None:
+  if flags.FLAGS.shard is None:
+    return None
+  with cli.naming("--shard"):
+    return Shard.of(flags.FLAGS.shard)
 
 
 def _rules(predictor: "Predictor", max_packets: int, is_live: bool) -> captures.Rules:

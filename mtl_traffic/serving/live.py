@@ -18,6 +18,7 @@ from mtl_traffic.data.captures.captured_flows import (
 from mtl_traffic.data.captures.decoding import Decoder
 from mtl_traffic.data.captures.labels import Labels
 from mtl_traffic.data.captures.reading import NANOSECONDS, RawPackets
+from mtl_traffic.data.captures.sequence import Shard
 from mtl_traffic.flows import Packets
 from mtl_traffic.serving.answer_columns import of_task
 from mtl_traffic.serving.judgement import (
@@ -47,6 +48,7 @@ class Answering:
     threshold: float = 0.0,
     evaluate: bool = False,
     labels: Labels | None = None,
+    shard: Shard | None = None,
   ):
     """Args:
     predictor: the model.
@@ -59,10 +61,11 @@ class Answering:
     threshold: what is less probable is unknown.
     evaluate: when a flow ends, write what its bandwidth and duration were.
     labels: write the true classes that these give.
+    shard: which flows to answer for; all by default.
     """
     self._predictor, self._file, self._tally = predictor, file, tally
     self._points, self._threshold, self._evaluate = tuple(points), threshold, evaluate
-    self._pause_s, self._labels = pause_s, labels
+    self._pause_s, self._labels, self._shard = pause_s, labels, shard
     self._fewest = max(predictor.fewest, 2)  # As a flood is of flows of one packet.
     self._clock: Callable[[], int] | None = None
     self._given: dict[str, dict] = {}  # The answers of open flows, if they matter yet.
@@ -93,7 +96,7 @@ class Answering:
       The number of packets read so far.
     """
     decoder = Decoder(accounts, rules.payload_lengths, rules.drop_copies, rules.inner)
-    assembler = FlowAssembler(name, accounts, rules, self._pause_s)
+    assembler = FlowAssembler(name, accounts, rules, self._pause_s, self._shard)
     self._clock = clock
     files = itertools.chain([(name, batches)], followed_by)
     for i, (file, packets) in enumerate(files):

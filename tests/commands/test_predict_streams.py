@@ -152,11 +152,24 @@ def test_files_are_gone_on_with_and_full_ones_put_aside(model, capture, tmp_path
   assert (tmp_path / "a.1.csv").read_text().splitlines()[:9] == [header, *rows]
 
 
+def test_shards_part_the_answers(model, capture):
+  def answers(*options):
+    done = run(model, f"--captures={capture}", "--out=-", *options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines(), done.stderr
+
+  whole, _ = answers()
+  parts = [answers(f"--shard={index}/2") for index in range(2)]
+  assert sorted(line for lines, _ in parts for line in lines) == sorted(whole)
+  assert any("skipped, of another shard: " in told for _, told in parts)
+
+
 @pytest.mark.parametrize(
   ("options", "message"),
   [
     (["--out=-", "--rotate=1h"], "--rotate: answers go to no file"),
     (["--rotate=1 fortnight"], "--rotate: 1 fortnight: must be a time"),
+    (["--shard=2/2"], "--shard: 2/2: must be I/N"),
     (["--out=-", "--out=-"], "--out: -: is given twice"),
     (["--answer_after_s=-1"], "--answer_after_s=-1"),
   ],
