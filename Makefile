@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
 
-.PHONY: run test test-all lint docs paper benchmark clean
+.PHONY: run test test-all coverage lint docs paper benchmark clean
 
 run: $(STAMP)
 	$(BIN)/python -m experiments.label_budget --workdir=$(WORKDIR)
@@ -22,6 +22,9 @@ test: $(STAMP) lint
 	$(BIN)/python -m pytest -n auto -m "not slow"
 
 test-all: $(STAMP) lint
+	$(BIN)/python -m pytest -n auto
+
+coverage: $(STAMP)
 	$(BIN)/python -m pytest -n auto --cov=mtl_traffic --cov-report=term:skip-covered
 
 lint: $(STAMP)

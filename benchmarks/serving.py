@@ -30,8 +30,9 @@ from mtl_traffic.data.captures.reading import read_packets
 from mtl_traffic.errors import InputError
 from mtl_traffic.inputs import Inputs
 from mtl_traffic.runs import label_budgets
-from mtl_traffic.serving import answer_files, checkpoints, live, trainer
+from mtl_traffic.serving import answer_columns, checkpoints, live, outputs, trainer
 from mtl_traffic.serving.predictor import Predictor, load_model
+from mtl_traffic.serving.tally import Tally
 from mtl_traffic.settings import ALL, Settings
 
 _MEASURES = ("flows", "packets", "memory", "delays")
@@ -128,13 +129,13 @@ def _flows_per_second(predictor: Predictor) -> float:
 def _packets_per_second(
   predictor: Predictor, path: pathlib.Path, workdir: pathlib.Path
 ) -> float:
-  schema = live.schema(predictor.tasks, evaluate=False)
+  columns = answer_columns.columns(predictor.tasks)
   accounts = captures.Accounts()
 
   def answer() -> None:
     accounts.num_packets = 0
-    with answer_files.open_answers(_fresh(workdir / "answers.jsonl"), schema) as out:
-      session = live.Answering(predictor, out, live.Tally(), points=[_K])
+    with outputs.Outputs([_fresh(workdir / "answers.jsonl")], columns) as out:
+      session = live.Answering(predictor, out, Tally(), points=[_K])
       with path.open("rb") as file:
         packets = read_packets(file, path.name, accounts)
         for _ in session.read(packets, path.name, accounts, captures.DEFAULT_RULES):

@@ -10,6 +10,7 @@ COMMANDS = {
   "train": "a model to keep, with a report on how good it is",
   "predict": "classes for the flows of captures, pipes and interfaces",
   "evaluate": "how right a model is, on captures or flows whose class is known",
+  "info": "what a trained model is, and whether it is whole",
   "export-flows": "any dataset as a Parquet file",
   "export-model": "a model as one file that runs with JAX alone",
   "report": "one page of the experiments that were run",
@@ -39,6 +40,9 @@ def main(argv: list[str] | None = None) -> None:
   module = importlib.import_module(f"mtl_traffic.commands.{name.replace('-', '_')}")
   from mtl_traffic.commands import cli
 
+  argument = getattr(module, "ARGUMENT", None)
+  if argument and arguments and not arguments[0].startswith("-"):
+    arguments[0] = f"--{argument}={arguments[0]}"
   cli.run(
     module.main,
     module.define_flags,

@@ -3,9 +3,11 @@
     mtl-traffic predict --model=DIR --captures='DIR/*.pcap' --out=answers.csv
     tcpdump -i eth0 -s 128 -U -w - | \\
         mtl-traffic predict --model=DIR --captures=- --out=answers.jsonl
-    mtl-traffic predict --model=DIR --interface=eth0 --out=answers.jsonl
+    mtl-traffic predict --model=DIR --interface=eth0 --out=answers.jsonl --rotate=1h
+    mtl-traffic predict --model=DIR --interface=eth0 --out=- | jq .class
 
 A flow's answer is written when its k-th packet comes, or the flow ends before that.
+With --out=-, JSON lines go to standard output, and everything else to standard error.
 Ctrl-C, a capture that breaks off, an interface that goes away, a pipe that nobody reads
 any more or a full disk leave every answer so far in the file, in complete lines, and an
 exit status other than 0. It is 130 if the run was interrupted, and 3, however it ended,
@@ -32,12 +34,15 @@ from mtl_traffic.commands import capture_flags, cli
 from mtl_traffic.data import captures
 from mtl_traffic.data.captures.interface import read_interface
 from mtl_traffic.data.captures.reading import RawPackets, read_packets
+from mtl_traffic.data.captures.sequence import Shard
 from mtl_traffic.errors import InputError
-from mtl_traffic.serving import answer_files
+from mtl_traffic.serving import answer_columns, answer_files, outputs
+from mtl_traffic.serving.judgement import UNKNOWN_NAME
 from mtl_traffic.serving.truth import MEASURED_TASKS
 
 if TYPE_CHECKING:
   from mtl_traffic.serving import live
+  from mtl_traffic.serving import tally as tallies
   from mtl_traffic.serving.predictor import Predictor
 
 USES_JAX = True
@@ -52,14 +57,49 @@ def define_flags() -> None:
   flags.DEFINE_string(
     "interface", None, "Read this network interface instead of captures (Linux, root)."
   )
+  flags.DEFINE_multi_string(
+    "out",
+    ["answers.jsonl"],
+    "The .csv, .jsonl or .parquet file to write, or - for JSON lines on standard "
+    "output; may be given several times.",
+  )
+  flags.DEFINE_bool("append", False, "Go on with the .csv and .jsonl files that exist.")
   flags.DEFINE_string(
-    "out", "answers.jsonl", "The .csv, .jsonl or .parquet file to write."
+    "rotate",
+    None,
+    "Begin a new file after so long by the capture's clock, or when one is so large: "
+    "10min, 1h, 1d, 100MB, 1GB. Full ones become answers.1.jsonl, answers.2.jsonl …",
   )
   capture_flags.define_answers()
+  flags.DEFINE_float(
+    "answer_after_s",
+    None,
+    "Also answer for a flow that is silent for so long before its last packet of "
+    "--packets, in seconds of the capture's clock; later answers improve on it.",
+    lower_bound=0,
+  )
+  flags.DEFINE_string(
+    "shard",
+    None,
+    "Answer only for a part of the flows, by a hash of their five-tuples: 0/4 is the "
+    "first of four.",
+  )
   flags.DEFINE_bool(
     "evaluate", False, "When flows end, write and count how right the answers were."
   )
   capture_flags.define_labels("true classes, to write and count beside the answers")
+  flags.DEFINE_integer(
+    "metrics_port",
+    None,
+    "Serve Prometheus' metrics on this port while the run goes on (extra metrics).",
+    lower_bound=1,
+    upper_bound=65535,
+  )
+  flags.DEFINE_string(
+    "metrics_address",
+    "127.0.0.1",
+    "The address to serve them on; whoever reaches it can read them.",
+  )
   flags.DEFINE_string(
     "figure", None, "Draw classes over time and bandwidth by duration in this PNG."
   )
@@ -73,13 +113,18 @@ def main() -> None:
   if (args.interface is None) == (args.captures is None):
     raise InputError("give either --captures, '-' for standard input, or --interface")
   sources = _sources()
+  rotation, shard = _rotation(), _shard()
   with cli.naming("--out"):
-    answer_files.check(args.out)
+    outputs.check(args.out, args.append)
   labels = capture_flags.read_labels()
   # With JAX, which neither --help nor any of the above need wait for.
-  from mtl_traffic.serving import live
+  from mtl_traffic.serving import live, metrics
+  from mtl_traffic.serving import tally as tallies
   from mtl_traffic.serving.predictor import load_model
 
+  if args.metrics_port:
+    with cli.naming("--metrics_port"):
+      metrics.check()
   predictor = load_model(args.model)
   points = capture_flags.points(predictor)
   is_live = any(is_live for _, is_live in sources)
@@ -89,32 +134,41 @@ def main() -> None:
     # What is there by now stays. Looking through it for garbage again would keep
     # answers waiting for a tenth of a second.
     gc.freeze()
-  tally, accounts = live.Tally(), captures.Accounts()
+  tally, books = tallies.Tally(), []
   ended: BaseException | None = None
   for number in answer_files.ENDINGS:
     if signal.getsignal(number) != signal.SIG_IGN:  # By nohup, for one.
       signal.signal(number, _interrupt)
-  schema = live.schema(predictor.tasks, args.evaluate, labels is not None)
-  answers = _open_answers(schema)
-  try:
-    with answers as file:
-      for source, is_live in sources:
-        one = captures.Accounts()
-        session = live.Answering(
-          predictor,
-          file,
-          tally,
-          points=points,
-          threshold=args.threshold,
-          evaluate=args.evaluate,
-          labels=labels,
-        )
-        try:
-          _answer_for(session, source, is_live, rules, one, tally)
-        finally:
-          accounts.add(one)
-  except (KeyboardInterrupt, InputError) as error:
-    ended = error
+  columns = answer_columns.columns(predictor.tasks, args.evaluate, labels is not None)
+  with contextlib.ExitStack() as stack:
+    if args.metrics_port:
+      where = (args.metrics_port, args.metrics_address)
+      with cli.naming("--metrics_port"):
+        served = metrics.served(*where, predictor.description, books, tally)
+        stack.enter_context(served)
+    with cli.naming("--out"):
+      answers = outputs.Outputs(args.out, columns, args.append, rotation)
+    try:
+      with answers as file:
+        for source, is_live in sources:
+          books.append(captures.Accounts())
+          session = live.Answering(
+            predictor,
+            file,
+            tally,
+            points=points,
+            pause_s=args.answer_after_s,
+            threshold=args.threshold,
+            evaluate=args.evaluate,
+            labels=labels,
+            shard=shard,
+          )
+          _answer_for(session, source, is_live, rules, books[-1], tally)
+    except (KeyboardInterrupt, InputError) as error:
+      ended = error
+  accounts = captures.Accounts()
+  for one in books:
+    accounts.add(one)
   for notice in accounts.notices:
     logging.warning("%s", notice)
   if labels:
@@ -123,15 +177,19 @@ def main() -> None:
     ]
     for notice in capture_flags.unused_labels(labels, tally.labels, read):
       logging.warning("%s: %s", args.labels, notice)
-  print(accounts.summary())
-  print(live.summary(tally, predictor), end="")
+  # Standard output is for nothing but the answers, if it is for those.
+  is_free = answer_files.STANDARD_OUTPUT not in map(pathlib.Path, args.out)
+  told = sys.stdout if is_free else sys.stderr
+  print(accounts.summary(), file=told)
+  print(tallies.summary(tally, predictor), end="", file=told)
   if args.figure:
     from mtl_traffic.serving import figures
 
-    unknown = (live.UNKNOWN_NAME,)
+    unknown = (UNKNOWN_NAME,)
     crossed = [predictor.names.get(task, ()) + unknown for task in MEASURED_TASKS]
     figures.answers_figure(tally.by_minute, tally.by_tasks, *crossed, args.figure)
-  print(f"wrote {tally.num_answers} answers to {args.out}")
+  where = ", ".join(map(answer_files.shown, args.out))
+  print(f"wrote {tally.num_answers} answers to {where}", file=told)
   _finish(ended, accounts)
 
 
@@ -154,9 +212,21 @@ def _finish(ended: BaseException | None, accounts: captures.Accounts) -> None:
     sys.exit(status)
 
 
-def _open_answers(schema) -> answer_files.AnswerFile:
-  with cli.naming("--out"):
-    return answer_files.open_answers(flags.FLAGS.out, schema)
+def _rotation() -> outputs.Rotation | None:
+  args = flags.FLAGS
+  if args.rotate is None:
+    return None
+  with cli.naming("--rotate"):
+    if not any(map(answer_files.is_file, args.out)):
+      raise InputError("answers go to no file; leave it out, or give one more --out")
+    return outputs.Rotation.of(args.rotate)
+
+
+def _shard() -> Shard | None:
+  if flags.FLAGS.shard is None:
+    return None
+  with cli.naming("--shard"):
+    return Shard.of(flags.FLAGS.shard)
 
 
 def _rules(predictor: "Predictor", max_packets: int, is_live: bool) -> captures.Rules:
@@ -191,7 +261,7 @@ def _answer_for(
   is_live: bool,
   rules: captures.Rules,
   accounts: captures.Accounts,
-  tally: "live.Tally",
+  tally: "tallies.Tally",
 ) -> None:
   """Reads one source to its end."""
   if flags.FLAGS.interface:
@@ -215,7 +285,7 @@ def _read_files(
   paths: list[pathlib.Path],
   rules: captures.Rules,
   accounts: captures.Accounts,
-  tally: "live.Tally",
+  tally: "tallies.Tally",
 ) -> None:
   """Reads the files of one capture."""
   name_of = captures.sources.name_of
@@ -245,7 +315,7 @@ def _follow(
   name: str,
   rules: captures.Rules,
   accounts: captures.Accounts,
-  tally: "live.Tally",
+  tally: "tallies.Tally",
   clock: Callable[[], int] | None = None,
 ) -> None:
   """Reads live traffic, of which nobody knows the size."""

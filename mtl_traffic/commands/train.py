@@ -5,10 +5,11 @@
 Trains on the draw of `config.first_seed`, with all labels unless
 `--config.labels_per_class` says otherwise. The epoch is chosen, and probabilities are
 calibrated, on the validation flows; what the report says is measured on the test flows,
-and on other partitions. Writes the model, `report.md` and `calibration.png` to the work
-directory. One draw says little; `--draws=10` trains on as many, for a report with
-intervals. With all labels, the model that is kept then learns from the validation and
-test flows too, unless it is a network, whose epoch they choose, or with `--norefit`.
+and on other partitions. Writes the model, a card that says what it is (`README.md`),
+`report.md` and `calibration.png` to the work directory. One draw says little;
+`--draws=10` trains on as many, for a report with intervals. With all labels, the model
+that is kept then learns from the validation and test flows too, unless it is a network,
+whose epoch they choose, or with `--norefit`.
 """
 
 import dataclasses
@@ -80,7 +81,7 @@ def main() -> None:
 def _train(settings: Settings, run: Run, workdir: pathlib.Path) -> None:
   """Trains the draws, and writes the model of the first and the report of all."""
   from mtl_traffic.inputs import Inputs
-  from mtl_traffic.serving import checkpoints, quality, trainer
+  from mtl_traffic.serving import card, checkpoints, quality, trainer
 
   args = flags.FLAGS
   from mtl_traffic import defaults
@@ -124,8 +125,11 @@ def _train(settings: Settings, run: Run, workdir: pathlib.Path) -> None:
     if refits:
       kept = trainer.refit(inputs, run, kept, progress=told)
   # The model first: it took longest.
-  checkpoints.save(workdir, kept.description, kept.parameters)
+  known = card.data(dataset, inputs, kept.draw)
+  description = dataclasses.replace(kept.description, data=known)
+  checkpoints.save(workdir, description, kept.parameters)
   report = quality.write(inputs, trained, workdir, refitted=refits)
+  card.write(workdir, description, report)
   print(f"{report}\nThe model is in {workdir}/")
 
 

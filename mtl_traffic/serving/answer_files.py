@@ -14,6 +14,7 @@ import os
 import pathlib
 import signal
 import stat
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -27,6 +28,8 @@ from mtl_traffic.tables import csv_text
 # Rows are columns by name: lists, or arrays of int64 ns since 1970 for those in TIMES.
 Rows = Mapping[str, Sequence | np.ndarray]
 TIMES = ("start_time", "time")
+STANDARD_OUTPUT = pathlib.Path("-")
+VERSION = "version"  # In a schema's metadata, and in each JSON line.
 
 # What may ask a process to end, and may ask again.
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -35,10 +38,18 @@ _ROWS_IN_GROUP = 1 << 14
 _RESERVED_AT_ONCE, _FOOTER_BYTES = 1 << 20, 1 << 15
 
 
-def open_answers(path: str | os.PathLike, schema: pa.Schema) -> "AnswerFile":
+def open_answers(
+  path: str | os.PathLike, schema: pa.Schema, append: bool = False
+) -> "AnswerFile":
   """Opens a file by its suffix, `.csv`, `.jsonl` or `.parquet`, for writing.
 
-  A pipe or a device, such as /dev/null, needs no suffix and then gets JSON lines.
+  A pipe or a device, such as /dev/null, needs no suffix and then gets JSON lines, as
+  does standard output, "-".
+
+  Args:
+    path: the file.
+    schema: its columns.
+    append: go on with the CSV or JSON lines that are there.
 
   Raises:
     InputError: the suffix is another, something is in the file already, another process
@@ -47,38 +58,56 @@ def open_answers(path: str | os.PathLike, schema: pa.Schema) -> "AnswerFile":
   path = pathlib.Path(path)
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return _kind(path)(path, schema)
+    return _kind(path)(path, schema, append)
   except OSError as error:
-    raise InputError(f"{path}: cannot be written ({files.reason(error)})") from error
+    raise InputError(
+      f"{shown(path)}: cannot be written ({files.reason(error)})"
+    ) from error
 
 
-def check(path: str | os.PathLike) -> None:
+def check(path: str | os.PathLike, append: bool = False) -> None:
   """Raises an InputError if answers cannot go to a file of that name.
 
   As `open_answers` does, but before a model is loaded to give any.
   """
   path = pathlib.Path(path)
-  _kind(path)
-  if path.is_file():
+  kind = _kind(path)
+  if is_file(path) and path.exists():
     with path.open("rb") as file:
-      _take(path, file.fileno())
+      _take(path, file.fileno(), append and kind is not _Parquet)
+
+
+def is_file(path: str | os.PathLike) -> bool:
+  """Whether answers of that name go to a file, rather than to a pipe or a device."""
+  path = pathlib.Path(path)
+  return path != STANDARD_OUTPUT and (path.is_file() or not path.exists())
+
+
+def shown(path: str | os.PathLike) -> str:
+  """What to call a file of answers."""
+  return "standard output" if pathlib.Path(path) == STANDARD_OUTPUT else str(path)
 
 
 def _kind(path: pathlib.Path) -> "type[AnswerFile]":
   kinds = {".csv": _Csv, ".jsonl": _JsonLines, ".parquet": _Parquet}
-  if path.exists() and not path.is_file() and not path.is_dir():
+  if path == STANDARD_OUTPUT:
+    return _JsonLines
+  if not is_file(path) and not path.is_dir():
     kinds = {".jsonl": _JsonLines, "": _JsonLines, ".csv": _Csv}
   if path.suffix not in kinds:
     raise InputError(f"{path}: must end in {', '.join(filter(None, kinds))}")
   return kinds[path.suffix]
 
 
-def _take(path: pathlib.Path, file: int) -> None:
+def _take(path: pathlib.Path, file: int, append: bool) -> None:
   """Locks an open file, by its number, unless somebody writes or has written it."""
   if not stat.S_ISCHR(os.fstat(file).st_mode) and not files.try_lock(file):
     raise InputError(f"{path}: another process is writing it")
-  if os.fstat(file).st_size:
-    raise InputError(f"{path}: is there already; remove it, or give another file")
+  if os.fstat(file).st_size and not append:
+    raise InputError(
+      f"{path}: is there already; remove it, give another file, or go on with it "
+      "(CSV and JSON lines)"
+    )
 
 
 class AnswerFile(abc.ABC):
@@ -86,6 +115,11 @@ class AnswerFile(abc.ABC):
 
   def __init__(self, path: pathlib.Path, schema: pa.Schema):
     self._path, self._schema = path, schema
+
+  @property
+  @abc.abstractmethod
+  def num_bytes(self) -> int:
+    """How large it is by now, about."""
 
   def write(self, rows: Rows) -> None:
     """Appends rows; columns that they lack are empty.
@@ -98,8 +132,8 @@ class AnswerFile(abc.ABC):
       self._write([rows.get(name, empty) for name in self._schema.names])
     except OSError as error:
       raise InputError(
-        f"{self._path}: cannot be written ({files.reason(error)}); the answers before "
-        "are in it"
+        f"{shown(self._path)}: cannot be written ({files.reason(error)}); the answers "
+        "before are in it"
       ) from error
 
   @abc.abstractmethod
@@ -123,18 +157,27 @@ class AnswerFile(abc.ABC):
 
 
 class _Lines(AnswerFile):
-  """Text that is handed to the system in whole lines, at once."""
+  """Goes to the system in whole lines, at once."""
 
-  def __init__(self, path: pathlib.Path, schema: pa.Schema):
+  def __init__(self, path: pathlib.Path, schema: pa.Schema, append: bool):
     super().__init__(path, schema)
+    if path == STANDARD_OUTPUT:
+      self._file = os.dup(sys.stdout.fileno())
+      return
     # A pipe is opened for writing alone, or nobody would notice that its reader left.
-    mode = os.O_RDWR if path.is_file() or not path.exists() else os.O_WRONLY
+    mode = os.O_RDWR | os.O_APPEND if is_file(path) else os.O_WRONLY
     self._file = os.open(path, mode | os.O_CREAT, 0o666)
     try:
-      _take(path, self._file)
+      _take(path, self._file, append)
+      if self.num_bytes:
+        _cut_last_line(self._file)  # That of a killed process.
     except BaseException:
       os.close(self._file)
       raise
+
+  @property
+  def num_bytes(self) -> int:
+    return os.fstat(self._file).st_size
 
   def _write(self, columns: Sequence[Sequence | np.ndarray]) -> None:
     shown = [
@@ -145,54 +188,75 @@ class _Lines(AnswerFile):
     ]
     _put(self._file, self._text(zip(*shown, strict=True)).encode())
 
+  def _first_line(self) -> str:
+    """That of a file that is there already; "" without."""
+    first, *_ = os.pread(self._file, 1 << 16, 0).split(b"\n")
+    return first.decode(errors="replace")
+
   @abc.abstractmethod
   def _text(self, rows: Iterable[Sequence]) -> str: ...
 
   def close(self) -> None:
     try:
-      if stat.S_ISREG(os.fstat(self._file).st_mode):
-        self._cut_last_line()
+      if self._path != STANDARD_OUTPUT and stat.S_ISREG(os.fstat(self._file).st_mode):
+        _cut_last_line(self._file)
     finally:
       os.close(self._file)
 
-  def _cut_last_line(self) -> None:
-    """Cuts off what was written of a line when the disk was full."""
-    end = size = os.fstat(self._file).st_size
-    while end:
-      begin = max(0, end - (1 << 16))
-      place = os.pread(self._file, end - begin, begin).rfind(b"\n")
-      end = begin if place < 0 else begin + place + 1
-      if place >= 0:
-        break
-    if end < size:
-      os.ftruncate(self._file, end)
-
 
 class _Csv(_Lines):
-  def __init__(self, path: pathlib.Path, schema: pa.Schema):
-    super().__init__(path, schema)
-    _put(self._file, self._text([self._schema.names]).encode())
+  def __init__(self, path: pathlib.Path, schema: pa.Schema, append: bool):
+    super().__init__(path, schema, append)
+    header = self._text([self._schema.names])
+    if not self.num_bytes:
+      _put(self._file, header.encode())
+    elif self._first_line() != header.rstrip("\n"):
+      os.close(self._file)
+      raise InputError(
+        f"{path}: its columns are not those of these answers; give another file"
+      )
 
   def _text(self, rows: Iterable[Sequence]) -> str:
     return csv_text(rows)
 
 
 class _JsonLines(_Lines):
+  def __init__(self, path: pathlib.Path, schema: pa.Schema, append: bool):
+    super().__init__(path, schema, append)
+    # What each line says of all of them.
+    version = (schema.metadata or {}).get(VERSION.encode())
+    self._always = {VERSION: int(version)} if version else {}
+    if is_file(path) and self.num_bytes and not self._goes_on():
+      os.close(self._file)
+      raise InputError(
+        f"{path}: holds no JSON lines of these answers; give another file"
+      )
+
+  def _goes_on(self) -> bool:
+    """Whether what is there is of the same version."""
+    try:
+      first = json.loads(self._first_line())
+    except ValueError:
+      return False
+    return isinstance(first, dict) and self._always.items() <= first.items()
+
   def _text(self, rows: Iterable[Sequence]) -> str:
+    names = self._schema.names
     return "".join(
-      json.dumps(dict(zip(self._schema.names, row, strict=True))) + "\n" for row in rows
+      json.dumps(self._always | dict(zip(names, row, strict=True))) + "\n"
+      for row in rows
     )
 
 
 class _Parquet(AnswerFile):
   """A journal of record batches, which becomes a Parquet file."""
 
-  def __init__(self, path: pathlib.Path, schema: pa.Schema):
+  def __init__(self, path: pathlib.Path, schema: pa.Schema, append: bool):
     super().__init__(path, schema)
     self._journal_path = path.with_name(f".{path.name}.journal")
     with contextlib.ExitStack() as stack:
       partial = stack.enter_context(files.replacing(path))
-      check(path)
+      check(path, append)
       self._parquet = stack.enter_context(open(partial, "w+b"))
       if self._journal_path.exists():
         self._become_parquet()
@@ -209,6 +273,10 @@ class _Parquet(AnswerFile):
       self._kept = self._num_rows = self._reserved = 0
       self._keep(0)
       self._open = stack.pop_all()
+
+  @property
+  def num_bytes(self) -> int:
+    return self._kept
 
   def _write(self, columns: Sequence[Sequence | np.ndarray]) -> None:
     arrays = [
@@ -259,6 +327,19 @@ class _Parquet(AnswerFile):
     self._parquet.flush()
     self._parquet.truncate(self._parquet.tell())
     self._journal_path.unlink()
+
+
+def _cut_last_line(file: int) -> None:
+  """Cuts off what was written of a line when the disk was full."""
+  end = size = os.fstat(file).st_size
+  while end:
+    begin = max(0, end - (1 << 16))
+    place = os.pread(file, end - begin, begin).rfind(b"\n")
+    end = begin if place < 0 else begin + place + 1
+    if place >= 0:
+      break
+  if end < size:
+    os.ftruncate(file, end)
 
 
 def _put(file: int, content: bytes) -> None:

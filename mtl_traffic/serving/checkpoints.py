@@ -56,6 +56,7 @@ class Description:
     dividers: of every other task that it answers, ascending, in its unit
       (`tasks.UNITS`).
     temperatures: of every task that it answers, what calibrates its probabilities.
+    data: what it was trained and tested on, texts and numbers by name (`card.data`).
   """
 
   method: str
@@ -66,6 +67,7 @@ class Description:
   class_names: tuple[str, ...]
   dividers: Mapping[str, tuple[float, ...]]
   temperatures: Mapping[str, float]
+  data: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
   def make(self) -> Method:
     """The method, to be asked with parameters."""
@@ -166,7 +168,7 @@ def load(path: str | os.PathLike) -> tuple[Description, Parameters]:
       says what cannot be.
   """
   path = pathlib.Path(path).absolute()
-  content = _read_description(path)
+  content = read_description(path)
   try:
     model_schema.check(content)
   except InputError as error:
@@ -200,7 +202,13 @@ def _check_room(path: pathlib.Path, num_bytes: int) -> None:
     )
 
 
-def _read_description(path: pathlib.Path) -> dict:
+def read_description(path: str | os.PathLike) -> dict:
+  """What the `model.json` of a folder says, of this format; unchecked but for that.
+
+  Raises:
+    InputError: there is none, it cannot be read, or it is of another format.
+  """
+  path = pathlib.Path(path)
   file = path / _DESCRIPTION
   try:
     content = model_schema.parse(file.read_bytes())
@@ -223,9 +231,8 @@ def _read_description(path: pathlib.Path) -> dict:
 
 
 def _description(content: Mapping) -> Description:
-  fields = {
-    field.name: content[field.name] for field in dataclasses.fields(Description)
-  }
+  names = {field.name for field in dataclasses.fields(Description)}
+  fields = {name: value for name, value in content.items() if name in names}
   return Description(
     **fields
     | {

@@ -20,7 +20,9 @@ from mtl_traffic.methods.base import Method
 MOST_PACKETS = 10_000  # That a model may read of a flow, or be trained for.
 _MOST_BYTES = 1 << 22
 _MOST_NAMES, _LONGEST_NAME = 10_000, 1000
+_MOST_FACTS = 100  # That are told of the data.
 _TEMPERATURES = (1e-3, 1e3)
+_OPTIONAL = ("data",)  # Models are older than these.
 
 
 def parse(text: bytes) -> dict:
@@ -52,6 +54,8 @@ def check(content: Mapping) -> None:
   """
   for name, must_be in _FIELDS.items():
     if name not in content:
+      if name in _OPTIONAL:
+        continue
       raise InputError(f"lacks {name}")
     if not must_be.holds(content[name]):
       raise InputError(f"{name} is {_shown(content[name])}, must be {must_be.text}")
@@ -167,6 +171,18 @@ def _each(holds: Callable[[object], bool]) -> Callable[[object], bool]:
   return lambda value: isinstance(value, dict) and all(map(holds, value.values()))
 
 
+def _is_data(value: object) -> bool:
+  return (
+    isinstance(value, dict)
+    and len(value) <= _MOST_FACTS
+    and all(len(name) <= _LONGEST_NAME for name in value)
+    and all(
+      _is_number(of) or (isinstance(of, str) and len(of) <= _LONGEST_NAME)
+      for of in value.values()
+    )
+  )
+
+
 _FIELDS = {
   "method": _MustBe(
     "the name of a method", lambda v: v in list(methods.METHODS | methods.ABLATIONS)
@@ -181,6 +197,7 @@ _FIELDS = {
     "by task, {:g} to {:g}".format(*_TEMPERATURES),
     _each(lambda v: _is_number(v) and _TEMPERATURES[0] <= v <= _TEMPERATURES[1]),
   ),
+  "data": _MustBe("texts and numbers by name", _is_data),
   "digest": _MustBe("text", lambda v: isinstance(v, str)),
 }
 

@@ -58,6 +58,8 @@ def test_an_ensemble_of_prefixes_with_dividers_of_ones_own(flows, dataset, tmp_p
   assert report in done.stdout and "ECE, T = 1" in report
   assert "over 2 draws" in report and "| test      | mean      | " in report
   assert (tmp_path / "model/calibration.png").exists()
+  card = (tmp_path / "model/README.md").read_text()
+  assert report.strip() in card and "| data, flows with a class  " in card
   predictor = load_model(tmp_path / "model")
   assert predictor.names["bandwidth"] == ("under 100 kB/s", "from 100 kB/s")
   assert predictor.names["duration"] == ("under 10 s", "10 to 60 s", "from 60 s")

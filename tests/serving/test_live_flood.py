@@ -7,7 +7,9 @@ import numpy as np
 from mtl_traffic.data.captures import Accounts, Rules
 from mtl_traffic.data.captures.reading import read_packets
 from mtl_traffic.serving import live
+from mtl_traffic.serving.judgement import UNKNOWN_NAME
 from mtl_traffic.serving.predictor import Answers, Predictor
+from mtl_traffic.serving.tally import Tally
 from tests.data.capture_files import SYN, ip_packet, pcap
 
 
@@ -19,9 +21,10 @@ class _Predictor:
   fewest, num_asked = 1, 0
   judge = Predictor.judge
 
-  def __call__(self, flows, num_packets):
-    self.num_asked += len(flows)
-    return Answers({"class": np.ones((len(flows), 1), np.float32)}, self.names)
+  def __call__(self, packets):
+    num_flows = len(packets.counts)
+    self.num_asked += num_flows
+    return Answers({"class": np.ones((num_flows, 1), np.float32)}, self.names)
 
 
 class _File(list):
@@ -41,12 +44,12 @@ def test_flows_of_one_packet_that_are_pushed_out_are_unknown_unasked():
   packets += [(time, ip_packet(source_port=5)) for time in innocent]
   content = pcap(sorted(packets), nano=True)
   accounts, predictor, file = Accounts(), _Predictor(), _File()
-  session = live.Answering(predictor, file, live.Tally(), points=(4,))
+  session = live.Answering(predictor, file, Tally(), points=(4,))
   batches = read_packets(io.BytesIO(content), "capture", accounts, 1 << 12)
   for _ in session.read(batches, "capture", accounts, Rules(max_open_flows=50)):
     pass
   assert len(file) == 1001
-  unknown = [row for row in file if row["class"] == live.UNKNOWN_NAME]
+  unknown = [row for row in file if row["class"] == UNKNOWN_NAME]
   assert all(row["class_probability"] == 0 for row in unknown)
   assert {row["class_unknown_because"] for row in unknown} == {"too few packets"}
   assert len(unknown) >= 900 and predictor.num_asked == 1001 - len(unknown)

@@ -18,6 +18,7 @@ class Skipped(enum.IntEnum):
   CUT = enum.auto()
   MALFORMED = enum.auto()
   COPY = enum.auto()
+  OTHER_SHARD = enum.auto()
 
 
 SKIPPED_NAMES = {
@@ -30,6 +31,7 @@ SKIPPED_NAMES = {
   Skipped.CUT: "cut before the ports",
   Skipped.MALFORMED: "malformed header",
   Skipped.COPY: "copy of a packet just before",
+  Skipped.OTHER_SHARD: "of another shard",
 }
 
 

@@ -21,7 +21,6 @@ from mtl_traffic.data.captures.captured_flows import (
   format_addresses,
 )
 from mtl_traffic.data.captures.connections import NO_SYN, Syns
-from mtl_traffic.data.captures.copies import Copies
 from mtl_traffic.data.captures.decoding import ACK, FIN, RST, SYN, Packets
 from mtl_traffic.data.captures.five_tuples import (
   Sorted,
@@ -31,14 +30,14 @@ from mtl_traffic.data.captures.five_tuples import (
 )
 from mtl_traffic.data.captures.headers import KEY_WORDS
 from mtl_traffic.data.captures.naming import FileNames
-from mtl_traffic.data.captures.ordering import Ordered, Ordering
+from mtl_traffic.data.captures.ordering import Ordered
 from mtl_traffic.data.captures.reading import NANOSECONDS
+from mtl_traffic.data.captures.sequence import PacketSequence, Shard, Turn
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import UNKNOWN, Flows, pad_packets
 
 _NEVER = 1 << 62  # ns.
 _FLOWS_AT_ONCE = 4096  # Bounds the padded arrays of what is handed out.
-_MANY_COPIES = 0.02  # Of all packets; worth a notice.
 _REMEMBERED = 1 << 20  # Five-tuples whose client is known after their flow ended.
 
 
@@ -132,6 +131,7 @@ _FLOW = np.dtype(
     ("previous_time", "i8"),
     ("num_packets", "i8"),
     ("num_bytes", "i8"),
+    ("paused", "i8"),  # Packets of it when it was last seen to pause.
     ("closed", "i1"),  # FIN or RST, once one was seen.
     ("end_reason", "i1"),
     ("is_open", "?"),
@@ -154,16 +154,33 @@ class FlowAssembler:
   the last batch, `finish` ends those that are still open.
   """
 
-  def __init__(self, capture: str, accounts: Accounts, rules: Rules = DEFAULT_RULES):
+  def __init__(
+    self,
+    capture: str,
+    accounts: Accounts,
+    rules: Rules = DEFAULT_RULES,
+    pause_s: float | None = None,
+    shard: Shard | None = None,
+  ):
+    """Args:
+    capture: what to call it.
+    accounts: where packets and flows are counted.
+    rules: what makes a flow.
+    pause_s: the silence by which a flow is one of `pausing`; by default none is.
+    shard: which flows to assemble; all by default.
+    """
     self._files = FileNames()
     self._files.begin(capture, accounts.num_packets)
-    self._ordering = Ordering(self._files, accounts, _nanoseconds(rules.reorder_s))
+    wait = _nanoseconds(rules.reorder_s)
+    self._sequence = PacketSequence(self._files, accounts, wait, rules.drop_copies)
     self._accounts = accounts
     self._rules = rules
+    self._shard = shard
     self._udp_silence = _nanoseconds(rules.udp_silence_s)
     self._tcp_idle = _nanoseconds(rules.tcp_idle_s)
     self._tcp_active = _nanoseconds(rules.tcp_active_s)
     self._close = _nanoseconds(rules.close_s)
+    self._pause = _nanoseconds(pause_s)
     self._kind = _CARRIED_FLOW if rules.inner else _FLOW
     self._flows = np.zeros(1024, self._kind)
     self._free = np.arange(len(self._flows))
@@ -173,20 +190,49 @@ class FlowAssembler:
     self._clients = np.zeros(_REMEMBERED, np.uint64)
     self._syns = np.zeros(_REMEMBERED, np.uint64)
     self._grown: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    self._copies = Copies(accounts, rules.drop_copies)
+    self._pauses: list[tuple[np.ndarray, np.ndarray]] = []
     self._begun = _NEVER  # When the capture did, ns.
 
-  def begin_file(self, name: str) -> None:
-    """Tells that the packets from now on stand in another file, of this name."""
-    self._files.begin(name, self._accounts.num_packets)
+  def begin_file(self, name: str, num_before: int | None = None) -> None:
+    """Tells that the packets from now on stand in another file.
+
+    Args:
+      name: of the file.
+      num_before: packets before it; those that were read so far by default.
+    """
+    num_read = self._accounts.num_packets
+    self._files.begin(name, num_read if num_before is None else num_before)
 
   def add(self, packets: Packets) -> None:
     """Adds a batch of packets, and ends the flows whose time is over."""
-    self._add_all(self._ordering.add(packets))
+    self.take(self._sequence.add(packets))
 
   def flush(self) -> None:
     """Adds the packets that wait for others to be put in order."""
-    self._add_all(self._ordering.flush())
+    self.take(self._sequence.flush())
+
+  def advance(self, now: int) -> None:
+    """Moves the clock on to `now`, ns, where no packet does: flows end by silence."""
+    turn = self._sequence.flush()
+    self.take(dataclasses.replace(turn, now=max(turn.now, now)))
+
+  def take(self, turn: Turn) -> None:
+    """Adds what somebody else has put in order."""
+    self._grown, self._pauses = [], []
+    if self._shard:
+      num_packets = turn.num_packets
+      turn = turn.part(self._shard)
+      self._accounts.skip(Skipped.OTHER_SHARD, num_packets - turn.num_packets)
+    for piece in turn.pieces:
+      self._begun = min(self._begun, piece.first)
+      if piece.begins_epoch:
+        self._expire_ahead(piece.first)
+      if piece.num_packets:
+        self._add(piece.ordered)
+      self._expire(piece.last)
+      self._evict()
+    self._expire(turn.now)
+    self._find_silent(turn.now)
 
   def ended(self, wait: bool = True) -> Iterator[CapturedFlows]:
     """Yields the flows that have ended since the last call, some at a time.
@@ -206,8 +252,7 @@ class FlowAssembler:
 
   def finish(self) -> Iterator[CapturedFlows]:
     """Ends all flows and yields those that were not yielded yet."""
-    self.flush()
-    self._tell_of_copies()
+    self.take(self._sequence.finish())
     yield from self.ended()
     self._end(np.flatnonzero(self._flows["is_open"]), EndReason.END_OF_CAPTURE)
     yield from self.ended(wait=False)
@@ -219,6 +264,26 @@ class FlowAssembler:
     """
     yield from self._hand_out(self._reached(num_packets))
 
+  @property
+  def num_open(self) -> int:
+    """How many flows are open."""
+    return len(self._slots)
+
+  @property
+  def pauses(self) -> list[int]:
+    """After how many packets flows pause, as the last batch tells, ascending."""
+    counts = [counts for _, counts in self._pauses]
+    return np.unique(np.concatenate(counts)).tolist() if counts else []
+
+  def pausing(self, num_packets: int) -> Iterator[CapturedFlows]:
+    """Yields the flows that pause after their `num_packets`-th packet.
+
+    Each once, when the capture's clock shows it; that a flow went on with the last
+    batch does not matter. To be called as `reaching`.
+    """
+    slots = [slots[counts == num_packets] for slots, counts in self._pauses]
+    yield from self._hand_out(np.concatenate([np.zeros(0, np.int64), *slots]))
+
   def forget_packets(self, num_packets: int) -> None:
     """Drops the packets of open flows that have `num_packets`; keeps their totals.
 
@@ -229,19 +294,6 @@ class FlowAssembler:
       kept = self._all_kept()
       self._kept = [kept[self._flows["num_packets"][kept["slot"]] < num_packets]]
 
-  def advance(self, now: int) -> None:
-    """Moves the clock on to `now`, ns, where no packet does: flows end by silence."""
-    self.flush()
-    self._expire(now)
-
-  def _tell_of_copies(self) -> None:
-    copies, looked_at = self._accounts.num_copies, self._accounts.num_looked_at
-    if copies > looked_at * _MANY_COPIES and not self._rules.drop_copies:
-      self._accounts.notices.append(
-        f"{self._files.names[0]}: {copies} of {looked_at} packets that were looked at "
-        "are copies of one just before; they count as packets unless they are dropped"
-      )
-
   def _reached(self, num_packets: int) -> np.ndarray:
     """The flows whose `num_packets`-th packet came with the last batch."""
     return np.concatenate(
@@ -251,22 +303,6 @@ class FlowAssembler:
       ]
       or [np.zeros(0, np.int64)]
     )
-
-  def _add_all(self, pieces: Iterator[Ordered]) -> None:
-    self._grown = []
-    for ordered in pieces:
-      self._begun = min(self._begun, int(ordered.clocks[0]))
-      if ordered.begins_epoch:
-        self._expire_ahead(int(ordered.clocks[0]))
-      last = int(ordered.clocks[-1])
-      num_packets = len(ordered.clocks)
-      ordered = self._copies.leave_out(ordered)
-      self._accounts.skip(Skipped.COPY, num_packets - len(ordered.clocks))
-      if len(ordered.clocks):
-        self._add(ordered)
-      self._expire(last)
-      self._evict()
-    self._expire(self._ordering.now)
 
   def _add(self, ordered: Ordered) -> None:
     packets = ordered.packets
@@ -336,6 +372,11 @@ class FlowAssembler:
 
     segment = np.cumsum(begins) - 1
     place = np.arange(len(order)) + (counted - starts)[segment]
+    if self._pause < _NEVER:
+      gap = batch.since_previous(batch.clock, found >= 0, before["last_clock"])
+      is_known = place == flows["paused"][segment]  # None is of no packet.
+      paused = np.flatnonzero((gap > self._pause) & ~is_known & (place > 0))
+      self._pauses.append((slots[segment[paused]], place[paused]))
     keep = np.flatnonzero(place < self._rules.max_packets)
     kept = np.empty(len(keep), _KEPT_PACKET)
     kept["slot"] = slots[segment[keep]]
@@ -473,6 +514,18 @@ class FlowAssembler:
     if slots.size:
       silent, active = self._deadlines(slots)
       self._end(slots[np.minimum(silent, active) < now])
+
+  def _find_silent(self, now: int) -> None:
+    """Finds the open flows that pause, though no packet of theirs says so."""
+    if self._pause == _NEVER:
+      return
+    slots = np.flatnonzero(self._flows["is_open"])
+    flows = self._flows[slots]
+    is_silent = now - flows["last_clock"] > self._pause
+    slots = slots[is_silent & (flows["paused"] < flows["num_packets"])]
+    counts = self._flows["num_packets"][slots]
+    self._flows["paused"][slots] = counts
+    self._pauses.append((slots, counts))
 
   def _expire_ahead(self, now: int) -> None:
     """Ends the flows that were silent for too long as the clock was set back."""

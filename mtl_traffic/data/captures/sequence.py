@@ -1,0 +1,148 @@
+"""The packets of a capture, batch after batch: in order, and without copies.
+
+What makes flows of them needs nothing else, so it may be given a part: the packets of
+one shard, by a hash of the five-tuple that is the same in both directions. Its flows
+are as in the whole, as the clock is that of the whole too.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from mtl_traffic.data.captures.accounts import Accounts, Skipped
+from mtl_traffic.data.captures.copies import Copies
+from mtl_traffic.data.captures.decoding import Packets
+from mtl_traffic.data.captures.five_tuples import hashes
+from mtl_traffic.data.captures.naming import FileNames
+from mtl_traffic.data.captures.ordering import Ordered, Ordering
+from mtl_traffic.errors import InputError
+
+_MANY_COPIES = 0.02  # Of all packets; worth a notice.
+_HALF = np.uint64(32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+  """One part of all flows.
+
+  Attributes:
+    index: which one, from 0 on.
+    count: of how many.
+  """
+
+  index: int
+  count: int
+
+  @classmethod
+  def of(cls, text: str) -> "Shard":
+    """What "0/4" says, the first of four.
+
+    Raises:
+      InputError: it says no such thing.
+    """
+    said = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
+    if not said or int(said[1]) >= int(said[2]):
+      raise InputError(f"{text}: must be I/N, from 0/N to N-1/N")
+    return cls(int(said[1]), int(said[2]))
+
+  def has(self, keys: np.ndarray) -> np.ndarray:
+    """`[m]` bool: which of five-tuples `[m, 5]` are in it."""
+    # By the better half of the hash.
+    parts = (hashes(keys) >> _HALF) * np.uint64(self.count) >> _HALF
+    return parts == np.uint64(self.index)
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+  """Packets that follow each other, or some of them.
+
+  Attributes:
+    ordered: the packets.
+    first: when the first of all of them came, by the capture's clock, ns.
+    last: when the last one did.
+    begins_epoch: whether time begins anew with the first of all of them.
+  """
+
+  ordered: Ordered
+  first: int
+  last: int
+  begins_epoch: bool
+
+  @property
+  def num_packets(self) -> int:
+    return len(self.ordered.clocks)
+
+
+@dataclasses.dataclass(frozen=True)
+class Turn:
+  """What a batch brings.
+
+  Attributes:
+    pieces: packets, in order.
+    now: what comes later is not earlier, ns.
+  """
+
+  pieces: Sequence[Piece]
+  now: int
+
+  @property
+  def num_packets(self) -> int:
+    return sum(piece.num_packets for piece in self.pieces)
+
+  def part(self, shard: Shard) -> "Turn":
+    """The packets of one shard, by the clock of all."""
+    pieces = [
+      dataclasses.replace(
+        piece, ordered=piece.ordered.part(shard.has(piece.ordered.packets.keys))
+      )
+      for piece in self.pieces
+    ]
+    return dataclasses.replace(self, pieces=pieces)
+
+
+class PacketSequence:
+  """Puts the packets of one capture in order, and leaves out copies."""
+
+  def __init__(
+    self, files: FileNames, accounts: Accounts, wait: int, drop_copies: bool
+  ):
+    """Args:
+    files: what to call packets in notices.
+    accounts: where packets are counted.
+    wait: ns that a packet may be late.
+    drop_copies: whether to leave out copies.
+    """
+    self._files, self._accounts, self._drop_copies = files, accounts, drop_copies
+    self._ordering = Ordering(files, accounts, wait)
+    self._copies = Copies(accounts, drop_copies)
+
+  def add(self, packets: Packets) -> Turn:
+    """What can be put in order, given a batch more."""
+    return self._turn(self._ordering.add(packets))
+
+  def flush(self) -> Turn:
+    """The packets that wait for others to be put in order."""
+    return self._turn(self._ordering.flush())
+
+  def finish(self) -> Turn:
+    """The last packets; tells of copies."""
+    turn = self.flush()
+    copies, looked_at = self._accounts.num_copies, self._accounts.num_looked_at
+    if copies > looked_at * _MANY_COPIES and not self._drop_copies:
+      self._accounts.notices.append(
+        f"{self._files.names[0]}: {copies} of {looked_at} packets that were looked at "
+        "are copies of one just before; they count as packets unless they are dropped"
+      )
+    return turn
+
+  def _turn(self, among: Iterator[Ordered]) -> Turn:
+    pieces = [self._piece(ordered) for ordered in among]
+    return Turn(pieces, self._ordering.now)
+
+  def _piece(self, ordered: Ordered) -> Piece:
+    stays = self._copies.leave_out(ordered)
+    self._accounts.skip(Skipped.COPY, len(ordered.clocks) - len(stays.clocks))
+    first, last = int(ordered.clocks[0]), int(ordered.clocks[-1])
+    return Piece(stays, first, last, ordered.begins_epoch)

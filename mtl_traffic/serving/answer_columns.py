@@ -1,0 +1,54 @@
+"""The columns of answers, which `docs/answers.schema.json` describes as JSON.
+
+Names and meanings stay as they are within a version; columns may be added.
+"""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from mtl_traffic.serving.answer_files import VERSION
+from mtl_traffic.serving.truth import MEASURED_TASKS
+
+NUMBER = 1  # Of the version; raised when a name or a meaning changes.
+
+
+def columns(
+  tasks: Sequence[str], evaluate: bool = False, labelled: bool = False
+) -> pa.Schema:
+  """The columns of answers.
+
+  Args:
+    tasks: what is answered.
+    evaluate: with what flows turned out to be when they end.
+    labelled: with the class that labels give.
+  """
+  text, count = pa.string(), pa.int64()
+  when = pa.timestamp("ns", "UTC")
+  fields = {
+    "event": text,
+    "revision": count,
+    "flow": text,
+    "client_address": text,
+    "client_port": count,
+    "server_address": text,
+    "server_port": count,
+    "protocol": text,
+    "start_time": when,
+    "time": when,
+    "packets": count,
+  }
+  for task in tasks:
+    fields |= dict(zip(of_task(task), (text, pa.float64(), text), strict=True))
+  if labelled:
+    fields |= {"true_class": text}
+  if evaluate:
+    fields |= {"flow_packets": count, "flow_bytes": count}
+    fields |= {"flow_duration": pa.float64(), "end_reason": text}
+    fields |= {f"true_{task}": text for task in tasks if task in MEASURED_TASKS}
+  return pa.schema(list(fields.items()), {VERSION: str(NUMBER)})
+
+
+def of_task(task: str) -> tuple[str, str, str]:
+  """The columns of a task: its class, how probable, and why it is unknown."""
+  return task, f"{task}_probability", f"{task}_unknown_because"

@@ -1,0 +1,135 @@
+"""What was answered so far, and a summary of it."""
+
+import collections
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from mtl_traffic import tables
+from mtl_traffic.data import captures
+from mtl_traffic.serving.answer_columns import of_task
+from mtl_traffic.serving.answer_files import Rows
+from mtl_traffic.serving.judgement import REASON_NAMES, UNKNOWN_NAME
+from mtl_traffic.serving.predictor import Predictor
+from mtl_traffic.serving.truth import MEASURED_TASKS
+
+_MINUTE = 60 * 10**9  # ns
+# Bounds between which delays are counted, s.
+DELAYS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+@dataclasses.dataclass
+class Tally:
+  """What was answered so far.
+
+  Attributes:
+    answers: by task, class and why the class is unknown (None where it is not), how
+      many flows were last answered so; and the sum of those answers' probabilities.
+    by_minute: by minute since 1970 and class, the same for the first task.
+    by_tasks: by bandwidth and duration class, the same.
+    evaluated: by task, whether the flow came to its end, and whether the answer was
+      right (None = unknown), how many.
+    labelled: by whether the class was right (None = unknown), how many flows that have
+      a label were last answered so.
+    labels: which labels flows have.
+    num_answers: answers that were written.
+    num_open: flows that are open.
+    delays: `[len(DELAYS) + 1]`, answers by how long after their packet they were
+      written, up to each bound and beyond, and the sum of that, s; of interfaces only.
+  """
+
+  answers: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  probabilities: collections.Counter = dataclasses.field(
+    default_factory=collections.Counter
+  )
+  by_minute: collections.Counter = dataclasses.field(
+    default_factory=collections.Counter
+  )
+  by_tasks: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  evaluated: collections.Counter = dataclasses.field(
+    default_factory=collections.Counter
+  )
+  labelled: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  labels: captures.Accounts = dataclasses.field(default_factory=captures.Accounts)
+  num_answers: int = 0
+  num_open: int = 0
+  delays: np.ndarray = dataclasses.field(
+    default_factory=lambda: np.zeros(len(DELAYS) + 1, np.int64)
+  )
+  sum_of_delays: float = 0.0
+
+  def count_delays(self, delays: np.ndarray) -> None:
+    """Counts answers by their delays, `[N]` s."""
+    places = np.searchsorted(DELAYS, delays)
+    self.delays = self.delays + np.bincount(places, minlength=len(DELAYS) + 1)
+    self.sum_of_delays += float(delays.sum())
+
+  def count(self, rows: Rows, tasks: Sequence[str]) -> None:
+    """Counts flows by their last answers.
+
+    Args:
+      rows: the columns of these, "time" and "true_class" among them if there are any.
+      tasks: what is answered.
+    """
+    for task in tasks:
+      name, probability, unknown = (rows[column] for column in of_task(task))
+      for answer in zip(name, unknown, probability, strict=True):
+        self.answers[task, *answer[:2]] += 1
+        self.probabilities[task, *answer[:2]] += answer[2]
+    if "true_class" in rows and "class" in tasks:
+      name, _, unknown = (rows[column] for column in of_task("class"))
+      self.labelled.update(
+        None if why else answer == true
+        for answer, why, true in zip(name, unknown, rows["true_class"], strict=True)
+        if true is not None
+      )
+    first = "class" if "class" in tasks else tasks[0]
+    minutes = (np.asarray(rows["time"], np.int64) // _MINUTE).tolist()
+    self.by_minute.update(zip(minutes, rows[first], strict=True))
+    if all(task in tasks for task in MEASURED_TASKS):
+      pairs = zip(*(rows[task] for task in MEASURED_TASKS), strict=True)
+      self.by_tasks.update(pairs)
+
+  def evaluate(self, rows: Rows, task: str, came_to_end: Sequence[bool]) -> None:
+    """Counts how right the last answers of flows that ended were, for one task."""
+    name, _, unknown = (rows[column] for column in of_task(task))
+    truth = rows[f"true_{task}"]
+    for ended, answer, why, true in zip(came_to_end, name, unknown, truth, strict=True):
+      if true is not None and answer is not None:
+        self.evaluated[task, ended, None if why else answer == true] += 1
+
+
+def summary(tally: Tally, predictor: Predictor) -> str:
+  """What was answered, as a table, and how much of it was right if that is known."""
+  lines = []
+  for task in predictor.tasks:
+    known = [(name, None) for name in predictor.names[task]]
+    unknown = [(UNKNOWN_NAME, why) for why in REASON_NAMES.values()]
+    total = sum(tally.answers[task, name, why] for name, why in known + unknown)
+    for name, why in known + unknown:
+      count = tally.answers[task, name, why]
+      if count:
+        shown = f"{name}: {why}" if why else name
+        mean = tally.probabilities[task, name, why] / count
+        lines.append([task, shown, count, f"{100 * count / total:.1f}", f"{mean:.3f}"])
+  header = ["task", "answer", "flows", "%", "mean probability"]
+  text = tables.markdown_table(header, lines)
+  right, wrong, unknown = (tally.labelled[value] for value in (True, False, None))
+  if labelled := right + wrong + unknown:
+    text += f"class: {100 * right / labelled:.1f} % right of {labelled} labelled flows"
+    if right + wrong:
+      share = 100 * right / (right + wrong)
+      text += f", {share:.1f} % of the {right + wrong} answered"
+    text += "\n"
+  for task in MEASURED_TASKS:
+    for ended, what in ((True, "flows that ended"), (False, "flows cut off")):
+      right, wrong, unknown = (
+        tally.evaluated[task, ended, value] for value in (True, False, None)
+      )
+      if right + wrong:
+        text += (
+          f"{task}: {100 * right / (right + wrong):.1f} % right of {right + wrong} "
+          f"answered of {right + wrong + unknown} {what}\n"
+        )
+  return text

@@ -1,0 +1,165 @@
+"""What Prometheus finds at `mtl-traffic predict --metrics_port`."""
+
+import json
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import numpy as np
+import pytest
+
+from mtl_traffic.data.captures import Accounts
+from mtl_traffic.serving import checkpoints, metrics
+from mtl_traffic.serving.tally import DELAYS, Tally
+from tests.data.capture_files import SECOND, ip_packet, pcap
+from tests.serving.model_maker import make_model
+
+ROOT = pathlib.Path(__file__).parents[2]
+K = 6
+
+
+def free_port():
+  with socket.socket() as listener:
+    listener.bind(("127.0.0.1", 0))
+    return listener.getsockname()[1]
+
+
+def scrape(port):
+  """Values by metric with its labels."""
+  parser = pytest.importorskip(
+    "prometheus_client.parser", reason="the extra metrics brings it"
+  )
+  with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+    text = page.read().decode()
+  return {
+    (sample.name.removeprefix("mtl_traffic_"), *sorted(sample.labels.values())): (
+      sample.value
+    )
+    for family in parser.text_string_to_metric_families(text)
+    for sample in family.samples
+  }
+
+
+def command(model, *options):
+  return [
+    *(sys.executable, "-m", "mtl_traffic", "predict", f"--model={model}"),
+    *("--captures=-", "--out=-", *options),
+  ]
+
+
+def test_a_run_is_scraped_while_it_goes_on(tmp_path):
+  pytest.importorskip("prometheus_client", reason="the extra metrics brings it")
+  checkpoints.save(tmp_path, *make_model(k=K, data={"dataset": "mine"}))
+  port = free_port()
+  packets = [
+    *((i * SECOND // 10, ip_packet(source_port=1, payload=i)) for i in range(K)),
+    # A flow of two packets, which ends as the third one comes.
+    *((i * SECOND // 10, ip_packet(source_port=2)) for i in range(2)),
+    (30 * SECOND, ip_packet(source_port=3)),
+    (31 * SECOND, b"\x00" * 20),  # No IP.
+    (60 * SECOND, ip_packet(source_port=4)),
+  ]
+  process = subprocess.Popen(
+    command(tmp_path, f"--metrics_port={port}", "--evaluate", "--threshold=0.9999"),
+    cwd=ROOT,
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+  )
+  with process:
+    process.stdin.write(pcap(sorted(packets), nano=True))
+    process.stdin.flush()
+    values = {}
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and values.get(("answers_total",)) != 3:
+      time.sleep(0.2)
+      assert process.poll() is None
+      try:
+        values = scrape(port)
+      except OSError:
+        continue  # It is still to listen.
+    process.stdin.close()
+    assert process.wait(60) == 0, process.stderr.read()
+  assert values["packets_read_total",] == K + 5
+  assert values["packets_in_flows_total",] == K + 4
+  assert values["packets_lost_total",] == 0
+  assert [v for key, v in values.items() if key[0] == "packets_skipped_total"] == [1]
+  # The last one waits to be put in order, or has begun a flow.
+  assert values["flows_open",] in (0, 1)
+  assert values["flows_ended_total", "UDP", "silence"] == 3
+  unknown = [
+    value
+    for key, value in values.items()
+    if key[0] == "flows_answered_total" and "class" in key
+  ]
+  assert sum(unknown) == 3
+  assert 0 < values["confidence_sum_total", "class", "too improbable", "unknown"] < 3
+  evaluated = [
+    value
+    for key, value in values.items()
+    if key[0] == "flows_evaluated_total" and "duration" in key
+  ]
+  assert sum(evaluated) == 3
+  assert values["model_info", "6", "mine", "multitask"] == 1
+  with pytest.raises(OSError):  # Nobody listens any more.
+    scrape(port)
+
+
+def test_what_cannot_be_is_one_line(tmp_path):
+  pytest.importorskip("prometheus_client", reason="the extra metrics brings it")
+  checkpoints.save(tmp_path, *make_model(k=K))
+  with socket.create_server(("127.0.0.1", 0)) as taken:
+    done = subprocess.run(
+      command(tmp_path, f"--metrics_port={taken.getsockname()[1]}"),
+      cwd=ROOT,
+      input=b"",
+      capture_output=True,
+    )
+  assert done.returncode == 1 and not done.stdout
+  assert done.stderr.startswith(b"error: --metrics_port: 127.0.0.1, port ")
+  assert len(done.stderr.splitlines()) == 1
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch):
+  monkeypatch.setitem(sys.modules, "prometheus_client", None)
+  with pytest.raises(ValueError, match=r"pip install 'mtl_traffic\[metrics\]'"):
+    metrics.check()
+
+
+def test_delays_are_counted_between_bounds():
+  tally = Tally()
+  tally.count_delays(np.array([0.0005, 0.001, 0.015, 99]))
+  tally.count_delays(np.array([0.003]))
+  assert tally.sum_of_delays == pytest.approx(99.0195)
+  assert tally.delays.tolist() == [2, 0, 1, 0, 1, *[0] * 7, 1]
+  assert len(tally.delays) == len(DELAYS) + 1
+
+
+def test_the_dashboard_and_the_page_name_metrics_that_there_are():
+  client = pytest.importorskip(
+    "prometheus_client", reason="the extra metrics brings it"
+  )
+  tally, books = Tally(), Accounts()
+  tally.answers["class", "a", None] = 1
+  tally.probabilities["class", "a", None] = 0.5
+  tally.evaluated["duration", True, True] = tally.labelled[True] = 1
+  books.skipped["not IP"] = books.flows["UDP", "silence"] = 1
+  registry = client.CollectorRegistry()
+  registry.register(metrics._Collector(make_model()[0], [books], tally))
+  text = client.generate_latest(registry).decode()
+  there = set(re.findall(r"^(mtl_traffic_\w+)", text, re.MULTILINE))
+  named = re.compile(r"mtl_traffic_\w*\w")
+  docs = ROOT / "docs"
+  shown = set(named.findall((docs / "grafana_dashboard.json").read_text()))
+  assert len(shown) == 13 and shown <= there
+  json.loads((docs / "grafana_dashboard.json").read_text())
+  table = (docs / "metrics.md").read_text()
+  listed = set(re.findall(r"^\| `(mtl_traffic_\w+)` \|", table, re.MULTILINE))
+  assert listed <= {name.removesuffix("_bucket") for name in there}
+  assert {
+    name for name in there if not name.endswith(("_bucket", "_sum", "_count"))
+  } <= (listed)
