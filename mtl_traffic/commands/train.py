@@ -125,7 +125,7 @@ def _train(settings: Settings, run: Run, workdir: pathlib.Path) -> None:
     if refits:
       kept = trainer.refit(inputs, run, kept, progress=told)
   # The model first: it took longest.
-  known = card.data(dataset, inputs, kept.draw)
+  known = card.data(dataset, inputs, trained[0].draw)
   description = dataclasses.replace(kept.description, data=known)
   checkpoints.save(workdir, description, kept.parameters)
   report = quality.write(inputs, trained, workdir, refitted=refits)

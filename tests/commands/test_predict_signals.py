@@ -19,10 +19,10 @@ ROOT = pathlib.Path(__file__).parents[2]
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT])
 def test_parquet_answers_can_be_read(tmp_path, number):
   checkpoints.save(tmp_path / "model", DESCRIPTION, PARAMETERS)
-  out = tmp_path / "answers.parquet"
+  out, lines = tmp_path / "answers.parquet", tmp_path / "answers.jsonl"
   command = [
     *(sys.executable, "-m", "mtl_traffic", "predict", "--captures=-"),
-    *(f"--model={tmp_path / 'model'}", f"--out={out}"),
+    *(f"--model={tmp_path / 'model'}", f"--out={out}", f"--out={lines}"),
   ]
   process = subprocess.Popen(
     command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=False
@@ -32,18 +32,13 @@ def test_parquet_answers_can_be_read(tmp_path, number):
   packets += [(n * SECOND, ip_packet(source_port=7, flags=0)) for n in range(1, 8)]
   process.stdin.write(pcap(sorted(packets), nano=True))
   process.stdin.flush()
-  journal, begun = tmp_path / ".answers.parquet.journal", 0
   deadline = time.monotonic() + 120
-  # Larger than when it was opened, as there is an answer.
-  while time.monotonic() < deadline and process.poll() is None:
-    size = journal.stat().st_size if journal.exists() else 0
-    begun = begun or size
-    if size > begun:
-      break
+  while not (lines.exists() and lines.stat().st_size):
+    assert time.monotonic() < deadline and process.poll() is None
     time.sleep(0.05)
   process.send_signal(number)
   _, errors = process.communicate(timeout=120)
   assert process.returncode == 130, errors
   assert errors.endswith(b"error: interrupted; the answers so far are written\n")
   assert pq.read_table(out)["packets"].to_pylist() == [8]
-  assert not journal.exists()
+  assert not (tmp_path / ".answers.parquet.journal").exists()
