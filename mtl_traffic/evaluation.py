@@ -199,10 +199,10 @@ def expected_calibration_error(
 
 
 class Coverage(NamedTuple):
-  """Coverage and accuracy of N answers, from the most to the least confident.
+  """Coverage and accuracy of N answers, from the most to the least certain.
 
   Attributes:
-    thresholds: `[N]` descending: the confidence from which on answers are given.
+    thresholds: `[N]` descending: the certainty from which on answers are given.
     coverages: `[N]` the fraction of flows that are answered then.
     accuracies: `[N]` the fraction of those answers that are right.
   """
@@ -219,32 +219,18 @@ class Coverage(NamedTuple):
     return float(self.coverages[answered - 1]), float(self.accuracies[answered - 1])
 
 
-def coverage(probabilities: np.ndarray, targets: np.ndarray) -> Coverage:
-  """Accuracy against coverage.
-
-  Args:
-    probabilities: `[N, C]`.
-    targets: `[N]` int; flows of −1 do not count.
-  """
-  probabilities, targets = _counted(probabilities, targets)
-  is_right = np.argmax(probabilities, axis=-1) == targets
-  return coverage_of(np.max(probabilities, axis=-1), is_right, len(targets))
-
-
-def coverage_of(
-  confidences: np.ndarray, is_right: np.ndarray, num_flows: int
-) -> Coverage:
+def coverage(certainties: np.ndarray, is_right: np.ndarray, num_flows: int) -> Coverage:
   """Accuracy against coverage, of answers.
 
   Args:
-    confidences: `[N]`.
+    certainties: `[N]`, by which it is chosen what to answer.
     is_right: `[N]` bool.
     num_flows: of so many flows, some of which may have no answer.
   """
-  order = np.argsort(-confidences, kind="stable")
+  order = np.argsort(-certainties, kind="stable")
   answered = np.arange(1, len(order) + 1)
   return Coverage(
-    thresholds=confidences[order],
+    thresholds=certainties[order],
     coverages=answered / max(num_flows, 1),
     accuracies=np.cumsum(is_right[order]) / answered,
   )
@@ -293,6 +279,41 @@ def bootstrap(
     if len(known):
       interval[:] = np.quantile(known, tails)
   return intervals
+
+
+class Detection(NamedTuple):
+  """How well flows of unknown classes are told from flows of known ones.
+
+  Attributes:
+    auroc: how often an unknown flow is less certain than a known one; 0.5 is chance.
+    kept: the fraction of known flows that are kept where unknown ones are caught.
+  """
+
+  auroc: float
+  kept: float
+
+
+def detection(
+  known: np.ndarray, unknown: np.ndarray, caught: float = 0.95
+) -> Detection:
+  """How well a threshold tells flows of unknown classes from flows of known ones.
+
+  Args:
+    known: `[N]`, how certain the answers for flows of known classes are.
+    unknown: `[M]`, the same for flows of other classes.
+    caught: the fraction of the unknown flows that are to be below the threshold.
+
+  Returns:
+    NaN if there are no flows of one kind.
+  """
+  if not len(known) or not len(unknown):
+    return Detection(np.nan, np.nan)
+  below = np.searchsorted(np.sort(unknown), known, side="left")
+  equal = np.searchsorted(np.sort(unknown), known, side="right") - below
+  kept = below >= caught * len(unknown)
+  return Detection(
+    float(np.mean(below + equal / 2) / len(unknown)), float(np.mean(kept))
+  )
 
 
 def mean_with_interval(values: np.ndarray, confidence: float = 0.95) -> Estimate:

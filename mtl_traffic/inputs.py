@@ -99,6 +99,11 @@ class Inputs:
     )
     for note in self.notes:
       logging.warning("%s", note)
+    self._suggested: dict[int, np.ndarray] = {}  # By seed, most useful first.
+    self._most_chosen = self.table.num_classes * max(
+      (_number(run.labels_per_class, 0) for run in runs if run.labelling == "chosen"),
+      default=0,
+    )
 
   def problem(self, run: Run) -> tuple[Method, Problem]:
     """The method of a run, and what all runs of its program share."""
@@ -142,18 +147,31 @@ class Inputs:
 
   def _choose(self, run: Run, draw: Draw) -> np.ndarray:
     """`[N]` bool, the flows to label: as many as a run of random labels has."""
-    train, number = np.asarray(draw.train), int(draw.num_labelled)
+    # In an order that is the same for all budgets.
+    train, number = np.sort(np.asarray(draw.train)), int(draw.num_labelled)
     train = train[self.flows.classes[train] >= 0]  # Of the others nobody can ask.
     if run.labelling == "uniform" or number == len(train):
       first = np.random.default_rng(run.seed).permutation(len(train))[:number]
     else:
-      none = np.zeros(len(train), bool)
-      columns = labelling.columns(self.flows[train])
-      suggested = labelling.suggest(columns, number, none, run.seed)
-      first = [one.flow for one in suggested]
+      first = self._suggestions(run.seed, train)[:number]
     chosen = np.zeros(len(self.flows), bool)
     chosen[train[first]] = True
     return chosen
+
+  def _suggestions(self, seed: int, train: np.ndarray) -> np.ndarray:
+    """Of the training flows of a seed, those to label, the most useful first.
+
+    Once for all methods and budgets: of more suggestions the first ones are the same.
+    """
+    if seed not in self._suggested:
+      suggested = labelling.suggest(
+        labelling.columns(self.flows[train]),
+        self._most_chosen,
+        np.zeros(len(train), bool),
+        seed,
+      )
+      self._suggested[seed] = np.array([one.flow for one in suggested], int)
+    return self._suggested[seed]
 
 
 def make_method(run: Run, settings: Settings) -> Method:

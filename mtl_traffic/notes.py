@@ -27,6 +27,7 @@ def of(
   )
   sizes = dict(zip(table.class_names, table.class_sizes, strict=True))
   lines = []
+  left_out = {name: size for name, size in left_out.items() if size}
   if left_out:
     lines.append(
       f"left out {_listed(left_out)}: "

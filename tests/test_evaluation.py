@@ -84,8 +84,8 @@ def test_calibration_is_of_the_flows_with_a_target():
 
 
 def test_accuracy_against_coverage():
-  probabilities = np.array([[0.6, 0.4], [0.1, 0.9], [0.8, 0.2], [0.5, 0.5]])
-  curve = evaluation.coverage(probabilities, np.array([1, 1, 0, -1]))
+  is_right = np.array([False, True, True])
+  curve = evaluation.coverage(np.array([0.6, 0.9, 0.8]), is_right, 3)
   np.testing.assert_allclose(curve.thresholds, [0.9, 0.8, 0.6])
   np.testing.assert_allclose(curve.coverages, [1 / 3, 2 / 3, 1])
   np.testing.assert_allclose(curve.accuracies, [1, 1, 2 / 3])
@@ -95,7 +95,7 @@ def test_accuracy_against_coverage():
 
 
 def test_coverage_of_no_flows_answers_nothing():
-  curve = evaluation.coverage(np.zeros((2, 3)), np.full(2, -1))
+  curve = evaluation.coverage(np.zeros(0), np.zeros(0, bool), 0)
   assert curve.at(0.0)[0] == 0 and np.isnan(curve.at(0.0)[1])
 
 
@@ -161,9 +161,23 @@ def test_reliability_by_hand():
 
 
 def test_flows_without_answer_bound_the_coverage():
-  curve = evaluation.coverage_of(np.array([0.5, 0.9]), np.array([True, False]), 4)
+  curve = evaluation.coverage(np.array([0.5, 0.9]), np.array([True, False]), 4)
   np.testing.assert_allclose(curve.coverages, [0.25, 0.5])
   np.testing.assert_allclose(curve.accuracies, [0, 0.5])
+
+
+def test_detection_by_hand():
+  # Of the six pairs, one is the wrong way round and one is equal.
+  found = evaluation.detection(np.array([0.9, 0.5, 0.2]), np.array([0.1, 0.5]))
+  assert found.auroc == pytest.approx((2 + 1.5 + 1) / 6)
+  # Both unknown flows are caught below 0.9 alone, one of them below 0.2 too.
+  assert found.kept == pytest.approx(1 / 3)
+  found = evaluation.detection(
+    np.array([0.9, 0.5, 0.2]), np.array([0.1, 0.5]), caught=0.5
+  )
+  assert found.kept == 1
+  assert np.isnan(evaluation.detection(np.zeros(0), np.ones(2))).all()
+  assert np.isnan(evaluation.detection(np.ones(2), np.zeros(0))).all()
 
 
 def _mean_of(values):

@@ -143,3 +143,31 @@ def test_a_method_of_whole_flows_reads_all_that_is_stored(flows):
   np.testing.assert_array_equal(
     inputs.read(method, flows, 8, 3), inputs.read(method, flows, 14)
   )
+
+
+def test_chosen_labels_are_suggested_once_a_seed(flows, monkeypatch):
+  runs = [
+    _run(method=method, seed=seed, labels_per_class=labels, labelling="chosen")
+    for method in ("random_forest_online", "nearest_neighbor")
+    for seed in (0, 1)
+    for labels in (1, 3)
+  ]
+  asked, suggest = [], inputs.labelling.suggest
+
+  def spy(columns, number, labelled, seed):
+    asked.append((number, seed))
+    return suggest(columns, number, labelled, seed)
+
+  monkeypatch.setattr(inputs.labelling, "suggest", spy)
+  given = Inputs(SETTINGS, flows, runs)
+  drawn = given.draw(runs[:4]), given.draw(runs[4:])
+  assert asked == [(9, 0), (9, 1)]  # 3 labels of 3 classes.
+  for of_method in drawn:
+    assert of_method.num_labelled.tolist() == [3, 9, 3, 9]
+    few, many = (
+      set(np.asarray(of_method.train[i, :n]).tolist()) for i, n in ((0, 3), (1, 9))
+    )
+    train = np.sort(np.asarray(of_method.train[0]))
+    columns = inputs.labelling.columns(flows[train])
+    best = suggest(columns, 3, np.zeros(len(train), bool), 0)
+    assert few == set(train[[one.flow for one in best]].tolist()) and few < many

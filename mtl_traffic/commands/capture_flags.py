@@ -100,7 +100,9 @@ def define_answers() -> None:
   flags.DEFINE_float(
     "threshold",
     0.0,
-    "The answer is 'unknown' if no class is as probable as this.",
+    "The answer is 'unknown' if it is less certain than this. Certainty is one over "
+    "the number of classes that the model wavers between, times how far the flow is "
+    "like the training flows.",
     lower_bound=0,
     upper_bound=1,
   )

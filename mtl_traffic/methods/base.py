@@ -131,6 +131,20 @@ class Method(abc.ABC):
       Per task `[N, classes]` float32 scores; their softmax are probabilities.
     """
 
+  def familiarity(self, parameters: Parameters, inputs: jax.Array) -> jax.Array:
+    """How far N flows are like those that one run was trained on. Pure; jittable.
+
+    A method that cannot say says 1 of every flow.
+
+    Args:
+      parameters: of one run.
+      inputs: `[N, ...]`, as `inputs` gives them.
+
+    Returns:
+      `[N]` float32, from 0, like none of them, to 1.
+    """
+    return jnp.ones(len(inputs), jnp.float32)
+
   def check(self, parameters: Parameters, input_shape: tuple[int, ...]) -> None:
     """Looks through parameters of elsewhere, whose shapes are right.
 

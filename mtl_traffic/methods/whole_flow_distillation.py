@@ -23,7 +23,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 from mtl_traffic import encoding
 from mtl_traffic.draws import Draw
 from mtl_traffic.encoding import FirstPackets
-from mtl_traffic.methods import forest, propagation, teacher
+from mtl_traffic.methods import familiarity, forest, propagation, teacher
 from mtl_traffic.methods.base import (
   Hyperparameters,
   Method,
@@ -52,7 +52,7 @@ class WholeFlowDistillation(Method):
   """A forest on first packets, taught by forests that see whole training flows.
 
   The parameters are one forest, which answers the shares of each task's classes among
-  the training flows of a leaf.
+  the training flows of a leaf, and knows the ranges of their columns.
 
   Attributes:
     parts: which of `PARTS` to use; at least one of the teacher's sources.
@@ -93,7 +93,8 @@ class WholeFlowDistillation(Method):
     )
     # Each task weighs the same, however many classes it has.
     joined = np.concatenate([taught[task] for task in self.answered], axis=1)
-    return forest.with_means(forest.grow(student, inputs, joined), inputs, taught)
+    trees = forest.with_means(forest.grow(student, inputs, joined), inputs, taught)
+    return familiarity.with_ranges(trees, inputs)
 
   def _targets(
     self, problem: Problem, draw: Draw, inputs: np.ndarray, seed: int
@@ -119,6 +120,10 @@ class WholeFlowDistillation(Method):
 
   def check(self, parameters: Parameters, input_shape: tuple[int, ...]) -> None:
     forest.check(parameters, *input_shape)
+    familiarity.check(parameters, *input_shape)
+
+  def familiarity(self, parameters: Parameters, inputs: jax.Array) -> jax.Array:
+    return familiarity.familiarity(parameters, inputs)
 
   def apply(self, parameters: Parameters, inputs: jax.Array) -> dict[str, jax.Array]:
     answers = forest.answer(parameters, inputs)

@@ -39,7 +39,8 @@ def columns(
     "packets": count,
   }
   for task in tasks:
-    fields |= dict(zip(of_task(task), (text, pa.float64(), text), strict=True))
+    kinds = text, pa.float64(), pa.float64(), text
+    fields |= dict(zip(of_task(task), kinds, strict=True))
   if labelled:
     fields |= {"true_class": text}
   if evaluate:
@@ -49,6 +50,11 @@ def columns(
   return pa.schema(list(fields.items()), {VERSION: str(NUMBER)})
 
 
-def of_task(task: str) -> tuple[str, str, str]:
-  """The columns of a task: its class, how probable, and why it is unknown."""
-  return task, f"{task}_probability", f"{task}_unknown_because"
+def of_task(task: str) -> tuple[str, str, str, str]:
+  """The columns of a task: its class, how probable, how certain, and why unknown."""
+  return (
+    task,
+    f"{task}_probability",
+    f"{task}_certainty",
+    f"{task}_unknown_because",
+  )

@@ -88,6 +88,7 @@ def assess(observed: Observations, *, seed: int = 0, num_samples: int = 1000) ->
     "num_answered": reasons[Reason.ANSWERED],
     "unknown": {name: reasons[of] for of, name in REASON_NAMES.items()},
     "classes_unknown_to_model": _foreign(observed),
+    "detection_of_unknown_classes": _detection(observed),
     "captures": _told(by_capture, observed.class_names),
     "clients": _told(by_client, observed.class_names),
     "ece": reliability.error,
@@ -167,19 +168,25 @@ def present(answered: Answered) -> np.ndarray:
 
 def reliability_of(answered: Answered) -> Reliability:
   """How sure a model was beside how right, whatever the threshold."""
-  return evaluation.reliability(*_asked(answered))
+  asked = _asked(answered)
+  return evaluation.reliability(
+    answered.confidences[asked], (answered.best == answered.truth)[asked]
+  )
 
 
 def coverage_of(answered: Answered) -> Coverage:
   """Accuracy against coverage of flows that have a truth, whatever the threshold."""
-  return evaluation.coverage_of(*_asked(answered), int((answered.truth >= 0).sum()))
+  asked = _asked(answered)
+  return evaluation.coverage(
+    answered.certainties[asked],
+    (answered.best == answered.truth)[asked],
+    int((answered.truth >= 0).sum()),
+  )
 
 
-def _asked(answered: Answered) -> tuple[np.ndarray, np.ndarray]:
-  """Confidences, and whether they are right, of flows with packets enough to say."""
-  asked = (answered.truth >= 0) & (answered.reasons != Reason.TOO_FEW)
-  is_right = answered.best == answered.truth
-  return answered.confidences[asked], is_right[asked]
+def _asked(answered: Answered) -> np.ndarray:
+  """`[N]` bool, the flows that have a truth and packets enough to say."""
+  return (answered.truth >= 0) & (answered.reasons != Reason.TOO_FEW)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -418,6 +425,16 @@ def _foreign(observed: Observations) -> dict[str, int]:
   )
   foreign = range(observed.num_known, len(observed.class_names))
   return {observed.class_names[i]: int(counts[i]) for i in foreign if counts[i]}
+
+
+def _detection(observed: Observations) -> dict | None:
+  """How well certainty tells flows of other classes; None if there are none."""
+  of_class = observed.tasks["class"]
+  is_known = of_class.truth < observed.num_known
+  found = evaluation.detection(
+    of_class.certainties[is_known], of_class.certainties[~is_known]
+  )
+  return None if np.isnan(found.auroc) else found._asdict()
 
 
 def _told(groups: Votes, class_names: tuple[str, ...]) -> dict:

@@ -142,10 +142,20 @@ def _foreign(assessed: Mapping) -> list[Part]:
     [name, count, count - of[name]["num_unknown"], of[name]["num_unknown"]]
     for name, count in assessed["classes_unknown_to_model"].items()
   ]
+  found = assessed["detection_of_unknown_classes"]
+  told = (
+    ""
+    if found is None
+    else (
+      f" Certainty tells them from the others with an AUROC of {found['auroc']:.3f}; "
+      f"where 95 % of them are unknown, {_percent(found['kept'])} % of the others are "
+      "not."
+    )
+  )
   return [
     "## Classes that the model does not know",
     "Whatever it answers for their flows is wrong, and counts as that. The accuracy of "
-    "flows of classes that it knows leaves them out.",
+    "flows of classes that it knows leaves them out." + told,
     markdown_table(["class", "flows", "answered, so wrong", "unknown"], lines),
   ]
 
@@ -271,8 +281,8 @@ def _sureness(assessed: Mapping) -> str:
   ]
   return (
     f"The expected calibration error is {_percent(assessed['ece'])} %. Of answers that "
-    "are at least so probable, how many flows have one, and how many are right:\n\n"
-    + markdown_table(["from a probability of", "answered (%)", "right (%)"], lines)
+    "are at least so certain, how many flows have one, and how many are right:\n\n"
+    + markdown_table(["from a certainty of", "answered (%)", "right (%)"], lines)
   )
 
 

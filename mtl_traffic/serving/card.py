@@ -19,7 +19,7 @@ _NOT_FOR = """\
   How right it is there, `mtl-traffic evaluate` on labelled captures tells, and nothing
   else.
 - Classes that it does not know. Their flows are taken for one of its classes, or for
-  `unknown` where a threshold is set and their probability is below it.
+  `unknown` where a threshold is set and they are less certain than that.
 - Flows that were made by other rules, of time-outs or lengths, than those above.
 - Traffic shaped so that a classifier is wrong. It detects no attack.
 - Decisions about people. A class is a guess from lengths, times and directions of

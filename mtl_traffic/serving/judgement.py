@@ -15,11 +15,13 @@ class Reason(enum.IntEnum):
   ANSWERED = 0
   TOO_FEW = enum.auto()
   TOO_IMPROBABLE = enum.auto()
+  TOO_STRANGE = enum.auto()
 
 
 REASON_NAMES = {
   Reason.TOO_FEW: "too few packets",
   Reason.TOO_IMPROBABLE: "too improbable",
+  Reason.TOO_STRANGE: "unlike the training flows",
 }
 
 
@@ -35,8 +37,27 @@ class Judgement(NamedTuple):
   reasons: np.ndarray
 
 
+def certainty(
+  probabilities: np.ndarray, familiarity: np.ndarray | float = 1.0
+) -> np.ndarray:
+  """How certain the answers for N flows are, `[N]`, 0 to 1.
+
+  One over the number of classes that a model wavers between (the exponential of the
+  entropy of its probabilities), times the familiarity of the flow. It is at most the
+  probability of the most probable class. Traffic of a class that training never saw is
+  told by it better than by that probability: see `unknown_traffic`.
+
+  Args:
+    probabilities: `[N, C]`.
+    familiarity: `[N]`, how far the flows are like the training flows.
+  """
+  logarithms = np.log(np.where(probabilities > 0, probabilities, 1))
+  return np.exp(np.sum(probabilities * logarithms, axis=-1)) * familiarity
+
+
 def judge(
   probabilities: np.ndarray,
+  familiarity: np.ndarray | float = 1.0,
   *,
   threshold: float = 0.0,
   seen: np.ndarray | None = None,
@@ -46,14 +67,19 @@ def judge(
 
   Args:
     probabilities: `[N, C]`.
-    threshold: a class that is less probable is unknown.
+    familiarity: `[N]`, how far the flows are like the training flows.
+    threshold: an answer of less `certainty` is unknown.
     seen: `[N]` int, the packets of each flow that the answer is based on.
-    fewest: after fewer packets a flow is unknown, however probable its class.
+    fewest: after fewer packets a flow is unknown, however certain its class.
   """
   labels = np.argmax(probabilities, axis=-1)
-  is_sure = np.max(probabilities, axis=-1) >= threshold  # Which NaN never is.
-  reasons = np.where(is_sure, Reason.ANSWERED, Reason.TOO_IMPROBABLE).astype(np.int8)
+  reasons = np.full(len(labels), Reason.ANSWERED, np.int8)
+  # NaN is at no threshold.
+  is_sure = certainty(probabilities, familiarity) >= threshold
+  reasons[~is_sure] = Reason.TOO_STRANGE
+  # First of the two, as a strange flow would be unknown for it too.
+  reasons[~(certainty(probabilities) >= threshold)] = Reason.TOO_IMPROBABLE
   if seen is not None:
-    # First of the reasons, as nothing else is to be told of such a flow.
+    # First of all, as nothing else is to be told of such a flow.
     reasons[seen < fewest] = Reason.TOO_FEW
   return Judgement(np.where(reasons == Reason.ANSWERED, labels, UNKNOWN), reasons)

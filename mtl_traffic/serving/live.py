@@ -58,7 +58,7 @@ class Answering:
       before the last of them is answered when it ends.
     pause_s: also answer for a flow that is silent for longer than this before the last
       of its points, unless it has too few packets for any answer to count.
-    threshold: what is less probable is unknown.
+    threshold: what is less certain is unknown.
     evaluate: when a flow ends, write what its bandwidth and duration were.
     labels: write the true classes that these give.
     shard: which flows to answer for; all by default.
@@ -152,12 +152,15 @@ class Answering:
       if answers:
         judged = self._predictor.judge(answers, task, seen, self._threshold)
         confidences = answers.confidences(task).astype(np.float64)
+        certainties = answers.certainties(task).astype(np.float64)
       else:
-        judged, confidences = _not_asked(len(seen)), np.zeros(len(seen))
+        judged = _not_asked(len(seen))
+        confidences = certainties = np.zeros(len(seen))
       names = (*self._predictor.names[task], UNKNOWN_NAME)
-      name, probability, unknown = of_task(task)
+      name, probability, certainty, unknown = of_task(task)
       rows[name] = [names[label] for label in judged.labels.tolist()]
       rows[probability] = np.round(confidences, 6).tolist()
+      rows[certainty] = np.round(certainties, 6).tolist()
       rows[unknown] = [REASON_NAMES.get(of) for of in judged.reasons.tolist()]
     if self._labels:
       rows["true_class"] = self._true_classes(captured)

@@ -25,15 +25,16 @@ _PROTOCOLS = (6, 17)  # TCP and UDP, of which models are.
 class Answers(NFPlugin):
   """Gives a flow `udps.mtl_class`, `mtl_bandwidth`, `mtl_duration` and what is beside.
 
-  Those are of the tasks that the model has, each with `…_probability` and
-  `…_unknown_because`; and `mtl_packets`, how many packets the answer is based on. All
-  are None of flows other than TCP and UDP, and until there is an answer.
+  Those are of the tasks that the model has, each with `…_probability`,
+  `…_certainty` and `…_unknown_because`; and `mtl_packets`, how many packets the answer
+  is based on. All are None of flows other than TCP and UDP, and until there is an
+  answer.
   """
 
   def __init__(self, model: str, threshold: float = 0.0):
     """Args:
     model: the folder of a trained model.
-    threshold: what is less probable is unknown.
+    threshold: what is less certain is unknown.
 
     Raises:
       InputError: there is no model.
@@ -90,8 +91,15 @@ class Answers(NFPlugin):
       judged = predictor.judge(answers, task, packets.counts, self.threshold)
       names = (*predictor.names[task], UNKNOWN_NAME)
       (label,), (why,) = judged.labels.tolist(), judged.reasons.tolist()
-      (confidence,) = answers.confidences(task).tolist()
-      values = (names[label], round(confidence, 6), REASON_NAMES.get(why))
+      (confidence,), (certainty,) = (
+        of(task).tolist() for of in (answers.confidences, answers.certainties)
+      )
+      values = (
+        names[label],
+        round(confidence, 6),
+        round(certainty, 6),
+        REASON_NAMES.get(why),
+      )
       found |= dict(zip(of_task(task), values, strict=True))
     for name, value in found.items():
       setattr(flow.udps, f"mtl_{name}", value)

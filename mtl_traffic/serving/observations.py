@@ -18,11 +18,13 @@ class Answered:
   Attributes:
     truth: `[N]` int, the true class; −1 = the flow has none.
     probabilities: `[N, C]` float64, of the classes that the model knows.
+    certainties: `[N]` float64, see `judgement.certainty`.
     reasons: `[N]` int8, why it does not count, a `Reason`.
   """
 
   truth: np.ndarray
   probabilities: np.ndarray
+  certainties: np.ndarray
   reasons: np.ndarray
 
   @property
@@ -96,7 +98,7 @@ def observe(
       All came to their end by default.
     points: at which packets to ask, ascending; a flow that ends before is asked about
       with what there is. Once, after k, by default.
-    threshold: what is less probable is unknown.
+    threshold: what is less certain is unknown.
   """
   labelled = flows.classes >= 0
   flows = flows[labelled]
@@ -116,6 +118,7 @@ def observe(
     return Answered(
       truth=truth[task],
       probabilities=np.asarray(answers.probabilities[task], np.float64),
+      certainties=np.asarray(answers.certainties(task), np.float64),
       reasons=predictor.judge(answers, task, seen, threshold).reasons,
     )
 

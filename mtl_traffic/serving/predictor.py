@@ -29,7 +29,7 @@ from mtl_traffic.flows import Flows, Packets
 from mtl_traffic.methods.base import Method, Parameters
 from mtl_traffic.serving import checkpoints
 from mtl_traffic.serving.checkpoints import Description
-from mtl_traffic.serving.judgement import Judgement, judge
+from mtl_traffic.serving.judgement import Judgement, certainty, judge
 
 # Flows in a batch are one of these numbers, so that no other is ever compiled. Beyond
 # the largest, activations leave a core's cache, and flows a second become fewer.
@@ -44,18 +44,24 @@ class Answers:
   Attributes:
     probabilities: per task `[N, classes]` float32.
     names: per task what its classes are called.
+    familiarity: `[N]` float32, how far the flows are like the training flows, 0 to 1.
   """
 
   probabilities: dict[str, np.ndarray]
   names: dict[str, tuple[str, ...]]
+  familiarity: np.ndarray | float = 1.0
 
   def confidences(self, task: str) -> np.ndarray:
     """`[N]`, the probability of each flow's most probable class."""
     return np.max(self.probabilities[task], axis=-1)
 
+  def certainties(self, task: str) -> np.ndarray:
+    """`[N]`, how certain each flow's answer is, see `judgement.certainty`."""
+    return certainty(self.probabilities[task], self.familiarity)
+
   def labels(self, task: str, threshold: float = 0.0) -> np.ndarray:
-    """`[N]` int, the most probable class; −1 where it is less so than the threshold."""
-    return judge(self.probabilities[task], threshold=threshold).labels
+    """`[N]` int, the most probable class; −1 = less certain than the threshold."""
+    return judge(self.probabilities[task], self.familiarity, threshold=threshold).labels
 
 
 class Predictor:
@@ -105,10 +111,14 @@ class Predictor:
       answers: what this model says of the flows.
       task: one of its tasks.
       seen: `[N]`, the packets of each flow that the answers are based on.
-      threshold: what is less probable is unknown.
+      threshold: what is less certain is unknown.
     """
     return judge(
-      answers.probabilities[task], threshold=threshold, seen=seen, fewest=self.fewest
+      answers.probabilities[task],
+      answers.familiarity,
+      threshold=threshold,
+      seen=seen,
+      fewest=self.fewest,
     )
 
   def __call__(self, flows: Flows | Packets, num_packets: int | None = None) -> Answers:
@@ -128,9 +138,10 @@ class Predictor:
     starts = range(0, max(len(first.counts), 1), BATCH_SIZES[-1])
     answer = functools.partial(self._answer, first)
     parts = self._pool.map(answer, starts) if len(starts) > 1 else map(answer, starts)
-    return Answers(
-      jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts), self.names
+    probabilities, familiarity = jax.tree.map(
+      lambda *leaves: np.concatenate(leaves), *parts
     )
+    return Answers(probabilities, self.names, familiarity)
 
   def check_num_packets(self, num_packets: int) -> None:
     """Raises an InputError if the model cannot answer after so many packets."""
@@ -145,7 +156,7 @@ class Predictor:
   def warm_up(self) -> None:
     """Compiles for all sizes of batches, so that no answer has to wait for it."""
     batches = [_no_packets(size, self.k) for size in BATCH_SIZES]
-    list(self._pool.map(self._probabilities, batches))
+    list(self._pool.map(self._asked, batches))
 
   def export(self, path: str | os.PathLike) -> None:
     """Writes the model as one file that runs with JAX alone.
@@ -191,17 +202,17 @@ class Predictor:
     """The model as a pure function of the fields of `FirstPackets`, in their order."""
 
     def predict(inter_arrival_times, lengths, directions, counts):
-      return _probabilities(
-        self._members,
-        self._temperatures,
-        FirstPackets(inter_arrival_times, lengths, directions, counts),
-        method=self._method,
+      probabilities, _ = self._asked(
+        FirstPackets(inter_arrival_times, lengths, directions, counts)
       )
+      return probabilities
 
     return predict
 
-  def _answer(self, first: FirstPackets, start: int) -> dict[str, np.ndarray]:
-    """Probabilities of the flows of one batch."""
+  def _answer(
+    self, first: FirstPackets, start: int
+  ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Probabilities and familiarity of the flows of one batch."""
     rows = slice(start, start + BATCH_SIZES[-1])
     num_flows = len(first.counts[rows])
     batch = _no_packets(next(n for n in BATCH_SIZES if n >= num_flows), self.k)
@@ -209,11 +220,10 @@ class Predictor:
       jax.tree.leaves(batch), jax.tree.leaves(first), strict=True
     ):
       padded[:num_flows] = leaf[rows]
-    answers = self._probabilities(batch)
-    return {task: np.asarray(p)[:num_flows] for task, p in answers.items()}
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[:num_flows], self._asked(batch))
 
-  def _probabilities(self, batch: FirstPackets) -> dict[str, jax.Array]:
-    return _probabilities(self._members, self._temperatures, batch, method=self._method)
+  def _asked(self, batch: FirstPackets) -> tuple[dict[str, jax.Array], jax.Array]:
+    return _ask(self._members, self._temperatures, batch, method=self._method)
 
 
 def load_model(path: str | os.PathLike) -> Predictor:
@@ -226,13 +236,14 @@ def load_model(path: str | os.PathLike) -> Predictor:
 
 
 @functools.partial(jax.jit, static_argnames="method")
-def _probabilities(
+def _ask(
   members: Sequence[Parameters],
   temperatures: Mapping[str, jax.Array],
   packets: FirstPackets,
   *,
   method: Method,
-) -> dict[str, jax.Array]:
+) -> tuple[dict[str, jax.Array], jax.Array]:
+  """Probabilities per task, and familiarity."""
   inputs = method.inputs(packets)
   # Not a loop of the compiler's, in which matrix products are several times slower.
   scores = [method.apply(parameters, inputs) for parameters in members]
@@ -242,7 +253,11 @@ def _probabilities(
     mean = jax.nn.logsumexp(of_members, axis=0) - math.log(len(members))
     return jax.nn.softmax(mean / temperatures[task])
 
-  return {task: probabilities(task) for task in temperatures}
+  familiarity = [method.familiarity(parameters, inputs) for parameters in members]
+  return (
+    {task: probabilities(task) for task in temperatures},
+    jnp.mean(jnp.stack(familiarity), axis=0),
+  )
 
 
 def _no_packets(num_flows: int, k: int) -> FirstPackets:

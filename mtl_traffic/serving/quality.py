@@ -108,7 +108,11 @@ def _quality(inputs: Inputs, trained: Trained) -> list[dict]:
           "ece_raw": before,
           "ece": after,
           "temperature": description.temperatures[task],
-          "curve": evaluation.coverage(probabilities, known),
+          "curve": evaluation.coverage(
+            answers.certainties(task)[known >= 0],
+            (np.argmax(probabilities, axis=-1) == known)[known >= 0],
+            int((known >= 0).sum()),
+          ),
         }
       )
   return rows

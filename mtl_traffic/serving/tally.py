@@ -73,12 +73,12 @@ class Tally:
       tasks: what is answered.
     """
     for task in tasks:
-      name, probability, unknown = (rows[column] for column in of_task(task))
+      name, probability, _, unknown = (rows[column] for column in of_task(task))
       for answer in zip(name, unknown, probability, strict=True):
         self.answers[task, *answer[:2]] += 1
         self.probabilities[task, *answer[:2]] += answer[2]
     if "true_class" in rows and "class" in tasks:
-      name, _, unknown = (rows[column] for column in of_task("class"))
+      name, *_, unknown = (rows[column] for column in of_task("class"))
       self.labelled.update(
         None if why else answer == true
         for answer, why, true in zip(name, unknown, rows["true_class"], strict=True)
@@ -93,7 +93,7 @@ class Tally:
 
   def evaluate(self, rows: Rows, task: str, came_to_end: Sequence[bool]) -> None:
     """Counts how right the last answers of flows that ended were, for one task."""
-    name, _, unknown = (rows[column] for column in of_task(task))
+    name, *_, unknown = (rows[column] for column in of_task(task))
     truth = rows[f"true_{task}"]
     for ended, answer, why, true in zip(came_to_end, name, unknown, truth, strict=True):
       if true is not None and answer is not None:

@@ -16,7 +16,9 @@ from mtl_traffic.serving.observations import Answered, Observations
 def observed(rows, captures):
   """Of (truth, answer, packets seen) a flow."""
   truth, answers, seen = map(np.array, zip(*rows, strict=True))
-  of_class = Answered(truth, np.eye(2)[answers], np.zeros(len(rows), np.int8))
+  of_class = Answered(
+    truth, np.eye(2)[answers], np.ones(len(rows)), np.zeros(len(rows), np.int8)
+  )
   return Observations(
     class_names=("a", "b"),
     num_known=2,

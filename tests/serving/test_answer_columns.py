@@ -31,5 +31,6 @@ def test_what_a_task_has():
   assert answer_columns.of_task("class") == (
     "class",
     "class_probability",
+    "class_certainty",
     "class_unknown_because",
   )

@@ -18,7 +18,10 @@ def answered(rows):
   truth, best, confidences, reasons = zip(*rows, strict=True)
   probabilities = np.zeros((len(rows), max(best) + 1))
   probabilities[np.arange(len(rows)), best] = confidences
-  return Answered(np.array(truth), probabilities, np.array(reasons, np.int8))
+  certainties = np.array(confidences)
+  return Answered(
+    np.array(truth), probabilities, certainties, np.array(reasons, np.int8)
+  )
 
 
 def observations(rows, captures=None, clients=None, seen=None, **others):
@@ -60,13 +63,19 @@ SEEN = [20, 12, 9, 3, 20, 20, 4, 5, 20, 19]
 def test_everything_by_hand():
   found = assess(observations(ROWS, CAPTURES, seen=SEEN))
   assert found["num_flows"] == 10 and found["num_answered"] == 7
-  assert found["unknown"] == {"too few packets": 1, "too improbable": 2}
+  assert found["unknown"] == {
+    "too few packets": 1,
+    "too improbable": 2,
+    "unlike the training flows": 0,
+  }
   # Right are two flows of a and one of b.
   assert found["accuracy"] == pytest.approx(0.3)
   assert found["accuracy_of_answered"] == pytest.approx(3 / 7)
   assert found["answered_share"] == pytest.approx(0.7)
   assert found["accuracy_of_known_classes"] == pytest.approx(3 / 8)
   assert found["classes_unknown_to_model"] == {"z": 2}
+  # Flows of z are of 0.7 and 0.2: in 11 of 16 pairs they are less certain.
+  assert found["detection_of_unknown_classes"] == {"auroc": 11 / 16, "kept": 3 / 8}
   # Recalls of 2/4, 1/4 and 0; a was answered four times, b three times.
   assert found["balanced_accuracy"] == pytest.approx(0.25)
   assert found["macro_f1"] == pytest.approx((2 * 2 / 8 + 2 * 1 / 7 + 0) / 3)

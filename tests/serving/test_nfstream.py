@@ -152,9 +152,11 @@ def test_the_plugin_gives_the_answers_of_the_model(capture, tmp_path):
     for task in predictor.tasks:
       confidence = answers.confidences(task)[row]
       assert flow[f"mtl_{task}_probability"] == pytest.approx(confidence, abs=1e-4)
+      certainty = answers.certainties(task)[row]
+      assert flow[f"mtl_{task}_certainty"] == pytest.approx(certainty, abs=1e-4)
       if seen == 2:
         expected = ("unknown", "too few packets")
-      elif confidence < 0.3:
+      elif answers.certainties(task)[row] < 0.3:
         expected = ("unknown", "too improbable")
       else:
         expected = (predictor.names[task][answers.labels(task)[row]], None)

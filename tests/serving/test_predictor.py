@@ -25,17 +25,19 @@ def test_probabilities_are_the_calibrated_mean_over_members(flows):
 
 
 def test_labels_below_the_threshold_are_unknown():
-  probabilities = {"class": np.array([[0.2, 0.8], [0.6, 0.4]])}
-  answers = serving.Answers(probabilities, {"class": ("a", "b")})
-  assert answers.labels("class").tolist() == [1, 0]
-  assert answers.labels("class", 0.7).tolist() == [1, -1]
+  probabilities = {"class": np.array([[0.1, 0.9], [0.6, 0.4], [0.1, 0.9]])}
+  familiarity = np.array([1, 1, 0.5])
+  answers = serving.Answers(probabilities, {"class": ("a", "b")}, familiarity)
+  assert answers.labels("class").tolist() == [1, 0, 1]
+  assert answers.labels("class", 0.7).tolist() == [1, -1, -1]
+  np.testing.assert_allclose(answers.certainties("class"), [0.722, 0.51, 0.361], 2e-3)
 
 
 def test_any_number_of_flows_takes_few_programs(flow_maker):
   predictor = Predictor(*make_model())
   flows = flow_maker(300)
   predictor.warm_up()
-  before = serving._probabilities._cache_size()
+  before = serving._ask._cache_size()
   whole = predictor(flows)
   for start, stop in ((0, 1), (1, 18), (18, 160), (160, 300)):
     part = flows[slice(start, stop)]
@@ -52,7 +54,7 @@ def test_any_number_of_flows_takes_few_programs(flow_maker):
         probabilities, whole.probabilities[task][start:stop], atol=1e-6
       )
   assert predictor(flows[:0]).probabilities["class"].shape == (0, 3)
-  assert serving._probabilities._cache_size() == before
+  assert serving._ask._cache_size() == before
 
 
 def test_a_prefix_is_what_was_there_then(flows):
