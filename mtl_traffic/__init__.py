@@ -1,7 +1,8 @@
 """Few-label network traffic classification by multi-task learning.
 
-From a flow's first packets: what it is, how much bandwidth it takes, how long it lasts.
-The way through: flows → encode, divide → model → loss → step → sweep → accuracy.
+Predicts a flow's class, bandwidth and duration from its first packets.
+The order of the modules: flows → encode, divide → model → loss → step → sweep →
+accuracy.
 """
 
 import importlib
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.2.0"
 
-if TYPE_CHECKING:  # What `__getattr__` imports; type checkers do not run it.
+if TYPE_CHECKING:  # The same names as `__getattr__`, which type checkers do not run.
   # isort: off
   from mtl_traffic.data import load as load
   from mtl_traffic.draws import (
@@ -70,8 +71,8 @@ if TYPE_CHECKING:  # What `__getattr__` imports; type checkers do not run it.
     train_step as train_step,
   )
 
-# Where each name is from. Imported when it is used, as JAX takes a second that not all
-# commands need.
+# The module of each name. Names are imported when first used: importing JAX takes a
+# second, and not all commands need it.
 _MODULES = {
   "data": ("load",),
   "draws": ("ALL_LABELS", "Draw", "FlowTable", "draw", "draw_many", "flow_table"),
@@ -106,7 +107,7 @@ __all__ = ["__version__", *_MODULE_OF]
 def __getattr__(name: str) -> object:
   if name not in _MODULE_OF:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-  # Whoever uses the library by its names may map JAX over what they give.
+  # Users of these names may pass flows and packets through JAX transformations.
   importlib.import_module(f"{__name__}.pytrees")
   value = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
   globals()[name] = value

@@ -1,4 +1,4 @@
-"""`python -m mtl_traffic`, the same as `mtl-traffic`."""
+"""`python -m mtl_traffic` does the same as `mtl-traffic`."""
 
 from mtl_traffic.commands.main import main
 

@@ -1,4 +1,4 @@
-"""Settings that follow from the flows that are there: k, and the dividers."""
+"""Chooses k, the shortest prefix and the dividers from the flows, if not set."""
 
 import numpy as np
 from absl import logging
@@ -10,31 +10,31 @@ from mtl_traffic.tasks import MAIN_TASKS, TASKS, UNITS
 
 MOST_PACKETS = 60  # The paper's k.
 _FEWEST_PACKETS = 16  # What every method can read; padding costs little.
-_REACH_K = 0.15  # Of the flows: to the others, later packets are padding.
+_REACH_K = 0.15  # Share of flows with at least k packets; the others are padded.
 _REACH_PREFIX, _LONGEST_PREFIX = 0.9, 5
-_DIGITS = 2  # Of a divider, for names that can be read: "0.12 to 1.8 s".
+_DIGITS = 2  # Dividers are rounded, so that class names are short: "0.12 to 1.8 s".
 
 
 def of_flows(settings: Settings, flows: Flows) -> Settings:
-  """The settings, with those chosen that are left to the flows; says them in a line.
+  """Returns the settings with k, shortest_prefix and dividers filled in; logs them.
 
-  They are chosen by the flows to split, before any is drawn, so they are the same for
-  all seeds. Where nothing is left to the flows the settings stay as they are.
+  The values are chosen from all flows to split, before any draw, so they are the same
+  for all seeds. If nothing is to be chosen, the settings are returned unchanged.
 
   Args:
-    settings: see `Settings`; k or shortest_prefix of 0, and equal_classes where there
-      are no dividers, are to be chosen.
-    flows: all partitions.
+    settings: see `Settings`. A k or shortest_prefix of 0 is chosen here. Dividers are
+      chosen if equal_classes is set and no dividers are given.
+    flows: the flows of all partitions.
 
   Raises:
-    InputError: there is no such partition.
+    InputError: a partition that the settings name does not exist.
   """
   if settings.k and settings.shortest_prefix and not settings.equal_classes:
     return settings
   eligible, _ = selection.partitions(flows, settings.train_partition)
   eligible &= flows.num_packets >= settings.min_packets
   if not eligible.any():
-    return settings  # Of which `Inputs` tells.
+    return settings  # `Inputs` reports the error.
   flows, chosen = flows[eligible], {}
   if not settings.k:
     chosen["k"] = k_of(flows.num_packets, flows.classes)
@@ -54,38 +54,39 @@ def of_flows(settings: Settings, flows: Flows) -> Settings:
 
 
 def k_of(num_packets: np.ndarray, classes: np.ndarray) -> int:
-  """The packets to read: as many as 15 % of the flows have, from 16 to 60.
+  """Returns the packet count that 15 % of the flows reach, between 16 and 60.
 
-  Every class weighs alike, or many short flows of one would hide what another does.
+  All classes have equal weight. Otherwise the many short flows of one class would
+  outweigh the long flows of another.
 
   Args:
     num_packets: `[N]` packets of the whole flows.
-    classes: `[N]` int; flows of −1 are a class too.
+    classes: `[N]` int; flows of unknown class (−1) count as one more class.
   """
   _, code, sizes = np.unique(classes, return_inverse=True, return_counts=True)
   weights = 1 / sizes[code.reshape(-1)]
   order = np.argsort(-num_packets, kind="stable")
   reached = np.cumsum(weights[order]) / weights.sum()
-  # The first at which enough flows are as long; rounding must not move it.
+  # The smallest quantile that enough flows reach; float rounding must not change it.
   longest = num_packets[order][np.argmax(reached >= _REACH_K - 1e-9)]
   return int(np.clip(longest, _FEWEST_PACKETS, MOST_PACKETS))
 
 
 def shortest_prefix_of(num_packets: np.ndarray) -> int:
-  """The packets from which on to answer: what 90 % of the flows have, 1 to 5."""
+  """Returns the packet count that 90 % of the flows reach, between 1 and 5."""
   reached = np.quantile(num_packets, 1 - _REACH_PREFIX, method="lower")
   return int(np.clip(reached, 1, _LONGEST_PREFIX))
 
 
 def equal_dividers(values: np.ndarray, num_classes: int) -> tuple[float, ...]:
-  """Dividers, of two digits, between classes of about as many values each.
+  """Dividers that give each class about the same number of values.
 
   Args:
-    values: `[N]`; those that are not above 0 do not count, and fall in the first class.
-    num_classes: how many classes; fewer where many values are the same.
+    values: `[N]`. Values of 0 or less are ignored; they fall into the first class.
+    num_classes: how many classes. There are fewer if many values are equal.
 
   Returns:
-    Ascending; a single 1 where no value is above 0.
+    The dividers, ascending, rounded to two digits; (1,) if no value is above 0.
   """
   values = values[values > 0]
   if not len(values):

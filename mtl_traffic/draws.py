@@ -1,4 +1,4 @@
-"""What a run is given: its split, its labels, and the targets that follow."""
+"""Draws a run's split, labels and targets."""
 
 import functools
 import operator
@@ -13,22 +13,22 @@ from mtl_traffic import pytrees, splits, targets  # noqa: F401 - flows are mappe
 from mtl_traffic.flows import Flows
 from mtl_traffic.tasks import MAIN_TASKS, TASKS
 
-ALL_LABELS = np.iinfo(np.int32).max  # As labels_per_class: every training flow.
+ALL_LABELS = np.iinfo(np.int32).max  # A labels_per_class that labels every flow.
 
 
 @struct.dataclass
 class FlowTable:
-  """What a draw needs to know of N flows, on the device.
+  """The columns of N flows that a draw reads, on the device.
 
   Attributes:
     classes: `[N]` int32, −1 = unknown.
-    values: of each task (bandwidth in bytes/s, duration in s) `[N]` float32, NaN where
-      a flow has none.
+    values: for each task (bandwidth in bytes/s, duration in s) `[N]` float32; NaN where
+      a flow has no value.
     eligible: `[N]` bool, the flows to split.
-    groups: which flows stay together in a split; None = each goes by itself.
+    groups: which flows stay together in a split; None = flows are split one by one.
     class_names: the traffic classes.
-    class_sizes: how many flows to split each class has.
-    num_eligible: flows to split.
+    class_sizes: the number of flows to split in each class.
+    num_eligible: the number of flows to split.
   """
 
   classes: jax.Array
@@ -46,23 +46,25 @@ class FlowTable:
 
 @struct.dataclass
 class Draw:
-  """One run's share of N flows. All methods are compared on the same draws.
+  """The flows and targets of one run. All methods are compared on the same draws.
+
+  If flows are split by groups, the parts of different draws differ in size. Their index
+  arrays then end in padding, which `each_run` removes.
 
   Attributes:
-    key: random key of the run, for what a method draws itself.
-    train: `[T]` int32, the training flows, those with a class label first.
-    num_train: how many of these count: where flows stay together, draws differ in
-      size, and the last places are padding. `each_run` drops it.
-    num_labelled: how many of them carry a label.
-    validation: `[V]` int32.
-    num_validation: how many of these count.
-    test: `[E]` int32.
-    num_test: how many of these count.
-    targets: per task `[N]` int32 the class to learn, −1 where a run may not know it:
-      those of the table's tasks of all flows, "class" of the labelled ones.
-    dividers: of each of the table's tasks `[D]`.
-    epoch_size: training flows that an epoch walks through; the same for all seeds, so
-      that a run does not depend on its company (static).
+    key: random key of the run, for the method's own random numbers.
+    train: `[T]` int32, indices of the training flows; labelled flows come first.
+    num_train: how many entries of `train` are not padding.
+    num_labelled: how many training flows are labelled.
+    validation: `[V]` int32, indices of the validation flows.
+    num_validation: how many entries of `validation` are not padding.
+    test: `[E]` int32, indices of the test flows.
+    num_test: how many entries of `test` are not padding.
+    targets: per task `[N]` int32, the class to learn. The table's tasks have a target
+      for every flow that has a value, "class" for labelled flows only; others are −1.
+    dividers: per task of the table `[D]`.
+    epoch_size: training flows in an epoch. It is the same for all seeds, so that a
+      run's result does not depend on the runs that are trained with it (static).
   """
 
   key: jax.Array
@@ -84,7 +86,7 @@ class Draw:
 
 
 def each_run(draws: Draw) -> Iterator[Draw]:
-  """The draw of each of R runs, without padding."""
+  """Yields the draw of each of R runs, without padding."""
   for run in range(len(draws.num_labelled)):
     one = jax.tree.map(operator.itemgetter(run), draws)
     yield one.replace(
@@ -100,13 +102,14 @@ def flow_table(
   tasks: Sequence[str] = MAIN_TASKS,
   groups: np.ndarray | None = None,
 ) -> FlowTable:
-  """Puts on the device what draws need to know of the flows.
+  """Makes a table of the columns that draws read, and puts it on the device.
 
   Args:
     flows: N flows.
     eligible: `[N]` bool, the flows to split.
     tasks: names in `tasks.TASKS`.
-    groups: `[N]`, flows of the same group stay together; each by itself by default.
+    groups: `[N]`, flows of the same group stay together; by default flows are split
+      one by one.
   """
   return FlowTable(
     classes=jnp.asarray(flows.classes),
@@ -136,21 +139,21 @@ def draw(
 ) -> Draw:
   """Draws a run's split, labels and targets from its seed (sections IV-C and V-B).
 
-  Dividers that are not given are the midpoints between the class averages of the
-  labelled training flows alone. Pure; `vmap` over `seed` and `labels_per_class` (and
-  `dividers`) gives the draws of a sweep.
+  Dividers that are not given are midpoints between class averages. The averages are
+  computed from the labelled training flows only. Pure; `vmap` over `seed` and
+  `labels_per_class` (and `dividers`) gives the draws of a sweep.
 
   Args:
     table: the flows.
     seed: the run's seed. Runs of one seed share the split, and the flows labelled at a
       smaller budget are among those labelled at a larger one.
-    labels_per_class: labelled training flows of each class, or `ALL_LABELS`; a class
-      that has fewer gives all it has.
+    labels_per_class: labelled training flows of each class, or `ALL_LABELS`. A smaller
+      class is labelled completely.
     test_per_class: test flows of each class, or a share of them, see `splits.sizes`.
     validation_per_class: validation flows of each class, or a share.
-    dividers: of some of the table's tasks, `[D]` ascending.
-    chosen: `[N]` bool, the flows that carry a label if they train, instead of random
-      ones; `labels_per_class` then says nothing.
+    dividers: for any of the table's tasks, `[D]` ascending.
+    chosen: `[N]` bool. If given, exactly the training flows among these are labelled,
+      and `labels_per_class` is ignored.
 
   Raises:
     InputError: a class has too few flows for the split.
@@ -194,7 +197,7 @@ def draw(
     jnp.nonzero(mask, size=size)[0].astype(jnp.int32)
     for mask, size in zip(parts, most, strict=True)
   )
-  # Those with a label first, padding last.
+  # Labelled flows first, padding last.
   order = jnp.where(jnp.arange(len(train)) < num_train, ~labelled[train], 2)
   return Draw(
     key=run_key,
@@ -222,7 +225,7 @@ def draw_many(
   dividers: Mapping[str, jax.Array] | None = None,
   chosen: jax.Array | None = None,
 ) -> Draw:
-  """`draw` for R runs: every argument but the sizes has R as leading axis."""
+  """`draw` for R runs: all arguments except table and sizes have a leading axis R."""
 
   def one(seed, labels_per_class, dividers, chosen) -> Draw:
     return draw(
@@ -242,7 +245,7 @@ def hold_back(draw: Draw, one_in: int) -> tuple[Draw, np.ndarray]:
   """Removes some of the unlabelled training flows from a draw.
 
   Args:
-    draw: a single run's, as `each_run` gives it.
+    draw: the draw of a single run, as `each_run` gives it.
     one_in: every `one_in`-th unlabelled training flow is removed.
 
   Returns:
@@ -260,11 +263,11 @@ def hold_back(draw: Draw, one_in: int) -> tuple[Draw, np.ndarray]:
 
 
 def with_all(table: FlowTable, draw: Draw) -> Draw:
-  """A draw in which all flows to split train, each with its class if it has one.
+  """A draw that trains on all flows to split, with all labels that they have.
 
   Args:
     table: the flows that were drawn from.
-    draw: a single run's; its key and dividers stay.
+    draw: the draw of a single run; its key and dividers are kept.
   """
   eligible = np.asarray(table.eligible)
   classes = np.where(eligible, table.classes, targets.NO_TARGET)
@@ -286,11 +289,11 @@ def with_all(table: FlowTable, draw: Draw) -> Draw:
 
 
 def truth(flows: Flows, draw: Draw, task: str) -> np.ndarray:
-  """`[N]`, what flows are of; unlike in the draw, with the classes a run may not see.
+  """The true class of each flow in a task, `[N]`, labels hidden from the run included.
 
   Args:
-    flows: the N flows that the draw is of.
-    draw: a single run's; its dividers say what bandwidth and duration classes are.
+    flows: the N flows that the draw was made from.
+    draw: the draw of a single run; its dividers define bandwidth and duration classes.
     task: "class", or one of the draw's tasks.
   """
   return flows.classes if task == "class" else np.asarray(draw.targets[task])

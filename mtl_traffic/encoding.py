@@ -1,4 +1,4 @@
-"""What models read of a flow's first packets (section IV-C of the paper)."""
+"""Encodes a flow's first packets as model inputs (section IV-C of the paper)."""
 
 import math
 from collections.abc import Sequence
@@ -22,15 +22,15 @@ _COUNTED_LENGTH = 1500  # bytes
 class FirstPackets:
   """The first k packets of N flows as models read them, padded with zeros.
 
-  They hold inter-arrival times instead of times, because models compute in float32: it
-  can represent a gap of 5 µs, but not two times near 600 s that are 5 µs apart.
+  They hold inter-arrival times instead of times, because models compute in float32.
+  It can represent a gap of 5 µs, but not two times near 600 s that are 5 µs apart.
 
   Attributes:
-    inter_arrival_times: `[N, k]` float32, seconds since the packet before; 0 for the
+    inter_arrival_times: `[N, k]` float32, seconds since the previous packet; 0 for the
       first packet.
     lengths: `[N, k]` int32, bytes.
     directions: `[N, k]` int8, +1 client → server, −1 server → client, 0 padding.
-    counts: `[N]` int32, how many of the k packets are there.
+    counts: `[N]` int32, packets of each flow; the other k − counts places are padding.
   """
 
   inter_arrival_times: jax.Array
@@ -40,24 +40,25 @@ class FirstPackets:
 
   @property
   def there(self) -> jax.Array:
-    """`[N, k]` bool: where a packet is, rather than padding."""
+    """`[N, k]` bool: True for packets, False for padding."""
     return jnp.arange(self.lengths.shape[1]) < self.counts[:, None]
 
 
 def first_packets(
   packets: Packets, k: int, num_packets: int | None = None
 ) -> FirstPackets:
-  """The first k packets of each flow, `[N, P]` → `[N, k]`; zeros past the last.
+  """The first k packets of each flow, `[N, P]` → `[N, k]`, padded with zeros.
 
-  Give NumPy arrays: then the gaps between times are taken in float64.
+  Give NumPy arrays: then inter-arrival times are computed in float64.
 
   Args:
     packets: the first packets of N flows; P may be smaller than k.
-    k: packets that there is room for.
-    num_packets: how many of these are shown; all by default.
+    k: width of the result, in packets.
+    num_packets: how many of the k packets to keep; later ones become padding. By
+      default all are kept.
 
   Raises:
-    InputError: k is below 1, or something other than packets is given.
+    InputError: k is below 1, or `packets` is not a `Packets`.
   """
   if not isinstance(packets, Packets):
     raise InputError(
@@ -83,14 +84,14 @@ def first_packets(
 
 
 def inter_arrival_times(packets: Packets) -> jax.Array:
-  """Seconds since the packet before, `[N, P]`; 0 for the first one and padding."""
+  """Seconds since the previous packet, `[N, P]`; 0 for the first packet and padding."""
   return first_packets(packets, packets.times.shape[1]).inter_arrival_times
 
 
 def log_inter_arrival_times(packets: FirstPackets) -> jax.Array:
-  """Decimal logarithm of seconds since the packet before, at least a µs, `[N, k]`.
+  """Decimal logarithm of inter-arrival times in seconds, `[N, k]`.
 
-  −7, below any packet's, where there is none.
+  Times below 1 µs count as 1 µs, so packets have values from −6 on. Padding is −7.
   """
   gaps = jnp.maximum(packets.inter_arrival_times, _LEAST_INTER_ARRIVAL_TIME)
   return jnp.where(packets.there, jnp.log10(gaps), -7)
@@ -99,16 +100,16 @@ def log_inter_arrival_times(packets: FirstPackets) -> jax.Array:
 def length_counts(
   packets: FirstPackets, ends: Sequence[int], width: int = 50
 ) -> jax.Array:
-  """How many packets of which length each flow has among its first ones.
+  """Histograms of packet lengths over several prefixes of each flow.
 
-  Columns are ordered by end, then by direction (to the server first). Each direction
+  Columns are ordered by prefix, then by direction (to the server first). Each direction
   has the number of packets in every interval of `width` bytes, then their total bytes.
   Packets above 1500 bytes count in the last interval.
 
   Args:
     packets: the first k packets.
-    ends: numbers of packets, ascending; each is counted from the first on. Static.
-    width: of an interval, in bytes; static.
+    ends: the lengths of the prefixes in packets, ascending; static.
+    width: width of an interval in bytes; static.
 
   Returns:
     `[N, len(ends) · 2 · (1500 / width + 1)]` int32.
@@ -118,7 +119,7 @@ def length_counts(
   lengths = jnp.asarray(packets.lengths)
   interval = jnp.minimum(lengths // width, num_intervals - 1).astype(jnp.int32)
   backwards = (packets.directions < 0).astype(jnp.int32)
-  # Each packet is counted once, in the first of the ends that it is before.
+  # Each packet is counted once, in the shortest prefix that contains it.
   end = np.searchsorted(np.asarray(ends), np.arange(k), side="right")
   shape = (num_flows, len(ends) + 1, 2)
   place = jnp.arange(num_flows)[:, None], end, backwards
@@ -138,22 +139,22 @@ def encode(
   """Encodes the first k packets as the two channels of the paper, section IV-C.
 
   Channel 0 is the inter-arrival time, clipped at 1 s and mapped from [0, 1] s to
-  `iat_range`; channel 1 is direction × length / 1434 bytes, clipped to [−1, 1]. Places
-  without a packet are zero in both. Pure; all but the packets is static under `jit`.
+  `iat_range`. Channel 1 is direction × length / 1434 bytes, clipped to [−1, 1]. Padding
+  is zero in both. Pure; under `jit` all arguments except the packets are static.
 
   Args:
     packets: the first packets of N flows, `[N, P]`; P may be smaller than k.
-    k: packets to encode; needed unless `first_packets` was called before.
-    iat_range: what 0 s and 1 s become. The paper only says "normalised"; the authors'
-      code uses (−1, 1).
-    signed_lengths: whether lengths carry the direction. In the authors' code they do
-      not, against the paper's text.
+    k: packets to encode; needed unless `packets` comes from `first_packets`.
+    iat_range: the values that encode 0 s and 1 s. The paper only says "normalised";
+      the authors' code uses (−1, 1).
+    signed_lengths: whether lengths carry the direction's sign. They do in the paper's
+      text, but not in the authors' code.
 
   Returns:
     `[N, k, 2]` float32.
 
   Raises:
-    InputError: k is below 1, or something other than packets is given.
+    InputError: k is below 1, or `packets` is of another type.
   """
   if not isinstance(packets, FirstPackets):
     packets = first_packets(packets, 0 if k is None else k)
@@ -166,11 +167,11 @@ def encode(
 
 
 def cut(inputs: jax.Array, counts: jax.Array) -> jax.Array:
-  """Encoded flows as they were after some packets: zeros in the places after those.
+  """Keeps the first packets of encoded flows and sets the later ones to zero.
 
   Args:
-    inputs: `[N, k, C]`, encoded, a place for each packet.
-    counts: `[N]` int, how many of the first packets to leave.
+    inputs: `[N, k, C]`, encoded flows.
+    counts: `[N]` int, how many packets to keep.
   """
   there = jnp.arange(inputs.shape[1]) < counts[:, None]
   return jnp.where(there[..., None], inputs, 0)

@@ -1,4 +1,4 @@
-"""The one error that bad input causes, and a kind of it."""
+"""The error that bad input raises, and a subclass for diverged training."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ class InputError(ValueError):
 
 
 class DivergedError(InputError):
-  """Training came to numbers that are not finite.
+  """Training diverged: the loss or a parameter is not finite.
 
   Attributes:
-    runs: which ones of the runs, by their place.
-    epoch: when, from 1 on.
+    runs: the indices of the runs that diverged.
+    epoch: the epoch after which this was found, counted from 1.
   """
 
   def __init__(self, runs: Sequence[int], epoch: int):
@@ -28,6 +28,6 @@ class DivergedError(InputError):
 
 
 def first_line(error: BaseException) -> str:
-  """The first line of an error's message, or its type where it has no message."""
+  """The first line of an error's message, or its type if the message is empty."""
   lines = str(error).strip().splitlines()
   return lines[0][:200] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""Accuracies, confusions, calibration, and what can be said of them over seeds."""
+"""Accuracy, confusion, calibration, coverage, and intervals over seeds."""
 
 from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple
@@ -37,14 +37,14 @@ def accuracy(scores: np.ndarray, targets: np.ndarray) -> float | None:
 
 
 def confusion(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-  """How often a class was taken for which, `[classes, classes]` counts.
+  """The confusion matrix, `[classes, classes]` counts.
 
   Args:
     scores: `[Q, classes]`.
     targets: `[Q]` int; samples of −1 do not count.
 
   Returns:
-    At `[i, j]` the samples of class i whose best-scored class is j.
+    At `[i, j]` the number of samples of class i whose best-scored class is j.
   """
   counts = np.zeros((scores.shape[1],) * 2, int)
   counted = targets >= 0
@@ -53,7 +53,7 @@ def confusion(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 class ClassScores(NamedTuple):
-  """Of each class; NaN where nothing was of the class, or taken for it."""
+  """Scores per class, `[C]`; NaN where a score would divide by 0."""
 
   precision: np.ndarray
   recall: np.ndarray
@@ -64,8 +64,8 @@ def class_scores(counts: np.ndarray) -> ClassScores:
   """Precision, recall and F1, their harmonic mean, of each class.
 
   Args:
-    counts: `[C, A]`, at `[i, j]` the flows of class i that were taken for j. The first
-      C answers are the classes. Any further one is none of them, as "unknown" is.
+    counts: `[C, A]`, at `[i, j]` the flows of class i that were predicted as j. The
+      first C columns are the classes; further columns are other answers, as "unknown".
   """
   counts = np.asarray(counts)
   right, taken_for = np.diagonal(counts), counts.sum(axis=0)[: len(counts)]
@@ -75,7 +75,13 @@ def class_scores(counts: np.ndarray) -> ClassScores:
 def scores_of_sums(
   right: np.ndarray, taken_for: np.ndarray, of_class: np.ndarray
 ) -> ClassScores:
-  """`class_scores` of what a confusion adds up to, each `[C]` flows."""
+  """`class_scores` from sums of a confusion matrix, each `[C]` flows.
+
+  Args:
+    right: flows of each class that were predicted correctly.
+    taken_for: flows that were predicted as each class.
+    of_class: flows of each class.
+  """
 
   def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     nothing = np.full(len(whole), np.nan)
@@ -89,11 +95,11 @@ def scores_of_sums(
 
 
 def macro_f1(counts: np.ndarray) -> float | None:
-  """The mean F1 of the classes, however few flows each of them has.
+  """The mean F1 of the classes, each with the same weight.
 
   Args:
-    counts: `[C, A]` as for `class_scores`. A class that nothing is of and nothing is
-      taken for does not count.
+    counts: `[C, A]` as for `class_scores`. A class does not count if it has no flows
+      and was never predicted.
 
   Returns:
     The mean, a fraction; None if no class counts.
@@ -102,10 +108,10 @@ def macro_f1(counts: np.ndarray) -> float | None:
 
 
 def balanced_accuracy(counts: np.ndarray) -> float | None:
-  """The mean recall of the classes, however few flows each of them has.
+  """The mean recall of the classes, each with the same weight.
 
   Args:
-    counts: `[C, A]` as for `class_scores`. A class that nothing is of does not count.
+    counts: `[C, A]` as for `class_scores`. A class without flows does not count.
 
   Returns:
     The mean, a fraction; None if no class counts.
@@ -120,17 +126,16 @@ def mean_of_known(values: np.ndarray) -> float | None:
 
 
 def vote(groups: np.ndarray, votes: np.ndarray, num_groups: int) -> np.ndarray:
-  """The class for which a group's flows have most votes together.
+  """Sums the votes of each group's flows and returns the class with the most.
 
   Args:
     groups: `[N]` int, the group of each flow.
-    votes: `[N, C]`, each flow's vote, shared out among the classes by their
-      probability, say; zeros = it has none.
+    votes: `[N, C]`, each flow's votes, for example its class probabilities. A flow with
+      zeros does not vote.
     num_groups: how many groups there are.
 
   Returns:
-    `[num_groups]` int; the first of the classes if several have most; −1 where no flow
-    has a vote.
+    `[num_groups]` int; in a tie the first of the classes; −1 where no flow votes.
   """
   totals = np.zeros((num_groups, votes.shape[1]))
   np.add.at(totals, groups, votes)
@@ -138,12 +143,12 @@ def vote(groups: np.ndarray, votes: np.ndarray, num_groups: int) -> np.ndarray:
 
 
 class Reliability(NamedTuple):
-  """Confidence beside accuracy, in B bins of confidence, of equal width.
+  """Confidence and accuracy in B bins of confidence of equal width.
 
   Attributes:
-    counts: `[B]` flows.
-    confidences: `[B]` their mean confidence; NaN where there are none.
-    accuracies: `[B]` how many of them are right, a fraction; NaN where there are none.
+    counts: `[B]` flows in each bin.
+    confidences: `[B]` mean confidence; NaN in an empty bin.
+    accuracies: `[B]` the fraction of correct answers; NaN in an empty bin.
   """
 
   counts: np.ndarray
@@ -202,9 +207,9 @@ class Coverage(NamedTuple):
   """Coverage and accuracy of N answers, from the most to the least certain.
 
   Attributes:
-    thresholds: `[N]` descending: the certainty from which on answers are given.
-    coverages: `[N]` the fraction of flows that are answered then.
-    accuracies: `[N]` the fraction of those answers that are right.
+    thresholds: `[N]` descending, the least certainty of an answer that is given.
+    coverages: `[N]` the fraction of flows that are answered at this threshold.
+    accuracies: `[N]` the fraction of those answers that are correct.
   """
 
   thresholds: np.ndarray
@@ -220,12 +225,12 @@ class Coverage(NamedTuple):
 
 
 def coverage(certainties: np.ndarray, is_right: np.ndarray, num_flows: int) -> Coverage:
-  """Accuracy against coverage, of answers.
+  """Accuracy against coverage for every threshold on the certainty.
 
   Args:
-    certainties: `[N]`, by which it is chosen what to answer.
+    certainties: `[N]`, how certain each answer is.
     is_right: `[N]` bool.
-    num_flows: of so many flows, some of which may have no answer.
+    num_flows: the number of flows, those without an answer included.
   """
   order = np.argsort(-certainties, kind="stable")
   answered = np.arange(1, len(order) + 1)
@@ -244,26 +249,26 @@ def bootstrap(
   num_samples: int = 1000,
   confidence: float = 0.95,
 ) -> np.ndarray:
-  """Percentile intervals of statistics, by drawing units again with replacement.
+  """Percentile bootstrap intervals: resamples units with replacement.
 
-  A unit is what was sampled independently, such as a capture with all its flows. Flows
-  of one capture resemble each other, so resampling single flows would give intervals
-  that are too narrow.
+  Units must be independent of each other, for example captures with all their flows.
+  Flows of one capture resemble each other, so resampling single flows would give
+  intervals that are too narrow.
 
   B. Efron, "Bootstrap Methods: Another Look at the Jackknife", Annals of Statistics,
   1979.
 
   Args:
-    statistics: of `[G]` ints, how often units of each kind were drawn, `[S]` values;
-      NaN where a sample has none.
-    num_units: `[G]` int, how many units there are of each kind; all 1 where no two are
-      the same.
-    seed: what the samples follow from.
-    num_samples: how many to draw.
-    confidence: of the intervals.
+    statistics: maps `[G]` ints, how often units of each kind were drawn, to `[S]`
+      values; NaN = undefined for this sample.
+    num_units: `[G]` int, the number of units of each kind. Equal units may be given as
+      one kind; otherwise all are 1.
+    seed: random seed of the samples.
+    num_samples: how many samples to draw.
+    confidence: confidence level of the intervals, a fraction.
 
   Returns:
-    `[S, 2]`, low and high; NaN where there are fewer than two units, or no values.
+    `[S, 2]`, low and high; NaN if there are fewer than two units, or no values.
   """
   num_units = np.asarray(num_units)
   total = int(num_units.sum())
@@ -282,11 +287,12 @@ def bootstrap(
 
 
 class Detection(NamedTuple):
-  """How well flows of unknown classes are told from flows of known ones.
+  """How well certainty separates flows of unknown classes from flows of known ones.
 
   Attributes:
-    auroc: how often an unknown flow is less certain than a known one; 0.5 is chance.
-    kept: the fraction of known flows that are kept where unknown ones are caught.
+    auroc: the probability that an unknown flow is less certain than a known one; 0.5
+      is chance.
+    kept: the fraction of known flows above the threshold.
   """
 
   auroc: float
@@ -296,15 +302,15 @@ class Detection(NamedTuple):
 def detection(
   known: np.ndarray, unknown: np.ndarray, caught: float = 0.95
 ) -> Detection:
-  """How well a threshold tells flows of unknown classes from flows of known ones.
+  """How well certainty separates flows of unknown classes from flows of known ones.
 
   Args:
-    known: `[N]`, how certain the answers for flows of known classes are.
-    unknown: `[M]`, the same for flows of other classes.
-    caught: the fraction of the unknown flows that are to be below the threshold.
+    known: `[N]`, certainties of the answers for flows of known classes.
+    unknown: `[M]`, the same for flows of unknown classes.
+    caught: sets the threshold: this fraction of the unknown flows lies below it.
 
   Returns:
-    NaN if there are no flows of one kind.
+    The detection; NaN if either kind has no flows.
   """
   if not len(known) or not len(unknown):
     return Detection(np.nan, np.nan)
@@ -337,27 +343,27 @@ def mean_with_interval(values: np.ndarray, confidence: float = 0.95) -> Estimate
 def paired_difference(
   values: Mapping[Hashable, float], reference: Mapping[Hashable, float]
 ) -> Estimate:
-  """Mean difference to a reference on the same draws, with its interval.
+  """Mean difference from a reference on the same draws, with its interval.
 
   Args:
-    values: by draw.
-    reference: by draw; draws that are not in both do not count.
+    values: a value per draw.
+    reference: a value per draw; only draws in both count.
   """
   draws = [draw for draw in values if draw in reference]
   return mean_with_interval(np.array([values[d] - reference[d] for d in draws]))
 
 
 def verdict(value: Estimate, low: float, high: float) -> str:
-  """Whether a claim that a quantity lies between two values can be upheld.
+  """Tests the claim that a quantity lies between two values.
 
   Args:
-    value: the quantity, measured.
-    low: the least that the claim allows.
-    high: the most.
+    value: the measured quantity with its interval.
+    low: the lower bound of the claim.
+    high: the upper bound.
 
   Returns:
-    "holds" if the whole interval lies between them, "does not hold" if none of it does,
-    "inconclusive" if part of it does or if there is no interval.
+    "holds" if the whole interval lies between the bounds, "does not hold" if none of it
+    does, "inconclusive" if part of it does or if there is no interval.
   """
   if value.mean - value.half_width > low and value.mean + value.half_width < high:
     return "holds"

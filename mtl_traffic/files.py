@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and have one writer at a time."""
+"""Writes files so that they are complete or absent, with one writer at a time."""
 
 import contextlib
 import fcntl
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-  """Gives a partial file to write; it takes the place of `path` once that is done.
+  """Yields a temporary file to write, which replaces `path` at the end.
 
-  An error within the context leaves what was at `path` and removes the partial file.
-  What a killed process left of one is removed. Folders above `path` are made.
+  After an error `path` is as it was before, and the temporary file is removed. So is a
+  temporary file that a killed process left. Missing parent folders are made.
 
   Args:
     path: the file.
@@ -42,16 +42,16 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         partial.unlink(missing_ok=True)
   except OSError as error:
     if isinstance(error, FileNotFoundError) and error.filename == str(partial):
-      raise  # Nobody wrote it, which is no matter of input.
+      raise  # The caller wrote no file; that is a bug, not bad input.
     raise InputError(f"{path}: cannot be written ({reason(error)})") from error
 
 
 @contextlib.contextmanager
 def scratch(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-  """Gives an empty folder beside `path`, which is removed in the end.
+  """Yields an empty folder beside `path`, which is removed at the end.
 
-  What a killed process left of one is removed first. For use within `replacing` of the
-  same path, which sees to it that nobody else has the folder.
+  A folder that a killed process left is removed first. Use it within `replacing` of the
+  same path, whose lock keeps other processes from the folder.
   """
   path = pathlib.Path(path)
   folder = path.with_name(f".{path.name}.parts")
@@ -64,10 +64,10 @@ def scratch(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def check(path: str | os.PathLike) -> None:
-  """Looks whether a file can be written, long before it is.
+  """Checks early that a file can be written.
 
   Raises:
-    InputError: it cannot.
+    InputError: the file cannot be written.
   """
   path = pathlib.Path(path)
   folder = next(parent for parent in path.absolute().parents if parent.exists())
@@ -76,10 +76,10 @@ def check(path: str | os.PathLike) -> None:
 
 
 def check_new(path: str | os.PathLike) -> None:
-  """Looks whether a file can be written, and nothing is there that would get lost.
+  """Checks early that a file can be written and does not exist yet.
 
   Raises:
-    InputError: it cannot, or something is there.
+    InputError: the file cannot be written, or it exists.
   """
   check(path)
   if pathlib.Path(path).exists():
@@ -95,13 +95,13 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 def write_figure(path: str | os.PathLike, figure: "Figure") -> None:
   """Writes a figure as a PNG file as `replacing` does."""
   with replacing(path) as partial, warnings.catch_warnings():
-    # Names may be of a script that no font here has, and are then shown as boxes.
+    # Characters that no installed font has are drawn as boxes.
     warnings.filterwarnings("ignore", "Glyph .* missing from font")
     figure.savefig(partial, dpi=150, format="png")
 
 
 def lock(folder: str | os.PathLike) -> BinaryIO:
-  """Makes a folder, which no other process may lock until the result is closed.
+  """Makes a folder and locks it for this process until the result is closed.
 
   Raises:
     InputError: the folder cannot be written, or another process has locked it.
@@ -119,7 +119,7 @@ def lock(folder: str | os.PathLike) -> BinaryIO:
 
 
 def try_lock(file: int) -> bool:
-  """Locks an open file, by its number, until it is closed; False if another has it."""
+  """Locks an open file until it is closed; False if another process has locked it."""
   try:
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
   except BlockingIOError:
@@ -128,20 +128,20 @@ def try_lock(file: int) -> bool:
 
 
 def reason(error: OSError) -> str:
-  """What the system says of an error, in a few words."""
+  """The system's short description of an error."""
   return error.strerror or first_line(error)
 
 
 @contextlib.contextmanager
 def _only_writer(path: pathlib.Path) -> Iterator[None]:
-  """Holds a lock file beside `path`, which is removed in the end."""
+  """Holds a lock file beside `path`, which is removed at the end."""
   beside = path.with_name(f".{path.name}.lock")
   while True:
     file = os.open(beside, os.O_RDWR | os.O_CREAT, 0o666)
     try:
       if not try_lock(file):
         raise InputError(f"{path}: another process is writing it")
-      # Whoever had the lock may have removed the file that was opened here.
+      # The previous holder of the lock may have removed the file that was opened here.
       if beside.exists() and os.path.samestat(os.fstat(file), beside.stat()):
         try:
           yield

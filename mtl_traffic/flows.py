@@ -1,7 +1,7 @@
-"""What a batch of network flows is.
+"""Batches of network flows.
 
-A flow is all packets that share a bidirectional five-tuple. A model sees its first
-packets (`Packets`); what is to be predicted is a property of the whole flow (`Flows`).
+A flow is all packets that share a bidirectional five-tuple. A model reads its first
+packets (`Packets`) and predicts properties of the whole flow (`Flows`).
 """
 
 import dataclasses
@@ -12,11 +12,11 @@ import numpy as np
 from mtl_traffic.errors import InputError
 
 UNKNOWN = -1  # The class of a flow that nobody labelled.
-_WIDTH_OF_NAMES = 100  # Of all classes, or partitions, as they are shown.
+_WIDTH_OF_NAMES = 100  # Characters that a list of class or partition names may take.
 
 
 def is_missing_name(text: str) -> bool:
-  """Whether a class is unknown by its name: empty, or NaN, as programs write a gap."""
+  """Whether a class name stands for an unknown class: it is empty, or NaN."""
   return text.strip().lower() in ("", "nan")
 
 
@@ -28,7 +28,7 @@ class Packets:
     times: `[N, P]` float64, seconds since the flow's first packet, never decreasing.
     lengths: `[N, P]` int32, bytes.
     directions: `[N, P]` int8, +1 client → server, −1 server → client, 0 padding.
-    counts: `[N]` int32, how many of the P packets are there.
+    counts: `[N]` int32, packets of each flow; the other P − counts places are padding.
   """
 
   times: np.ndarray
@@ -38,7 +38,7 @@ class Packets:
 
   @property
   def there(self) -> np.ndarray:
-    """`[N, P]` bool: where a packet is, rather than padding."""
+    """`[N, P]` bool: True for packets, False for padding."""
     return np.arange(self.lengths.shape[1]) < self.counts[:, None]
 
   def replace(self, **fields) -> "Packets":
@@ -54,8 +54,8 @@ class Packets:
 class Flows:
   """N flows: their first packets, the totals of the whole flow, and its class.
 
-  NumPy arrays with N as leading axis. Under JAX flows are a pytree (`pytrees`), whose
-  names are static.
+  The fields are NumPy arrays with N as leading axis. In JAX flows are a pytree (see
+  `pytrees`); the class and partition names are static.
 
   Attributes:
     packets: the first packets.
@@ -64,11 +64,11 @@ class Flows:
     num_bytes: `[N]` int64, bytes of the whole flow, both directions.
     classes: `[N]` int32, index into `class_names`; −1 = unknown.
     partitions: `[N]` int32, index into `partition_names`.
-    ids: `[N]` str, what the source calls the flow.
+    ids: `[N]` str, the flow's identifier in the source.
     class_names: the traffic classes.
     partition_names: the parts that the source divides its flows into.
-    groups: `[N]` str, what keeps flows on one side of a split, such as their capture;
-      None if no grouping was asked for.
+    groups: `[N]` str, for example the capture. Flows of a group stay on one side of a
+      split. None if no grouping was asked for.
   """
 
   packets: Packets
@@ -109,11 +109,11 @@ def pad_packets(
 ) -> tuple[Packets, np.ndarray]:
   """Pads the packets of N flows, given one flow after another, to `[N, P]` arrays.
 
-  Packets of a flow whose times go backwards are sorted by time first (stable, so
-  packets of equal time keep their order).
+  If the times of a flow go backwards, its packets are sorted by time first. The sort is
+  stable: packets of equal time keep their order.
 
   Args:
-    times: `[sum(counts)]` s, on any origin that is common to a flow's packets.
+    times: `[sum(counts)]` s, with the same origin for all packets of a flow.
     lengths: `[sum(counts)]` bytes.
     directions: `[sum(counts)]` +1 or −1.
     counts: `[N]` packets of each flow.
@@ -183,7 +183,7 @@ def concatenate(batches: Sequence[Flows]) -> Flows:
     new_partition = [partition_names.index(name) for name in batch.partition_names]
     return batch.replace(
       packets=map_arrays(widen, batch.packets),
-      # The appended −1 is what index −1, an unknown class, finds.
+      # Index −1, an unknown class, picks the appended −1.
       classes=np.array([*new_class, UNKNOWN], np.int32)[batch.classes],
       partitions=np.array(new_partition, np.int32)[batch.partitions],
       class_names=class_names,
@@ -269,7 +269,7 @@ def validate(flows: Flows, source: str = "flows") -> Flows:
 
 
 def map_arrays(function: Callable, *batches):
-  """The function of the arrays of batches; names are those of the first batch."""
+  """Applies a function to the arrays of batches; keeps the first batch's names."""
   first, *_ = batches
   changed = {}
   for field in dataclasses.fields(first):
@@ -284,7 +284,7 @@ def map_arrays(function: Callable, *batches):
 
 
 def _shown(names: Sequence[str]) -> str:
-  """Names in a row, the last of them left out where they are many or long."""
+  """Names separated by commas; the last ones are left out if the list gets too long."""
   row = ", ".join(names[:_WIDTH_OF_NAMES]) or "none"
   return row if len(row) <= _WIDTH_OF_NAMES else f"{row[:_WIDTH_OF_NAMES]}…"
 
@@ -292,7 +292,7 @@ def _shown(names: Sequence[str]) -> str:
 def _fields(
   batch: Flows | Packets, prefix: str = ""
 ) -> Iterator[tuple[str, np.ndarray]]:
-  """The arrays of a batch by name."""
+  """The arrays of a batch, by field name."""
   for field in dataclasses.fields(batch):
     value = getattr(batch, field.name)
     if isinstance(value, Packets):

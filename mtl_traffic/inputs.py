@@ -1,4 +1,4 @@
-"""What runs are given: flows as settings divide them, draws, and encoded inputs."""
+"""Prepares the flows, draws and encoded inputs of runs from the settings."""
 
 import functools
 import itertools
@@ -27,7 +27,7 @@ from mtl_traffic.runs import Run
 from mtl_traffic.settings import ALL, Settings
 from mtl_traffic.tasks import MAIN_TASKS, TASKS
 
-LARGEST_SEED = 2**31 - 1  # As an array of the device has it.
+LARGEST_SEED = 2**31 - 1  # Seeds are int32 on the device.
 # From here on the other tasks' gradients are lost in float32, and a larger λ is the
 # same; beyond 1e19 the square of the gradient's norm would be infinite, and clipping
 # would make every step with a labelled flow a step of 0.
@@ -36,25 +36,26 @@ _FLOWS_AT_ONCE = 1 << 14  # Bounds what is held beside the inputs themselves.
 
 
 class Inputs:
-  """The flows of a dataset, and what runs are given of them.
+  """The flows of a dataset, and the draws and model inputs that runs get from them.
 
   Attributes:
-    flows: those of all partitions that are long enough, of the classes to learn.
-    others: the flows of each partition, or set of partitions, that tests.
-    table: the flows as draws see them.
-    notes: what does not fit the settings and is done otherwise, a line each.
+    flows: the flows of all partitions that have at least min_packets packets. Flows of
+      classes that are left out are of unknown class or of other_class.
+    others: the indices of the flows of each further test set (test_partitions).
+    table: the columns of the flows that draws read.
+    notes: one line for each setting that the flows cannot satisfy.
   """
 
   def __init__(self, settings: Settings, flows: Flows, runs: Sequence[Run]):
-    """Checks that the flows suffice.
+    """Selects the flows and checks that they suffice for the runs.
 
     Args:
       settings: see `Settings`.
-      flows: all partitions.
-      runs: what is to be run.
+      flows: the flows of all partitions.
+      runs: the runs to prepare for.
 
     Raises:
-      InputError: naming the setting at fault and what to do.
+      InputError: the flows do not suffice; names the setting and what to do.
     """
     for run in runs:
       check_run(run, settings)
@@ -106,7 +107,7 @@ class Inputs:
     )
 
   def problem(self, run: Run) -> tuple[Method, Problem]:
-    """The method of a run, and what all runs of its program share."""
+    """The method of a run, and the problem that runs of one program share."""
     method = make_method(run, self._settings)
     num_classes = dict.fromkeys((*self.table.values, "class"), self.table.num_classes)
     for task, dividers in run.dividers().items():
@@ -118,15 +119,15 @@ class Inputs:
     )
 
   def shown(self, method: Method, run: Run) -> jax.Array:
-    """`[N, ...]`, the inputs of all flows as a run is shown them when it is asked."""
+    """The inputs of all flows at test time, `[N, ...]`, cut to the run's `packets`."""
     return self._read(method, run.k, run.packets)
 
-  @functools.lru_cache(maxsize=2)  # noqa: B019 - there is one in a process
+  @functools.lru_cache(maxsize=2)  # noqa: B019 - a process has a single `Inputs`
   def _read(self, method: Method, k: int, num_packets: int) -> jax.Array:
     return read(method, self.flows, k, num_packets)
 
   def draw(self, runs: Sequence[Run]) -> Draw:
-    """The draws of runs of one program."""
+    """The draws of runs that share a program."""
     random = functools.partial(
       draws.draw_many,
       self.table,
@@ -146,10 +147,10 @@ class Inputs:
     return random(chosen=jnp.array(list(chosen)))
 
   def _choose(self, run: Run, draw: Draw) -> np.ndarray:
-    """`[N]` bool, the flows to label: as many as a run of random labels has."""
-    # In an order that is the same for all budgets.
+    """`[N]` bool, the flows to label: as many as random labelling would label."""
+    # Sorted, so that the order is the same for all budgets.
     train, number = np.sort(np.asarray(draw.train)), int(draw.num_labelled)
-    train = train[self.flows.classes[train] >= 0]  # Of the others nobody can ask.
+    train = train[self.flows.classes[train] >= 0]  # The others' class is not known.
     if run.labelling == "uniform" or number == len(train):
       first = np.random.default_rng(run.seed).permutation(len(train))[:number]
     else:
@@ -159,9 +160,9 @@ class Inputs:
     return chosen
 
   def _suggestions(self, seed: int, train: np.ndarray) -> np.ndarray:
-    """Of the training flows of a seed, those to label, the most useful first.
+    """The places in `train` of the flows of a seed to label, most useful first.
 
-    Once for all methods and budgets: of more suggestions the first ones are the same.
+    Computed once for all methods and budgets: a longer list begins with the shorter.
     """
     if seed not in self._suggested:
       suggested = labelling.suggest(
@@ -175,17 +176,17 @@ class Inputs:
 
 
 def make_method(run: Run, settings: Settings) -> Method:
-  """The method of a run, with those settings that it reads.
+  """The method of a run, built from the settings that it reads.
 
   Raises:
-    InputError: there is no such method, or a setting cannot be.
+    InputError: the method does not exist, or a setting's value is invalid.
   """
   fields = {name: getattr(run, name) for name in vars(run)}
   return methods.make(run.method, vars(settings) | fields)
 
 
 def hyperparameters(method: Method, runs: Sequence[Run]) -> dict[str, jax.Array]:
-  """`[R]` of each of the method's hyperparameters."""
+  """The values of each of the method's hyperparameters over R runs, `[R]`."""
   return {
     name: jnp.array([getattr(run, name) for run in runs], jnp.float32)
     for name in method.hyperparameters
@@ -195,13 +196,13 @@ def hyperparameters(method: Method, runs: Sequence[Run]) -> dict[str, jax.Array]
 def read(
   method: Method, flows: Flows, k: int, num_packets: int | None = None
 ) -> jax.Array:
-  """What a method reads of N flows, `[N, ...]`, on the device.
+  """The model inputs of N flows, `[N, ...]`, on the device.
 
   Args:
     method: the method.
     flows: N flows.
-    k: packets that it reads, unless it reads whole flows.
-    num_packets: how many of these are shown; all by default.
+    k: packets that the method reads, unless it reads whole flows.
+    num_packets: how many of the k packets to keep; by default all.
   """
   if method.reads_whole_flows:
     k = num_packets = flows.packets.lengths.shape[1]
@@ -215,7 +216,7 @@ def read(
 
 
 def check_run(run: Run, settings: Settings) -> None:
-  """Raises an InputError if there can be no such run, naming the setting."""
+  """Raises an InputError, naming the setting, if the run's values are invalid."""
   method = make_method(run, settings)
   if run.k < method.least_k:
     raise InputError(
@@ -258,7 +259,7 @@ def _number(labels_per_class: int | str, if_all: int) -> int:
 
 
 def _check_labels(table: draws.FlowTable) -> None:
-  """Raises an InputError if there is nothing to tell apart."""
+  """Raises an InputError if the flows have fewer than two classes."""
   with_flows = sum(size > 0 for size in table.class_sizes)
   if with_flows < 2:
     raise InputError(

@@ -1,14 +1,14 @@
-"""Which flows to label: those that most flows are like, each unlike the others.
+"""Suggests flows to label: typical flows that differ from each other.
 
-A flow covers the flows that are like it, as far as they are. Flows are chosen one by
-one, each for what it adds to the coverage of all flows: typical ones come first, and no
-two of a kind. W. Bae, J. Noh and D. J. Sutherland, "Generalized Coverage for More
-Robust Low-Budget Active Learning", ECCV 2024. With few labels this is worth more than
-labels of flows that a model is unsure of: G. Hacohen, A. Dekel and D. Weinshall,
-"Active Learning on a Budget", ICML 2022.
+A flow covers each other flow to the degree that the two are similar. Flows are chosen
+one by one; each choice adds the most to the coverage of all flows. So typical flows
+come first, and near duplicates are avoided. W. Bae, J. Noh and D. J. Sutherland,
+"Generalized Coverage for More Robust Low-Budget Active Learning", ECCV 2024. With few
+labels this works better than labelling the flows that a model is unsure of: G. Hacohen,
+A. Dekel and D. Weinshall, "Active Learning on a Budget", ICML 2022.
 
-Two flows are as similar as the share of random trees in which they fall into the same
-leaf: P. Geurts, D. Ernst and L. Wehenkel, "Extremely Randomized Trees", 2006.
+The similarity of two flows is the share of random trees in which they fall into the
+same leaf: P. Geurts, D. Ernst and L. Wehenkel, "Extremely Randomized Trees", 2006.
 """
 
 import dataclasses
@@ -28,12 +28,12 @@ _DEPTH = 8
 
 @dataclasses.dataclass(frozen=True)
 class Suggestion:
-  """A flow to label, and why.
+  """A flow to label, and the gain in coverage from it.
 
   Attributes:
     flow: its index.
-    coverage: how many flows are like it and like no flow chosen or labelled before;
-      a flow that is half like it counts as half a flow.
+    coverage: how many flows it newly covers. Each flow counts as much as its
+      similarity grew: a flow that was not covered and is half similar counts 0.5.
   """
 
   flow: int
@@ -46,16 +46,16 @@ def suggest(
   """Chooses flows to label, the most useful first.
 
   Args:
-    columns: `[N, F]`, what is known of whole flows, see `columns`.
-    number: how many to choose; fewer if there are fewer flows without a label.
+    columns: `[N, F]`, statistics of whole flows, see `columns`.
+    number: how many to choose; fewer if there are fewer unlabelled flows.
     labelled: `[N]` bool, the flows that have a label already.
-    seed: of the random trees.
+    seed: random seed of the trees.
   """
   candidates = np.flatnonzero(~labelled)
   if not len(candidates):
     return []
   leaves = _leaves(columns, seed)
-  covered = np.zeros(len(columns))  # By the most similar of the labelled flows.
+  covered = np.zeros(len(columns))  # Each flow's similarity to its nearest label.
   for flow in np.flatnonzero(labelled):
     covered = np.maximum(covered, _similarities(leaves, flow))
   suggestions = []
@@ -67,7 +67,7 @@ def suggest(
 
 
 def columns(flows: Flows) -> np.ndarray:
-  """What is known of whole flows, `[N, F]` float32, on scales on which they spread."""
+  """Statistics of whole flows, `[N, F]` float32, on scales that spread them out."""
   return np.concatenate(
     [ranked(totals(flows)), np.arcsinh(whole_columns(flows))], axis=1
   ).astype(np.float32)
@@ -76,16 +76,16 @@ def columns(flows: Flows) -> np.ndarray:
 def _greedy(
   leaves: sparse.csr_array, candidates: np.ndarray, covered: np.ndarray, number: int
 ) -> Iterator[tuple[int, np.ndarray]]:
-  """The flow that adds most to the coverage, again and again, with its similarities.
+  """Repeatedly yields the flow that adds most to the coverage, and its similarities.
 
-  What a flow adds never grows, so what it added before is a bound, and few flows have
-  to be looked at for each choice (M. Minoux, "Accelerated Greedy Algorithms", 1978).
+  The gain of a flow never grows, so an old gain is an upper bound. Few gains therefore
+  need computing per choice (M. Minoux, "Accelerated Greedy Algorithms", 1978).
 
   Args:
-    leaves: `[N, leaves]`.
-    candidates: which of the N flows may be chosen.
+    leaves: `[N, leaves]`, see `_leaves`.
+    candidates: indices of the flows that may be chosen.
     covered: `[N]`, updated by the caller after each choice.
-    number: choices, if there are as many candidates.
+    number: how many to choose; fewer if there are fewer candidates.
   """
   bounds = leaves[candidates] @ leaves.sum(axis=0) / _NUM_TREES
   heap = list(zip(-bounds, candidates.tolist(), strict=True))
@@ -102,7 +102,7 @@ def _greedy(
 
 
 def _leaves(columns: np.ndarray, seed: int) -> sparse.csr_array:
-  """Which leaves flows fall into, `[N, leaves]` of 0 and 1, one a tree."""
+  """The leaves that flows fall into, `[N, leaves]` of 0 and 1; one leaf per tree."""
   trees = RandomTreesEmbedding(
     _NUM_TREES, max_depth=_DEPTH, random_state=seed, n_jobs=-1
   )

@@ -11,12 +11,12 @@ import optax
 def masked_cross_entropy(
   logits: jax.Array, targets: jax.Array | np.ndarray
 ) -> jax.Array:
-  """Cross entropy of each sample, `[B]`; 0 with zero gradient where it is masked.
+  """Cross entropy of each sample, `[B]`; masked samples have loss and gradient 0.
 
   Args:
     logits: `[B, C]`.
-    targets: `[B]` int; −1 = the sample has no target. Or `[B, C]` probabilities of the
-      classes; a sample counts as much as they sum to, so zeros are no target.
+    targets: `[B]` int, −1 = masked. Or `[B, C]` class probabilities; their sum is the
+      weight of the sample, so zeros mask it.
 
   Examples:
     >>> losses = masked_cross_entropy(jnp.zeros((2, 2)), jnp.array([1, -1]))
@@ -39,18 +39,18 @@ def multitask_loss(
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """ℓ_B + ℓ_D + λ ℓ_T, the mean over a batch of the objective in section IV-D.
 
-  The loss of an unlabelled flow is masked in the class task. The paper masks the input
-  of the class layer instead, so that the layer's bias still learns from unlabelled
-  flows. The mean is over the whole batch, not over its labelled flows: a label has the
-  same weight in every batch.
+  The class loss of unlabelled flows is masked. The paper masks the input of the class
+  layer instead; there the layer's bias still learns from unlabelled flows. The mean is
+  over the whole batch, not only its labelled flows, so that a label has the same weight
+  in every batch.
 
   Args:
     logits: per task `[B, classes]`.
     targets: per task `[B]` int, −1 = none.
-    weights: per task its weight; λ for "class". A task without a weight has no loss.
+    weights: per task its weight; λ for "class". Tasks without a weight are ignored.
 
   Returns:
-    The loss, and each task's part before weighting.
+    The loss, and the unweighted loss of each task.
   """
   parts = {
     task: jnp.mean(masked_cross_entropy(logits[task], targets[task]))

@@ -1,4 +1,4 @@
-"""What of the settings does not fit the flows, and is done otherwise: a line each."""
+"""Warns, in a line each, of settings that the flows cannot satisfy."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,19 +8,19 @@ from mtl_traffic import splits
 from mtl_traffic.draws import FlowTable
 from mtl_traffic.settings import Settings
 
-_MOST_CLASSES, _LONGEST_NAME = 30, 40  # Named in a line.
+_MOST_CLASSES, _LONGEST_NAME = 30, 40  # Limits on the classes named in a line.
 
 
 def of(
   table: FlowTable, settings: Settings, left_out: Mapping[str, int], labels: int
 ) -> list[str]:
-  """What does not fit, and what to set.
+  """Returns the warnings; each says what is done instead, and what to change.
 
   Args:
     table: the flows.
     settings: see `Settings`.
-    left_out: flows to split of each class that is left out.
-    labels: the most labels that each class is to have.
+    left_out: the classes that are left out, each with its number of flows to split.
+    labels: the largest number of labels per class that is asked for.
   """
   test, validation = splits.sizes(
     table.class_sizes, settings.test_per_class, settings.validation_per_class
@@ -40,8 +40,8 @@ def of(
   }
   if few:
     lines.append(
-      f"fewer than {labels} labels, as they have no more: {_listed(few)}; lower "
-      "labels_per_class for as many of each"
+      f"too few flows for {labels} labels: {_listed(few)}; lower labels_per_class to "
+      "give every class equally many"
     )
   if table.groups is not None:
     known = np.asarray(table.groups.classes)
@@ -53,7 +53,7 @@ def of(
     }
     if single:
       lines.append(
-        f"learnt, but not tested, as they fill fewer than two groups "
+        f"learnt, but not tested, because they have fewer than two groups "
         f"(split_by = {settings.split_by!r}): {_listed(single)}; record "
         "more, or leave split_by empty"
       )
@@ -72,12 +72,12 @@ def of(
 
 
 _UNKNOWN = (
-  "they train bandwidth and duration alone; set other_class to learn them as one"
+  "they train bandwidth and duration only; set other_class to learn them as one class"
 )
 
 
 def _listed(numbers: Mapping[str, int]) -> str:
-  """Classes with a number each, as many as a line holds."""
+  """Lists classes with their numbers, and how many more there are."""
   some: Sequence[str] = [
     f"{name if len(name) <= _LONGEST_NAME else f'{name[:_LONGEST_NAME]}…'} ({number})"
     for name, number in list(numbers.items())[:_MOST_CLASSES]

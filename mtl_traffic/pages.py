@@ -1,4 +1,4 @@
-"""Pages of text, tables and figures, as Markdown and as HTML that needs no other file.
+"""Pages of text, tables and figures, as Markdown and as one self-contained HTML file.
 
 Names are shown as text and never interpreted: all markup of a page comes from this
 module, its only images are the figures, and it runs no scripts.
@@ -21,8 +21,8 @@ class Shown:
   """A figure of a page.
 
   Attributes:
-    title: what it shows.
-    name: of its file, from the page's folder.
+    title: what the figure shows.
+    name: the figure's file, relative to the page's folder.
   """
 
   title: str
@@ -37,26 +37,26 @@ class Shown:
     return f'<p><img alt="{title}" src="data:image/png;base64,{data}"></p>'
 
 
-# Text as Markdown, or a figure.
+# A part is text in Markdown, or a figure.
 Part = str | Shown
 
 
 def markdown(parts: Sequence[Part]) -> str:
-  """A page as Markdown, whose figures are files beside it."""
+  """A page as Markdown that links its figures' files."""
   texts = [part if isinstance(part, str) else part.markdown() for part in parts]
   return "\n\n".join(text.strip() for text in texts) + "\n"
 
 
 def html(parts: Sequence[Part], folder: pathlib.Path, title: str) -> str:
-  """A page as HTML, with its figures in it.
+  """A page as HTML, with its figures embedded.
 
   Args:
-    parts: of the page.
-    folder: where the files of its figures are.
-    title: of the browser's window.
+    parts: the parts of the page.
+    folder: the folder of the figures' files.
+    title: the title of the browser's window.
   """
   converter = markdown_lib.Markdown(extensions=["tables"])
-  # Of Markdown, what text could bring in from elsewhere: tags, links and images.
+  # Removes tags, links and images: they could load something from elsewhere.
   converter.preprocessors.deregister("html_block")
   for pattern in _FOREIGN:
     converter.inlinePatterns.deregister(pattern)
@@ -85,7 +85,7 @@ table { border-collapse: collapse; display: block; overflow-x: auto }
 th, td { border: 1px solid #ccc; padding: 0.2em 0.6em; text-align: left }
 img { max-width: 100% }
 """
-# The browser is told too: this style, images of the page itself, and nothing else.
+# The browser may use this style and embedded images, and load nothing else.
 _POLICY = (
   "default-src 'none'; img-src data:; style-src 'sha256-"
   + base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()

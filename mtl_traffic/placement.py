@@ -1,7 +1,7 @@
-"""Which devices train which runs, and how many runs a device vmaps.
+"""Distributes runs over devices, and chooses how many runs a device vmaps.
 
-Runs are distributed over all devices of all hosts that `jax.distributed` joined. They
-do not communicate, so none waits for another.
+All devices of all hosts that `jax.distributed` joined are used. Runs do not
+communicate, so none waits for another.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,13 +14,13 @@ from absl import logging
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 LAID_OUT, ON_ALL = PartitionSpec("runs"), PartitionSpec()
-_OF_MEMORY = 0.8  # The rest is for what is not counted, and for fragments.
+_OF_MEMORY = 0.8  # Share of memory for runs; the rest is for buffers not counted here.
 
 _T = TypeVar("_T")
 
 
 def runs_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-  """A mesh whose one axis, "runs", goes over the devices, by default over all."""
+  """A mesh of the devices (by default all) with a single axis, "runs"."""
   return Mesh(np.array(jax.devices() if devices is None else devices), ("runs",))
 
 
@@ -34,18 +34,18 @@ def mesh_for(num_runs: int) -> Mesh:
 
 
 def over_runs(function: Callable, together: int, mesh: Mesh) -> Callable:
-  """Maps a function over the runs, which are laid over the devices of a mesh.
+  """Maps a function over runs that are distributed over the devices of a mesh.
 
   Args:
-    function: of the arguments of one run, and of what all runs share.
-    together: how many runs a device vmaps; such groups go one after another.
+    function: takes the arguments of one run, then those that all runs share.
+    together: how many runs a device vmaps; it takes such groups one after another.
     mesh: see `runs_mesh`.
 
   Returns:
-    A function of a tuple of arguments with R as leading axis, a multiple of the mesh's
-    size, and of what all runs share.
+    A function of a tuple of arguments with leading axis R, a multiple of the mesh's
+    size, followed by the shared arguments.
   """
-  # One at a time stays unbatched: a batch of one is a slower matrix product.
+  # Single runs are not vmapped: matrix products with a batch axis of 1 are slower.
   size = None if together == 1 else together
 
   def of_device(runs, *shared):
@@ -65,7 +65,7 @@ def over_runs(function: Callable, together: int, mesh: Mesh) -> Callable:
 
 
 def lay_out(tree: Any, mesh: Mesh) -> Any:
-  """Lays runs over the devices; copies of the first fill up the last device."""
+  """Distributes runs over the devices; copies of the first run fill the last device."""
 
   def of_leaf(leaf: jax.Array) -> jax.Array:
     missing = -len(leaf) % mesh.size
@@ -77,17 +77,17 @@ def lay_out(tree: Any, mesh: Mesh) -> Any:
 
 
 def on_all(leaf: jax.Array, mesh: Mesh) -> jax.Array:
-  """Puts what all runs share on every device."""
+  """Copies an array that all runs share to every device."""
   return _put(leaf, NamedSharding(mesh, ON_ALL))
 
 
 def first(tree: Any, num_runs: int) -> Any:
-  """Without the copies that `lay_out` added."""
+  """Removes the copies that `lay_out` added."""
   return jax.tree.map(lambda leaf: leaf[:num_runs], tree)
 
 
 def _put(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
-  """`jax.device_put`, which for devices of other hosts takes plain arrays alone."""
+  """`jax.device_put`; for devices of other hosts it only accepts NumPy arrays."""
   if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
     data = _put(jax.random.key_data(leaf), sharding)
     return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
@@ -107,9 +107,9 @@ def runs_together(
   fit the cache. An accelerator vmaps as many runs as its memory holds.
 
   Args:
-    num_runs: of the device.
-    memory: bytes that an accelerator has; None on a CPU, or if it does not tell.
-    memory_of_run: called for the bytes that one run needs.
+    num_runs: the number of runs of the device.
+    memory: memory of the accelerator in bytes; None on a CPU, or if unknown.
+    memory_of_run: returns the bytes that one run needs.
   """
   if jax.default_backend() == "cpu":
     return 1
@@ -128,23 +128,23 @@ def runs_together(
 
 
 def memory(mesh: Mesh) -> int | None:
-  """Bytes that a device of the mesh has, if it tells."""
+  """Memory of a device of the mesh in bytes; None if unknown."""
   return (mesh.local_devices[0].memory_stats() or {}).get("bytes_limit")
 
 
 def out_of_memory(error: Exception) -> bool:
-  """Whether the error says that a device, or the host, had no memory left."""
+  """Whether the error means that a device or the host ran out of memory."""
   return isinstance(error, MemoryError) or (
     isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
   )
 
 
 def with_room(attempt: Callable[[int], _T], size: int) -> _T:
-  """Calls a function with half as many runs each time it runs out of memory.
+  """Calls a function; halves the number of runs each time it runs out of memory.
 
   Args:
     attempt: called with a number of runs.
-    size: the number to begin with.
+    size: the first number.
   """
   while True:
     try:

@@ -1,6 +1,7 @@
-"""Makes flows and packets pytrees of JAX.
+"""Registers flows and packets as JAX pytrees.
 
-Apart from `flows`, so that what reads captures or tables need not import JAX.
+This is not done in `flows`, so that code that reads captures or tables need not import
+JAX.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""What a run is: all that sets it apart from the other runs of a comparison."""
+"""A run: the values that identify it among the runs of a comparison."""
 
 import dataclasses
 
@@ -9,25 +9,25 @@ from mtl_traffic.tasks import MAIN_TASKS
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """A method, fitted on the draw of one seed, and asked after so many packets.
+  """A method, trained on the draw of one seed and tested after `packets` packets.
 
   Attributes:
-    method: its name.
+    method: the method's name.
     labels_per_class: labelled training flows of each class, or "all".
-    seed: of the draw.
+    seed: seed of the draw.
     k: packets that the method reads.
-    packets: packets of a flow that are shown when it is asked; k unless it was trained
-      on prefixes.
+    packets: packets of each flow at test time; k unless it was trained on prefixes.
     lambda_: weight of the class task.
-    learning_rate: Adam's.
+    learning_rate: Adam's learning rate.
     clip_norm: largest norm of a step's gradient.
-    tasks: what multitask learns beside the class.
-    bandwidth_dividers: bytes/s; none = drawn from the labelled flows.
-    duration_dividers: s; the same.
-    signed_lengths: whether lengths carry the direction.
-    mask: what keeps unlabelled flows out of the class task.
-    labelling: which flows carry a label, see the setting.
-    shortest_prefix: trained on prefixes from so many packets on; None = on all k.
+    tasks: the tasks that multitask learns beside the class.
+    bandwidth_dividers: bytes/s; empty = computed from the labelled flows.
+    duration_dividers: s; empty = computed from the labelled flows.
+    signed_lengths: whether lengths carry the direction's sign.
+    mask: how unlabelled flows are kept out of the class task, see the setting.
+    labelling: which flows are labelled, see the setting.
+    shortest_prefix: the shortest prefix, in packets, that it is trained on; None = it
+      is trained on all k packets only.
   """
 
   method: str
@@ -48,10 +48,10 @@ class Run:
 
   @classmethod
   def of(cls, row: dict) -> "Run":
-    """The run that a row belongs to.
+    """The run that a row of results belongs to.
 
     Raises:
-      InputError: the row does not say.
+      InputError: the row lacks a field of the run.
     """
     try:
       fields = {name: row[_IN_A_ROW.get(name, name)] for name in FIELDS}
@@ -63,15 +63,15 @@ class Run:
     return cls(**{n: tuple(v) if isinstance(v, list) else v for n, v in fields.items()})
 
   def identity(self) -> dict:
-    """The part of a row that says which run it belongs to."""
+    """The fields of a row that identify its run."""
     return {_IN_A_ROW.get(name, name): getattr(self, name) for name in FIELDS}
 
   def fitted(self) -> "Run":
-    """Runs of which this is the same are the same fit, asked after other packets."""
+    """The run with packets = k. Runs with equal results share one trained model."""
     return dataclasses.replace(self, packets=self.k)
 
   def dividers(self) -> dict[str, tuple[float, ...]]:
-    """The dividers that the run is given; it draws the others."""
+    """The dividers that are set; the others are computed from the labelled flows."""
     given = {"bandwidth": self.bandwidth_dividers, "duration": self.duration_dividers}
     return {task: dividers for task, dividers in given.items() if dividers}
 
@@ -81,11 +81,11 @@ _IN_A_ROW = {"lambda_": "lambda"}
 
 
 def label_budgets(settings: Settings, **fields) -> list[Run]:
-  """The runs of all methods, seeds and label budgets, the first seeds first.
+  """The runs of all methods, seeds and label budgets, ordered by seed.
 
   Args:
     settings: see `Settings`.
-    **fields: of `Run`, where they are not the settings'.
+    **fields: fields of `Run` that replace the settings.
   """
   defaults = {
     name: getattr(settings, name)

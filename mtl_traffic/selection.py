@@ -1,4 +1,4 @@
-"""Which flows take part in runs, and of which classes they are."""
+"""Selects flows by partition, and merges or leaves out classes."""
 
 import difflib
 import fnmatch
@@ -10,7 +10,7 @@ from mtl_traffic.errors import InputError
 from mtl_traffic.flows import UNKNOWN, Flows
 from mtl_traffic.settings import ALL
 
-_MOST_NAMES = 20  # That a message lists of those that there are.
+_MOST_NAMES = 20  # Names that a message lists.
 
 
 def partitions(
@@ -20,21 +20,21 @@ def partitions(
 
   Args:
     flows: N flows.
-    train: the partitions to split, as `matching` takes them, or `ALL`.
-    test: the partitions that are test sets, those of each name or pattern together;
-      empty = each that is not split, by itself.
+    train: the partitions to split, as names or patterns for `matching`, or `ALL`.
+    test: the partitions that are test sets; the partitions of one pattern form one set.
+      Empty = every partition that is not split is a test set.
 
   Returns:
     A mask `[N]` of the flows to split, and the indices of each test set's flows.
 
   Raises:
-    InputError: there is no such partition, or one both trains and tests.
+    InputError: a partition does not exist, or is named for training and for testing.
   """
   if train == ALL:
     if test:
       raise InputError(
-        f"test_partitions: {test!r} would test flows that train, as train_partition "
-        "is 'all'; name there the partitions to train on"
+        f"test_partitions: {test!r} would test training flows, because train_partition "
+        "is 'all'; set train_partition to the partitions to train on"
       )
     return np.ones(len(flows), bool), {}
   names = flows.partition_names
@@ -48,7 +48,7 @@ def partitions(
     sets = [(name, (name,)) for name in names if name not in of_train]
   if both := sorted(of_train & {name for _, of_set in sets for name in of_set}):
     raise InputError(
-      f"test_partitions: {both[0]!r} is of train_partition too; let it do one of both"
+      f"test_partitions: {both[0]!r} is in train_partition too; name it in one of them"
     )
   members = {
     name: np.flatnonzero(np.isin(flows.partitions, [names.index(n) for n in of_set]))
@@ -60,15 +60,15 @@ def partitions(
 def matching(
   setting: str, wanted: str, names: Sequence[str]
 ) -> list[tuple[str, tuple[str, ...]]]:
-  """The names that each of some names or patterns with commas between stands for.
+  """Resolves names and patterns, separated by commas, to the names that they match.
 
   Args:
-    setting: what they are the value of, for the message.
-    wanted: "a", "a,b" or "a*,b"; a name may have commas if it is the only one.
-    names: those that there are.
+    setting: the setting that holds them, for the message.
+    wanted: "a", "a,b" or "a*,b"; a name may contain commas if it stands alone.
+    names: the existing names.
 
   Raises:
-    InputError: one stands for none.
+    InputError: a name or pattern matches nothing.
   """
   parts = [wanted] if wanted in names else [p.strip() for p in wanted.split(",")]
   found = []
@@ -78,7 +78,7 @@ def matching(
     )
     if not of_part:
       raise InputError(
-        f"{setting}: the flows have no partition {part!r}, but {_listed(names)}"
+        f"{setting}: the flows have no partition {part!r}; they have {_listed(names)}"
         + (f"; {ALL!r} takes all" if setting == "train_partition" else "")
       )
     found.append((part, of_part))
@@ -93,28 +93,28 @@ def with_classes(
   min_flows: int = 0,
   other: str = "",
 ) -> tuple[Flows, dict[str, int]]:
-  """Flows of fewer classes; those of the others have another class, or none.
+  """Leaves classes out; their flows get the class `other` or become unknown.
 
   Args:
     flows: N flows.
-    eligible: `[N]` bool, those that are split, by which classes are large or small.
-    classes: the names to keep; empty = all.
-    min_flows: eligible flows that a class needs.
-    other: the class that those left out become, if any; empty = their class becomes
-      unknown. They still train bandwidth and duration.
+    eligible: `[N]` bool, the flows to split; `min_flows` counts only these.
+    classes: the classes to keep; empty = all.
+    min_flows: classes with fewer eligible flows are left out.
+    other: the new class of the flows left out; empty = they become unknown. Either way
+      they still train bandwidth and duration.
 
   Returns:
-    The flows, and how many eligible flows each class has that was left out.
+    The flows, and the number of eligible flows of each class that was left out.
 
   Raises:
-    InputError: there is no such class.
+    InputError: a class of `classes` does not exist.
   """
   for name in classes:
     if name not in flows.class_names:
       close = difflib.get_close_matches(name, flows.class_names, n=1)
-      there = f"there are {_listed(flows.class_names)}"
+      there = f"the classes are {_listed(flows.class_names)}"
       meant = f"did you mean {close[0]!r}?" if close else there
-      raise InputError(f"classes: no flow is of {name!r}; {meant}")
+      raise InputError(f"classes: no flow has the class {name!r}; {meant}")
   sizes = np.bincount(
     flows.classes[eligible & (flows.classes >= 0)], minlength=len(flows.class_names)
   )
@@ -135,7 +135,7 @@ def with_classes(
     names.append(other)
   code = {name: index for index, name in enumerate(names)}
   rest = code.get(other, UNKNOWN)
-  # The appended −1 is what index −1, an unknown class, finds.
+  # Index −1, an unknown class, picks the appended −1.
   codes = np.array([code.get(n, rest) for n in flows.class_names] + [UNKNOWN], np.int32)
   return flows.replace(classes=codes[flows.classes], class_names=tuple(names)), left_out
 

@@ -1,7 +1,7 @@
 """The settings of an experiment or a training, checked.
 
-A config file gives them as a `ConfigDict`, for flags to change; `Settings.of` turns
-that into values that nobody can change any more.
+A config file gives them as a `ConfigDict`, which flags can change. `Settings.of` turns
+it into a frozen dataclass.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from mtl_traffic.errors import InputError
 
-ALL = "all"  # As labels_per_class every training flow, as train_partition every flow.
+ALL = "all"  # In labels_per_class: all training flows; in train_partition: all flows.
 _LARGEST_SEED = _MANY = 2**31 - 1
 DTYPES = ("float32", "bfloat16")
 LABELLINGS = ("random", "uniform", "chosen")
@@ -28,7 +28,7 @@ def _setting(default: object, meaning: str):
 class Settings:
   """Every setting, with its default and a line on what it means.
 
-  The defaults are those of section V of the paper and its authors' code: k = 60
+  The defaults are from section V of the paper and from its authors' code: k = 60
   packets, λ = 1, 20 epochs of Adam at 1e-3 in batches of 64, gradients clipped to norm
   1, 30 test and 30 validation flows a class.
   """
@@ -58,13 +58,13 @@ class Settings:
   )
   max_packets: int = _setting(
     256,
-    "packets of each flow that are loaded (at least k); methods that look at whole "
-    "training flows see these",
+    "packets of each flow that are loaded (at least k); methods that train on whole "
+    "flows see these",
   )
   payload_lengths: bool = _setting(
     False,
-    "whether the dataset's lengths are those of TCP and UDP payload rather than of IP "
-    "packets; a model remembers it",
+    "whether the dataset's lengths are of TCP and UDP payload rather than of IP "
+    "packets; it is stored with a model",
   )
   min_packets: int = _setting(1, "flows of fewer packets are left out")
   methods: tuple[str, ...] = _setting(("multitask", "single_task"), "what is compared")
@@ -88,10 +88,11 @@ class Settings:
     30, "validation flows of each class, or a share, as test_per_class"
   )
   k: int = _setting(
-    60, "packets of each flow that the method reads; 0 = chosen by the flows' lengths"
+    60, "packets of each flow that the method reads; 0 = chosen from the flows' lengths"
   )
   iat_range: tuple[float, float] = _setting(
-    (0.0, 1.0), "what inter-arrival times of 0 and 1 s become; the authors have (-1, 1)"
+    (0.0, 1.0),
+    "values that encode inter-arrival times of 0 and 1 s; the authors have (-1, 1)",
   )
   signed_lengths: bool = _setting(
     True, "whether lengths carry the direction; in the authors' code they do not"
@@ -102,17 +103,17 @@ class Settings:
   duration_dividers: tuple[float, ...] = _setting((), "s, as bandwidth_dividers")
   equal_classes: int = _setting(
     0,
-    "number of bandwidth and of duration classes, with about as many flows each, if no "
-    "dividers are given; 0 = midpoints between class averages",
+    "number of bandwidth and of duration classes, with about as many flows each, used "
+    "if no dividers are given; 0 = midpoints between class averages",
   )
   lambda_: float = _setting(1.0, "weight of the class task")
   tasks: tuple[str, ...] = _setting(
-    ("bandwidth", "duration"), "what multitask learns beside the class"
+    ("bandwidth", "duration"), "the tasks that multitask learns beside the class"
   )
   mask: str = _setting(
     "loss",
-    "what keeps unlabelled flows out of the class task: 'loss', or 'features' as in "
-    "the authors' code",
+    "how unlabelled flows are kept out of the class task: by masking the 'loss', or "
+    "the 'features' as in the authors' code",
   )
   epochs: int = _setting(20, "passes over the training flows")
   batch_size: int = _setting(64, "flows in a step")
@@ -120,13 +121,13 @@ class Settings:
   clip_norm: float = _setting(1.0, "largest norm of a step's gradient")
   dtype: str = _setting("float32", "what networks compute in: float32 or bfloat16")
   shortest_prefix: int = _setting(
-    5, "any_k: packets from which on its one model answers; 0 = chosen, as k"
+    5, "any_k: the fewest packets after which its model answers; 0 = chosen, like k"
   )
   packet_budgets: tuple[int, ...] = _setting(
-    (10, 20, 30, 45, 60, 90, 120), "packet_budget and any_k: the numbers of packets"
+    (10, 20, 30, 45, 60, 90, 120), "packet_budget and any_k: numbers of packets to test"
   )
   lambdas: tuple[float, ...] = _setting(
-    (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0), "lambda_sweep: the λ"
+    (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0), "lambda_sweep: values of λ"
   )
   learning_rates: tuple[float, ...] = _setting(
     (1e-4, 3e-4, 1e-3, 3e-3), "learning_rate_sweep: the learning rates"
@@ -154,27 +155,28 @@ class Settings:
     (((), ()),), "divider_sweep: pairs of bandwidth (bytes/s) and duration (s) dividers"
   )
   runs_at_once: int = _setting(
-    0, "runs per program, whose rows are saved together; 0 = chosen for the device"
+    0, "runs that train together and are saved together; 0 = chosen for the device"
   )
   paper: tuple[tuple, ...] = _setting(
     (),
-    "rows of (method, labels_per_class, bandwidth, duration, class accuracy) that the "
-    "paper reports, in %, to be shown beside ours",
+    "the paper's results, shown beside ours: rows of (method, labels_per_class, "
+    "bandwidth, duration, class accuracy), accuracies in %",
   )
-  paper_dataset: str = _setting("", "the paper's dataset that this is: QUIC or ISCX")
+  paper_dataset: str = _setting(
+    "", "which of the paper's datasets this is: QUIC or ISCX"
+  )
   paper_dividers: tuple[tuple, ...] = _setting(
-    (), "rows of (bandwidth dividers, duration dividers, accuracies in %), as paper"
+    (), "the paper's rows of (bandwidth dividers, duration dividers, accuracies in %)"
   )
 
   @classmethod
   def of(cls, config: Mapping[str, object]) -> "Settings":
-    """The settings of a config, a `ConfigDict` or any other mapping.
+    """Makes settings from a config: a `ConfigDict` or any other mapping.
 
-    Settings that it lacks have their defaults.
+    Settings that the config lacks have their defaults.
 
     Raises:
-      InputError: a setting is unknown or cannot be; the message names all that are
-        wrong.
+      InputError: a setting is unknown or invalid; the message names all such settings.
     """
     values = {name: _plain(name, value) for name, value in dict(config).items()}
     problems = [unknown_setting(name) for name in values if name not in NAMES]
@@ -186,7 +188,7 @@ class Settings:
     return settings
 
   def replace(self, **fields) -> "Settings":
-    """The same settings with some changed, checked."""
+    """Returns a copy with some settings changed, checked."""
     return Settings.of(vars(self) | fields)
 
   def _problems(self) -> list[str]:
@@ -202,7 +204,7 @@ NAMES = tuple(field.name for field in FIELDS)
 
 _TYPES = typing.get_type_hints(Settings)
 
-# The least and the largest value of a number, or of each of several.
+# The least and the largest value of each numeric setting, or of its elements.
 _RANGES: dict[str, tuple[float, float]] = {
   "max_packets": (1, _MANY),
   "min_packets": (0, _MANY),
@@ -223,7 +225,7 @@ _RANGES: dict[str, tuple[float, float]] = {
   "runs_at_once": (0, _MANY),
 }
 
-# What a comparison goes through.
+# The settings that a comparison iterates over.
 _SOME = (
   "methods",
   "labels_per_class",
@@ -236,34 +238,34 @@ _SOME = (
 
 
 def unknown_setting(name: str) -> str:
-  """Says that there is no such setting, and which one may be meant."""
+  """The message for an unknown setting, with the closest existing name."""
   close = difflib.get_close_matches(name, NAMES, n=1)
   advice = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(NAMES)}"
   return f"there is no setting {name!r}{advice}"
 
 
 def allowed(name: str) -> str:
-  """What kind of value a setting is, in words."""
+  """The type of a setting's value, in words."""
   return _NAMES_OF_TYPES[_TYPES[name]]
 
 
 def bounds(name: str) -> tuple[float, float] | None:
-  """The least and the largest value of a number, or of each of several."""
+  """The least and the largest value of a numeric setting, or of its elements."""
   return _RANGES.get(name)
 
 
 def is_tuple(name: str) -> bool:
-  """Whether there is such a setting, and it holds several values."""
+  """Whether the setting exists and holds several values."""
   return typing.get_origin(_TYPES.get(name)) is tuple
 
 
 def is_share(name: str) -> bool:
-  """Whether a setting is a number of flows or a share of them."""
+  """Whether a setting is either a number of flows or a share of them."""
   return _TYPES[name] == int | float
 
 
 def _plain(name: str, value: object) -> object:
-  """A value that cannot change; where shares are possible, 30.0 flows are 30."""
+  """The value as an immutable; if the setting may be a share, 30.0 becomes 30."""
   value = _frozen(value)
   if isinstance(value, float) and name in NAMES and is_share(name):
     return int(value) if value.is_integer() else value
@@ -271,14 +273,14 @@ def _plain(name: str, value: object) -> object:
 
 
 def _frozen(value: object) -> object:
-  """Lists and tuples, however deep, as tuples."""
+  """Turns lists into tuples, nested ones too."""
   if isinstance(value, list | tuple):
     return tuple(map(_frozen, value))
   return value
 
 
 def _must_be(name: str, value: object) -> str:
-  """What a setting must be; empty if the value is that."""
+  """Says what a setting must be; empty if the value is valid."""
   type_ = _TYPES[name]
   if not _is_of(value, type_):
     return allowed(name)
@@ -304,7 +306,7 @@ def _must_be(name: str, value: object) -> str:
 
 
 def _no_size(value: int | float, if_none: bool) -> str:
-  """What a number of flows, or a share of them, must be; empty if it is that."""
+  """Says what a number or share of flows must be; empty if the value is valid."""
   if value == 0:
     return "" if if_none else "above 0"
   is_size = 0 < value < 1 or (value >= 1 and float(value).is_integer())
@@ -312,7 +314,7 @@ def _no_size(value: int | float, if_none: bool) -> str:
 
 
 def _is_of(value: object, type_: object) -> bool:
-  """Whether a value is of an annotated type; whole numbers are floats as well."""
+  """Whether a value has an annotated type; whole numbers count as floats too."""
   if typing.get_origin(type_) is tuple:
     of_items = typing.get_args(type_)
     if not isinstance(value, tuple):

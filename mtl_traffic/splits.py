@@ -1,4 +1,4 @@
-"""Which flows train, validate and test a run, and which of them carry a label.
+"""Splits flows into training, validation and test flows, and draws the labelled ones.
 
 The flows of each class are shuffled once. The first are test flows, the next are
 validation flows, and the rest are training flows, of which the first are labelled. So
@@ -18,7 +18,7 @@ from flax import struct
 
 from mtl_traffic.errors import InputError
 
-_LONGEST_NAME = 40  # Of a class, in a message that names many.
+_LONGEST_NAME = 40  # Characters of a class name in a message that names many.
 
 
 @struct.dataclass
@@ -41,13 +41,13 @@ class Split:
 
 @struct.dataclass
 class Groups:
-  """N flows in G groups, each of which trains, validates or tests as a whole.
+  """N flows in G groups. All flows of a group are on the same side of a split.
 
   Attributes:
     of_flows: `[N]` int32, the group of each flow.
-    classes: `[G]` int32, the class that most flows of a group have; −1 where none has
-      one. Such a group trains.
-    sizes: `[G]` int32, flows of a group whose class is known.
+    classes: `[G]` int32, the most frequent class in each group; −1 if all its flows are
+      of unknown class. Such a group is a training group.
+    sizes: `[G]` int32, the number of flows of known class in each group.
   """
 
   of_flows: jax.Array
@@ -63,7 +63,7 @@ def random_rank_in_class(
   Args:
     key: random key.
     classes: `[N]` int, −1 = unknown.
-    eligible: `[N]` bool; the others come last in their class.
+    eligible: `[N]` bool; flows that are not eligible come last in their class.
   """
   num_flows = len(classes)
   shuffled = jax.random.permutation(key, num_flows)
@@ -79,11 +79,11 @@ def sizes(
   test_per_class: int | float,
   validation_per_class: int | float,
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-  """How many flows of each class test, and how many validate.
+  """The numbers of test flows and of validation flows of each class.
 
-  A share below 1 is rounded to at least one flow, but one flow is always left for
-  training: of two flows one is a test flow, and a single flow is a training flow. A
-  number is taken as it is; `check_sizes` checks that the class has as many flows.
+  A share below 1 is rounded to at least one flow. One flow is always left for training:
+  of two flows one is a test flow, and a single flow is a training flow. Numbers from 1
+  on are returned unchanged; `check_sizes` checks that the class has that many flows.
 
   Args:
     class_sizes: how many flows each class has.
@@ -112,14 +112,14 @@ def draw_split(
   test: Sequence[int] | jax.Array,
   validation: Sequence[int] | jax.Array,
 ) -> Split:
-  """Draws a stratified split; pure, jittable, and the same for the same key.
+  """Draws a stratified split. Pure and jittable; equal keys give equal splits.
 
   Args:
     key: random key.
     classes: `[N]` int, −1 = unknown; such flows always train.
     eligible: `[N]` bool, the flows to split; others are in no part.
-    test: `[C]` test flows of each class.
-    validation: `[C]` validation flows of each class.
+    test: `[C]` number of test flows of each class.
+    validation: `[C]` number of validation flows of each class.
   """
   of_class = _part_sizes(test, validation)
   num_test, held_out = of_class[0][classes], of_class[1][classes]
@@ -142,7 +142,7 @@ def draw_group_split(
   test: Sequence[int] | jax.Array,
   validation: Sequence[int] | jax.Array,
 ) -> Split:
-  """Draws a split of whole groups, stratified by their classes; as `draw_split`.
+  """Like `draw_split`, but splits whole groups, stratified by their classes.
 
   The groups of a class are shuffled. With two groups or more, the first is a test group
   and the last a training group. With three or more, the second is a validation group.
@@ -155,8 +155,8 @@ def draw_group_split(
     classes: `[N]` int, −1 = unknown.
     eligible: `[N]` bool, the flows to split; others are in no part.
     groups: of the N flows.
-    test: `[C]` test flows wished for of each class.
-    validation: `[C]` validation flows wished for of each class.
+    test: `[C]` wanted number of test flows of each class.
+    validation: `[C]` wanted number of validation flows of each class.
   """
   num_test, held_out = _part_sizes(test, validation)
   num_classes = len(num_test)
@@ -164,7 +164,7 @@ def draw_group_split(
   of = groups.classes
   known = of >= 0
   rank = random_rank_in_class(group_key, of, jnp.ones_like(known))
-  # Where the middle of each group lies among its class's flows in that order.
+  # The position of each group's middle among the flows of its class, in that order.
   order = jnp.lexsort((rank, of))
   before = jnp.cumsum(groups.sizes[order]) - groups.sizes[order]
   first = jnp.searchsorted(of[order], of[order], side="left")
@@ -194,12 +194,13 @@ def draw_group_split(
 
 
 def groups_of(names: np.ndarray, classes: np.ndarray, eligible: np.ndarray) -> Groups:
-  """Flows of one name make a group.
+  """Groups flows by name.
 
   Args:
-    names: `[N]`, of anything that can be compared.
+    names: `[N]`, of any type that can be sorted.
     classes: `[N]` int, −1 = unknown.
-    eligible: `[N]` bool, the flows to split, by which groups have classes and sizes.
+    eligible: `[N]` bool, the flows to split. Only these count for the classes and sizes
+      of groups.
   """
   _, of_flows = np.unique(names, return_inverse=True)
   of_flows = of_flows.reshape(-1)
@@ -225,8 +226,8 @@ def labelled(
   Args:
     split: the split.
     classes: `[N]` int, −1 = unknown.
-    labels_per_class: flows to label in each class; may be traced. A class that has
-      fewer gives all it has.
+    labels_per_class: flows to label in each class; may be traced. A smaller class is
+      labelled completely.
   """
   return split.train & (classes >= 0) & (split.label_rank < labels_per_class)
 
@@ -239,13 +240,13 @@ def check_sizes(
   validation_per_class: int | float,
   train_per_class: int = 0,
 ) -> None:
-  """Raises an InputError that names every class that has too few flows to be split.
+  """Raises an InputError that names every class with too few flows to be split.
 
-  Shares fit every class.
+  Shares below 1 never fail.
 
   Args:
     class_names: the traffic classes.
-    class_sizes: how many flows each of them has.
+    class_sizes: the number of flows of each class.
     test_per_class: test flows of each class.
     validation_per_class: validation flows of each class.
     train_per_class: training flows that each class needs.
@@ -276,7 +277,7 @@ def check_sizes(
 
 
 def _part_sizes(test, validation) -> tuple[jax.Array, jax.Array]:
-  """`[C]` test flows, and test and validation flows together."""
+  """`[C]` test flows, and `[C]` test plus validation flows."""
   test = jnp.asarray(test, jnp.int32)
   return test, test + jnp.asarray(validation, jnp.int32)
 

@@ -13,7 +13,7 @@ from mtl_traffic.evaluation import Estimate
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-  """A table of cells that are ready to be shown."""
+  """A table of formatted cells."""
 
   header: Sequence[str]
   rows: Sequence[Sequence[object]]
@@ -28,7 +28,7 @@ class Table:
 
 
 def percent(value: Estimate, form: str = ".1f") -> str:
-  """An accuracy as in "93.3 ± 1.2"; "–" if there is none."""
+  """An accuracy in %, as in "93.3 ± 1.2"; "–" if there is none."""
   if np.isnan(value.mean):
     return "–"
   interval = "" if np.isnan(value.half_width) else f" ± {100 * value.half_width:.1f}"
@@ -46,7 +46,7 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> s
 
 
 def csv_text(rows: Iterable[Iterable[object]]) -> str:
-  """Comma-separated values of rows, none of which a spreadsheet takes for a formula."""
+  """Comma-separated values of rows, escaped so that no cell is taken for a formula."""
   text = io.StringIO()
   csv.writer(text, lineterminator="\n").writerows(
     [for_spreadsheet(cell) for cell in row] for row in rows

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 Array = jax.Array | np.ndarray
-NO_TARGET = -1  # A flow without this target; it has no loss and no accuracy.
+NO_TARGET = -1  # The flow has no target and counts neither in loss nor in accuracy.
 
 
 def bandwidths(num_bytes: Array, durations: Array) -> jax.Array:
-  """Average bandwidth of whole flows in bytes/s, `[N]`; NaN where there is no duration.
+  """Average bandwidth of whole flows in bytes/s, `[N]`; NaN where the duration is 0.
 
   Args:
     num_bytes: `[N]` bytes.
@@ -23,7 +23,7 @@ def bandwidths(num_bytes: Array, durations: Array) -> jax.Array:
     >>> bandwidths(jnp.array([1000, 500]), jnp.array([2.0, 0.0])).tolist()
     [500.0, nan]
   """
-  # As float32 first: without 64-bit types JAX would cut bytes beyond 2³¹ short.
+  # Converted to float32 first: without 64-bit types JAX would truncate bytes over 2³¹.
   num_bytes = jnp.asarray(num_bytes, jnp.float32)
   durations = jnp.asarray(durations, jnp.float32)
   lasting = durations > 0
@@ -34,8 +34,8 @@ def class_averages(values: Array, classes: Array, num_classes: int) -> jax.Array
   """Mean value of each traffic class, `[num_classes]`.
 
   Args:
-    values: `[N]`; NaN is left out.
-    classes: `[N]`, −1 is left out.
+    values: `[N]`; flows with NaN are left out.
+    classes: `[N]`; flows with −1 are left out.
     num_classes: how many classes there are (static).
 
   Returns:
@@ -66,7 +66,7 @@ def midpoint_dividers(averages: Array) -> jax.Array:
 
 
 def divide(values: Array, dividers: Array) -> jax.Array:
-  """The class of each value by its dividers, Table I (counted from 0).
+  """The class of each value, as in Table I but counted from 0.
 
   Args:
     values: `[...]`.

@@ -1,8 +1,8 @@
-"""What can be predicted of a whole flow without anybody labelling it.
+"""Auxiliary tasks: properties of whole flows that can be measured without labels.
 
-Section VI of the paper: an auxiliary task should have to do with the traffic class, and
-its value should be easy to obtain. `TASKS` is the registry; a function of `Flows` added
-to it can be named in `config.tasks`.
+Section VI of the paper: an auxiliary task should be related to the traffic class, and
+its value should be easy to obtain. `TASKS` is the registry: add a function of `Flows`
+to it, and `config.tasks` can name it.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ BURST_GAP_S = 0.1  # A packet that comes later than this starts a new burst.
 def bandwidth(flows: Flows) -> np.ndarray:
   """Bytes/s, `[N]`; NaN for a flow of 0 s (a single packet, say)."""
   from mtl_traffic import (
-    targets,  # With JAX, which those who want the names do without.
+    targets,  # Imported here: it needs JAX, which the names of tasks do not.
   )
 
   return np.asarray(targets.bandwidths(flows.num_bytes, flows.durations))
@@ -49,7 +49,7 @@ def inter_arrival_time_deviation(flows: Flows) -> np.ndarray:
 
 
 def bursts(flows: Flows) -> np.ndarray:
-  """How many bursts the stored packets come in, `[N]`."""
+  """The number of bursts of the stored packets, `[N]`."""
   gaps, there = _gaps(flows)
   return 1.0 + np.sum((gaps > BURST_GAP_S) & there, axis=1)
 
@@ -63,7 +63,7 @@ TASKS: dict[str, Callable[[Flows], np.ndarray]] = {
   "bursts": bursts,
 }
 
-# What the dividers of a task are counted in; a task without is a mere number.
+# The unit of each task's dividers; tasks that are not listed have no unit.
 UNITS = {
   "bandwidth": "bytes/s",
   "duration": "s",

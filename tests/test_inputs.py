@@ -73,7 +73,7 @@ def test_flows_are_those_of_the_training_partition_that_are_long_enough(flows):
 @pytest.mark.parametrize(
   ("changes", "fields", "message"),
   [
-    ({"train_partition": "x"}, {}, "have no partition 'x', but training; 'all' takes"),
+    ({"train_partition": "x"}, {}, "no partition 'x'; they have training; 'all'"),
     ({"min_packets": 10**6}, {}, "min_packets: no flows are left; none has 1000000"),
     (
       {"test_per_class": 30},

@@ -31,7 +31,7 @@ def test_each_kind_is_one_line_for_all_classes(table):
   left, few, untested = notes.of(table(), settings, {"x": 2, "y": 3}, 25)
   assert left.startswith("left out x (2), y (3): they train bandwidth and duration")
   # Three test and three validate of b: 24 train.
-  assert few.startswith("fewer than 25 labels, as they have no more: a (1), b (24);")
+  assert few.startswith("too few flows for 25 labels: a (1), b (24);")
   assert untested.startswith("learnt, but not tested: a (1);")
 
 
