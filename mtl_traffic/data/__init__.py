@@ -1,4 +1,4 @@
-"""Where flows come from: one module or folder a source."""
+"""Loads flows; each source of flows is a module or folder."""
 
 import importlib
 import os
@@ -17,7 +17,7 @@ BUILDERS = (
   "video_sessions",
 )  # Folders of TFDS builders.
 _FROM_CAPTURES = ("iscx_vpn2016", "iot_devices")
-_STORED_PACKETS = 256  # What a builder stores of a flow, unless more are asked for.
+_STORED_PACKETS = 256  # Packets of a flow that a builder stores by default.
 
 
 def load(
@@ -31,16 +31,16 @@ def load(
   """Loads a dataset by name or path.
 
   Args:
-    dataset: `simulated`; the name of a TFDS builder, which prepares itself the first
-      time; or the path of a Parquet file in the curated layout, or a folder of them.
-    max_packets: how many packets of each flow to keep; all that there are by default.
-    data_dir: where TFDS keeps what it has prepared; its own default if not given.
-    manual_dir: where the files lie that a builder is to prepare.
-    group_by: what the flows' `groups` are, see `parquet.read`; other datasets have
-      the capture, which is their partition.
+    dataset: `simulated`; the name of a TFDS builder, whose dataset is prepared on first
+      use; or the path of a Parquet file in the curated layout, or a folder of them.
+    max_packets: how many packets of each flow to keep; by default all.
+    data_dir: the folder for datasets that TFDS has prepared; by default TFDS's own.
+    manual_dir: the folder with the source files of a builder.
+    group_by: the column for the flows' `groups`, see `parquet.read`. Other datasets can
+      only be grouped by capture, which is their partition.
 
   Raises:
-    InputError: there is no such dataset, or it holds something that cannot be.
+    InputError: the dataset does not exist, or holds an invalid value.
   """
   if _is_file(dataset):
     return parquet.read(dataset, max_packets, group_by)
@@ -49,7 +49,7 @@ def load(
     return flows
   if group_by not in ("capture", "partition"):
     raise InputError(
-      f"split_by: {dataset} has no column {group_by!r}; it has capture alone"
+      f"split_by: {dataset} has no column {group_by!r}; it has only capture"
     )
   return flows.replace(groups=np.array(flows.partition_names)[flows.partitions])
 
@@ -61,7 +61,7 @@ def _load(
     sizes = {} if max_packets is None else {"max_packets": max_packets}
     return validate(simulated.simulate(**sizes), dataset)
   if dataset in BUILDERS:
-    # TFDS takes a second to import, which other datasets need not wait for.
+    # Imported here: TFDS takes a second to import, and other datasets do not need it.
     from mtl_traffic.data import tfds_flows
 
     module = importlib.import_module(f"{__name__}.{dataset}.{dataset}_dataset_builder")
@@ -76,23 +76,23 @@ def _load(
 
 
 def rules_of(dataset: str) -> dict[str, object]:
-  """What made the flows of a dataset, as far as it says; see `captures.Rules.shared`.
+  """The rules stored with a dataset's flows; see `captures.Rules.shared`.
 
   Raises:
-    InputError: a file cannot be read, or says what cannot be.
+    InputError: a file cannot be read, or its rules are invalid.
   """
   if _is_file(dataset):
     rules = parquet.read_rules(dataset)
     try:
       captures.Rules().with_shared(rules)
     except (InputError, TypeError) as error:
-      raise InputError(f"{dataset}: what made its flows cannot be: {error}") from None
+      raise InputError(f"{dataset}: its rules of flows are invalid: {error}") from None
     return rules
   return captures.DEFAULT_RULES.shared if dataset in _FROM_CAPTURES else {}
 
 
 def texts_of(dataset: str, names: Sequence[str]) -> dict[str, list[str | None]]:
-  """Further columns of text that a dataset has, by name, in the order of its flows.
+  """Further text columns of a dataset, by name, in the order of its flows.
 
   Raises:
     InputError: a file cannot be read.

@@ -1,4 +1,4 @@
-"""Columns of Arrow in the forms that pandas, polars, DuckDB and Spark write them."""
+"""Converts Arrow columns, in all forms that pandas, polars, DuckDB and Spark write."""
 
 import uuid
 
@@ -12,11 +12,12 @@ _UUID_BYTES = 16
 def as_text(values: pa.Array) -> pa.Array:
   """Names or ids as strings.
 
-  A float that is NaN is missing. Bytes are UTF-8, a UUID if there are 16 of fixed
-  length, or else become hexadecimal.
+  A NaN becomes missing. Bytes of variable length are read as UTF-8, or written as
+  hexadecimal if that fails. Bytes of fixed length become a UUID if they are 16, and
+  hexadecimal otherwise.
 
   Raises:
-    pa.ArrowException: they are of a type that has no text.
+    pa.ArrowException: the type cannot be converted to text.
   """
   values = _plain(values)
   if pa.types.is_floating(values.type):
@@ -36,7 +37,7 @@ def as_text(values: pa.Array) -> pa.Array:
 
 
 def is_text(kind: pa.DataType) -> bool:
-  """Whether a column is of text or bytes, of any length."""
+  """Whether a type is text or bytes, of any length."""
   return (
     pa.types.is_string(kind)
     or pa.types.is_large_string(kind)
@@ -46,30 +47,33 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def longest_text(values: pa.Array) -> int:
-  """Bytes of the longest of names or ids; 0 if they are neither text nor bytes."""
+  """Bytes of the longest name or id; 0 if the column is neither text nor bytes."""
   if isinstance(values.type, pa.BaseExtensionType):
     values = values.storage
   if pa.types.is_dictionary(values.type):
-    values = values.dictionary  # Which may stand for far more than it takes.
+    values = values.dictionary  # Decoded, the column could need far more memory.
   if not is_text(values.type) or not len(values):
     return 0
   return pc.max(pc.binary_length(values)).as_py() or 0
 
 
 def as_numbers(values: pa.Array, dtype: pa.DataType) -> np.ndarray:
-  """Numbers without gaps as an array.
+  """Converts a column without missing values to an array.
 
   Raises:
-    pa.ArrowException: they are not all of that type.
+    pa.ArrowException: a value cannot be converted to the type.
   """
   return _plain(values).cast(dtype).to_numpy(zero_copy_only=False)
 
 
 def as_lists(values: pa.Array) -> tuple[pa.Array, np.ndarray] | None:
-  """What stands in lists, one after another, and the length of each; None if no lists.
+  """Flattens a column of lists.
 
   Args:
-    values: lists without a missing one: of fixed size or any, also large.
+    values: lists of fixed or any size, none missing.
+
+  Returns:
+    The elements of all lists, and the length of each list. None if these are no lists.
   """
   values = _plain(values)
   kind = values.type
@@ -84,7 +88,7 @@ def as_lists(values: pa.Array) -> tuple[pa.Array, np.ndarray] | None:
 
 
 def _plain(values: pa.Array) -> pa.Array:
-  """The same values, neither coded by a dictionary nor of a type of their own."""
+  """The same values without dictionary encoding or extension type."""
   if isinstance(values.type, pa.BaseExtensionType):
     values = values.storage
   if pa.types.is_dictionary(values.type):

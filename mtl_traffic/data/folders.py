@@ -1,4 +1,4 @@
-"""Goes through the folders that a user keeps the files of a dataset in."""
+"""Walks through the folders of a dataset's files."""
 
 import os
 import pathlib
@@ -14,19 +14,19 @@ def files_below(
 ) -> Iterator[str]:
   """Yields the paths of all files below a folder, in alphabetical order.
 
-  Linked folders are followed, as large datasets often lie on another disk. What is
-  hidden is left out, and so is what macOS puts into archives.
+  Links to folders are followed, since large datasets often lie on another disk. Hidden
+  files are left out, and so are the files that macOS adds to archives.
 
   Args:
     folder: where to look.
-    above: the real paths of the folders that it was reached through.
+    above: the real paths of the parent folders, to detect loops of links.
 
   Raises:
     InputError: a folder cannot be read.
   """
   real = os.path.realpath(folder)
   if real in above:
-    return  # A link back up has no end.
+    return  # A link to a parent folder would make an endless loop.
   try:
     with os.scandir(folder) as entries:
       entries = sorted(entries, key=lambda entry: entry.name)
@@ -42,9 +42,9 @@ def files_below(
 
 
 def captures_below(folder: str | os.PathLike) -> list[pathlib.Path]:
-  """The captures below a folder, plain or as gzip, each once, in alphabetical order.
+  """The captures below a folder, plain or gzipped, each once, in alphabetical order.
 
-  Linked folders are followed.
+  Links to folders are followed.
 
   Raises:
     InputError: a folder cannot be read.
@@ -52,17 +52,17 @@ def captures_below(folder: str | os.PathLike) -> list[pathlib.Path]:
   found = {}
   for path in map(pathlib.Path, files_below(folder)):
     if path.name.lower().removesuffix(".gz").endswith(_CAPTURES):
-      found.setdefault(path.resolve(), path)  # A link may lead to it too.
+      found.setdefault(path.resolve(), path)  # A link may point to the same file.
   return list(found.values())
 
 
 def is_hidden(name: str) -> bool:
-  """Whether a file or folder of this name is no part of a dataset."""
+  """Whether a file or folder of this name is ignored."""
   return name.startswith(".") or name == "__MACOSX"
 
 
 def contents(folder: str | os.PathLike, most: int = 5) -> str:
-  """The first few names in a folder, to tell what was found there."""
+  """The first few names in a folder, for messages."""
   names = sorted(os.listdir(folder))
   shown = ", ".join(names[:most]) or "nothing"
   return f"{shown} and {len(names) - most} more" if len(names) > most else shown

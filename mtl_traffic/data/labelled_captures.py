@@ -1,4 +1,4 @@
-"""Captures that lie in folders and have one class each, as examples for TFDS."""
+"""TFDS examples from captures, each of a single class."""
 
 import dataclasses
 import pathlib
@@ -20,8 +20,8 @@ class CaptureShard:
     path: the capture.
     label: the class of all its flows.
     class_names: the classes.
-    rules: what makes a flow.
-    prefix: what stands before the ids of its flows.
+    rules: how packets are assembled into flows.
+    prefix: the prefix of its flows' ids.
   """
 
   path: pathlib.Path
@@ -57,11 +57,11 @@ def manual_dir(dl_manager: tfds.download.DownloadManager, what: str) -> pathlib.
   """The folder that the user gave.
 
   Raises:
-    InputError: it is missing or empty; give that of `what`.
+    InputError: it is missing or empty; the message asks for the folder of `what`.
   """
   try:
     return pathlib.Path(dl_manager.manual_dir)
-  except AssertionError:  # TFDS's way to say so.
+  except AssertionError:  # TFDS raises it if the folder is missing or empty.
     raise InputError(
       f"manual_dir is missing or empty; give the folder of {what}"
     ) from None

@@ -1,11 +1,11 @@
 """Flows in a Parquet file, in the column layout of the curated UC Davis file.
 
-One row a flow: `row_id, app, flow_id, partition, num_pkts, duration, bytes` and the
+A row is a flow: `row_id, app, flow_id, partition, num_pkts, duration, bytes` and the
 series `timetofirst` (s), `pkts_size` (bytes), `pkts_dir` (1 = client → server, 0 =
-back). `num_pkts`, `duration` and `bytes` are of the whole flow, of which the series
-may hold only the first packets. Further columns can keep flows together in a split
-(`group_by`), and are ignored otherwise. A folder of such files is
-read as one; its subfolders may give columns, as in `partition=train/0.parquet`.
+back). `num_pkts`, `duration` and `bytes` describe the whole flow; the series may hold
+only its first packets. Any further column can be used to keep flows together in a split
+(`group_by`); otherwise it is ignored. A folder of such files is read as one file. Its
+subfolders may add columns, as in `partition=train/0.parquet`.
 """
 
 import collections
@@ -31,13 +31,14 @@ from mtl_traffic.flows import Flows
 SERIES = ("timetofirst", "pkts_size", "pkts_dir")
 TOTALS = ("num_pkts", "duration", "bytes")
 COLUMNS = ("app", "flow_id", "partition", *TOTALS, *SERIES)
-_RULES = b"mtl_traffic.rules"  # Key of the file's metadata.
+_RULES = b"mtl_traffic.rules"  # Key in the file's metadata.
 _BYTES_AT_ONCE = 1 << 22
-_ROWS_AT_ONCE = 65_536  # Bounds what is held in Arrow's form beside the result.
-# More than any file of flows unpacks to, as times hardly repeat: bytes, times its size.
+_ROWS_AT_ONCE = 65_536  # Bounds the memory for Arrow data beside the result.
+# Limits on the unpacked size, in bytes and as a multiple of the file's size. No file of
+# flows reaches them, because times hardly repeat.
 _MOST_BYTES, _MOST_TIMES = 1 << 28, 1000
 _LONGEST_TEXT = 4096  # Bytes of a name or id.
-# What splits are asked for, and the columns in which `extract_flows` writes it.
+# Values of split_by, and the columns in which `extract_flows` writes them.
 _GROUPS = {
   "capture": "partition",
   "client": "client_address",
@@ -54,19 +55,19 @@ def read(
   """Reads flows from a Parquet file in the curated layout.
 
   An `app` that is null, empty or NaN is an unknown class. Classes are in alphabetical
-  order, partitions in order of appearance. Packets whose times go backwards are
-  sorted, and how many flows needed it is logged.
+  order, partitions in order of appearance. Packets whose times go backwards are sorted;
+  the number of such flows is logged.
 
   Args:
     path: the file, a folder of such files, or a pattern such as 'DIR/*.parquet'.
-    max_packets: how many packets of each flow to keep; all that are stored by default.
-    group_by: the column that the flows' `groups` are; a time counts as its day. Where
-      there is no such column, "capture" is the partition, "client" and "server" are
-      addresses, and "day" is that of the start. Empty = no groups.
+    max_packets: how many packets of each flow to keep; by default all that are stored.
+    group_by: the column for the flows' `groups`; of a time, the day is used. If the
+      file has no such column, "capture" is the partition, "client" and "server" are
+      addresses, and "day" is the day of the flow's start. Empty = no groups.
 
   Raises:
-    InputError: the file is missing, not Parquet, cut short, lacks a column, or holds a
-      value that cannot be; the message names the file, and the flow and the field.
+    InputError: the file is missing, not Parquet, cut short, lacks a column, or holds an
+      invalid value. The message names the file, the flow and the field.
   """
   batches, num_sorted = [], 0
   for file in _files(path):
@@ -85,14 +86,14 @@ def read(
 def read_texts(
   path: str | os.PathLike, names: Sequence[str]
 ) -> dict[str, list[str | None]]:
-  """Columns of text beside those of the layout, in the order of the flows of `read`.
+  """Reads further text columns, in the order of the flows that `read` returns.
 
   Args:
     path: as for `read`.
-    names: the columns; one that a file lacks is left out.
+    names: the columns; a column that a file lacks is left out.
 
   Raises:
-    InputError: a file cannot be read, or a column is no text.
+    InputError: a file cannot be read, or a column is not text.
   """
   paths = _files(path)
   try:
@@ -112,10 +113,10 @@ def read_texts(
 
 
 def read_rules(path: str | os.PathLike) -> dict[str, object]:
-  """What made the flows of a file, as far as it says; see `captures.Rules.shared`.
+  """The rules stored in a file of flows; see `captures.Rules.shared`.
 
   Raises:
-    InputError: a file cannot be read, or files differ.
+    InputError: a file cannot be read, or the rules of two files differ.
   """
   first, *others = _files(path)
   rules = _rules(first)
@@ -130,12 +131,12 @@ def read_rules(path: str | os.PathLike) -> dict[str, object]:
 def write(
   flows: Flows, path: str | os.PathLike, rules: Mapping[str, object] | None = None
 ) -> None:
-  """Writes flows as a Parquet file; the file appears when it is whole.
+  """Writes flows as a Parquet file; the file appears when it is complete.
 
   Args:
     flows: the flows.
     path: the file.
-    rules: what made them, as far as it is known; see `captures.Rules.shared`.
+    rules: the rules that made the flows, if known; see `captures.Rules.shared`.
   """
   with files.replacing(path) as partial:
     pq.write_table(
@@ -184,10 +185,10 @@ def _rules(file: pathlib.Path) -> dict[str, object]:
 
 
 def _files(path: str | os.PathLike) -> list[pathlib.Path]:
-  """The file itself, or those in the folder or of the pattern, in order of their names.
+  """The file itself, or the files of the folder or pattern, in order of their names.
 
   Raises:
-    InputError: there are none.
+    InputError: no file was found.
   """
   path = pathlib.Path(path)
   if path.is_file():
@@ -196,7 +197,7 @@ def _files(path: str | os.PathLike) -> list[pathlib.Path]:
     found = [
       file
       for file in sorted(path.rglob("*.parquet"))
-      # What writers leave there beside their files.
+      # Leaves out the further files that writers add.
       if not any(part[0] in "._" for part in file.relative_to(path).parts)
     ]
     if not found:
@@ -211,7 +212,7 @@ def _files(path: str | os.PathLike) -> list[pathlib.Path]:
 def _given_by_folders(
   file: pathlib.Path, folder: pathlib.Path
 ) -> dict[str, str | None]:
-  """Columns that the names of folders give, `partition=train` say."""
+  """Columns that the names of folders give, for example `partition=train`."""
   folder = pathlib.Path(folder)
   given = {}
   if folder.is_dir():
@@ -229,9 +230,9 @@ def _read_file(
   max_packets: int | None,
   group_by: str,
 ) -> Iterator[tuple[Flows, np.ndarray]]:
-  """Yields a file's flows in batches, each with a mask of those that were sorted."""
+  """Yields a file's flows in batches, with a mask of the flows that were sorted."""
   try:
-    # Texts stay packed until it is known that they are no longer than names are.
+    # Texts stay dictionary-encoded until their length has been checked.
     schema = pq.read_schema(path)
     texts = [
       each.name
@@ -271,26 +272,26 @@ def _read_file(
 
 
 def _group_column(path: pathlib.Path, group_by: str, there: set[str]) -> str:
-  """The column of a file by which flows stay together; empty if none is asked for."""
+  """The column of a file to group flows by; empty for no groups."""
   name = group_by if group_by in there else _GROUPS.get(group_by, group_by)
   if name and (name not in there or name in SERIES):
     able = sorted(there - {*SERIES, *TOTALS, "row_id", "app", "flow_id"})
     raise InputError(
-      f"{path}: split_by: there is no column {name!r} to keep flows together by, but "
+      f"{path}: split_by: there is no column {name!r} to group flows by; there are "
       f"{', '.join(able)}"
     )
   return name
 
 
 def _as_groups(values: pa.Array, path: pathlib.Path, name: str) -> np.ndarray:
-  """`[N]` str; a time is its day, and flows without a value are one group."""
+  """`[N]` str; a time becomes its day, and flows without a value form one group."""
   try:
     if pa.types.is_timestamp(values.type):
       values = pc.strftime(values, "%Y-%m-%d")
     texts = arrow_columns.as_text(values)
   except pa.ArrowException:
     raise InputError(
-      f"{path}: split_by: column {name} has type {values.type}, which is no text"
+      f"{path}: split_by: column {name} has type {values.type}, which is not text"
     ) from None
   return np.asarray(texts.fill_null("").to_pylist(), dtype=np.str_)
 
@@ -311,10 +312,10 @@ def _check_columns(
 
 
 def _rows_at_once(file: pq.ParquetFile, path: pathlib.Path) -> int:
-  """How many rows to read at a time, by what they unpack to.
+  """How many rows to read at a time, given their unpacked size.
 
   Raises:
-    InputError: by what the file says, memory could not hold it.
+    InputError: the unpacked size exceeds the limits.
   """
   size = path.stat().st_size
   with path.open("rb") as plain:
@@ -324,7 +325,7 @@ def _rows_at_once(file: pq.ParquetFile, path: pathlib.Path) -> int:
       f"{path}: {size} bytes that unpack to {unpacked} cannot be flows; "
       "write it again from where it came from"
     )
-  # By both, since texts are longer than numbers, and packed numbers shorter.
+  # Limits values and bytes: texts are longer than numbers, packed numbers shorter.
   rows = _BYTES_AT_ONCE * file.metadata.num_rows // max(size, num_values, 1)
   return max(1, min(rows, _ROWS_AT_ONCE))
 
@@ -340,7 +341,7 @@ def _text(batch: pa.RecordBatch, name: str, path: pathlib.Path) -> pa.Array:
   except pa.ArrowException:
     kind = batch[name].type
     raise InputError(
-      f"{path}: column {name} has type {kind}, which is no text"
+      f"{path}: column {name} has type {kind}, which is not text"
     ) from None
 
 

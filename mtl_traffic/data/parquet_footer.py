@@ -1,6 +1,7 @@
-"""How much a Parquet file unpacks to, from its footer.
+"""Reads the unpacked size of a Parquet file from its footer.
 
-PyArrow tells it too, but where a damaged footer contradicts itself it ends the process.
+PyArrow can read it too, but it aborts the process if a damaged footer contradicts
+itself.
 """
 
 import os
@@ -9,7 +10,7 @@ from typing import BinaryIO
 
 _MAGIC = b"PAR1"
 _DEEPEST = 32
-# Fields of the footer's structures, as parquet.thrift numbers them.
+# Fields of the footer's structures, with their numbers in parquet.thrift.
 _ROW_GROUPS, _COLUMNS, _COLUMN, _NUM_VALUES, _UNPACKED_BYTES = 4, 1, 3, 5, 6
 # Types of Thrift's compact protocol.
 _TRUE, _FALSE, _BYTE, _SHORT, _LONG, _DOUBLE, _BINARY = 1, 2, 3, 4, 6, 7, 8
@@ -17,10 +18,10 @@ _LIST, _SET, _MAP, _STRUCT, _UUID = 9, 10, 11, 12, 13
 
 
 def unpacked_size(file: BinaryIO) -> tuple[int, int]:
-  """How many values a file holds, and how many bytes they take when they are unpacked.
+  """The number of values in a file, and their size in bytes when unpacked.
 
   Raises:
-    ValueError: the file has no footer that can be read.
+    ValueError: the footer is missing or damaged.
   """
   end = file.seek(0, os.SEEK_END)
   file.seek(max(end - 8, 0))
@@ -43,13 +44,13 @@ def unpacked_size(file: BinaryIO) -> tuple[int, int]:
 
 
 class _Reader:
-  """Reads the compact protocol of Thrift, front to back."""
+  """Reads Thrift's compact protocol from start to end."""
 
   def __init__(self, data: bytes):
     self._data, self._at = data, 0
 
   def elements_of(self, wanted: int) -> Iterator[None]:
-    """Stops at each structure in the list of that field; reads the others over."""
+    """Yields at each structure in the list of that field; skips other fields."""
     for field, kind in self._fields():
       if field == wanted and kind == _LIST:
         count, element = self._list_header()
@@ -61,7 +62,7 @@ class _Reader:
         self._skip(kind)
 
   def column(self) -> tuple[int, int]:
-    """Values and unpacked bytes of the column chunk that begins here."""
+    """The number of values and unpacked bytes of the column chunk that begins here."""
     found = {}
     for field, kind in self._fields():
       if field != _COLUMN or kind != _STRUCT:
@@ -101,7 +102,7 @@ class _Reader:
       self._at += size
     elif kind in (_LIST, _SET):
       count, element = self._list_header()
-      # True and false take a byte each as elements.
+      # As elements, booleans take a byte each.
       element = _BYTE if element in (_TRUE, _FALSE) else element
       for _ in range(count):
         self._skip(element, depth + 1)

@@ -1,10 +1,10 @@
-"""Simulated flows: five applications over QUIC, from a seed and without a download.
+"""Simulates flows of five applications over QUIC from a seed, without a download.
 
 A flow is first drawn as a plan of rounds: a handshake, a few rounds that set the
 application up, then the rounds that carry its content. In a round the client requests
 an object, the server sends it, and the client pauses. The totals of a flow are sums
-over its whole plan; its packets are how the first rounds of the plan look on the wire.
-So what the first packets show of the plan is what there is to learn about the flow.
+over its whole plan. Its packets are those of the first rounds, as seen on the wire. A
+model can learn about the whole flow what its first packets show of the plan.
 """
 
 import dataclasses
@@ -19,10 +19,10 @@ from mtl_traffic.flows import Flows, Packets, map_arrays
 
 
 class Client(NamedTuple):
-  """What the software of a client fixes for all its flows."""
+  """Properties of a client's software, the same for all its flows."""
 
   mtu: int  # Bytes of a full packet.
-  header: int  # Bytes of every packet that are no payload.
+  header: int  # Bytes of headers in every packet.
   ack_every: int  # Packets that one acknowledgement answers.
 
 
@@ -52,7 +52,7 @@ CLIENTS = (
   Client(1434, 70, 2),
   Client(1350, 64, 3),
 )
-# Every application begins alike, so that no single packet gives it away.
+# Every application begins alike, so that no single packet reveals it.
 HANDSHAKE = Phase(1, 1300, 2e3, 0.5, 0.001)
 SETUP = Phase(2.5, 420, 2.5e3, 1.0, 0.1)
 # The weights are the class sizes of the QUIC dataset; the rest is chosen to come near
@@ -82,15 +82,15 @@ INITIAL_WINDOW = 10  # Packets (RFC 9002, section 7.2).
 MAX_ROUNDS = 96
 BATCH = 1024  # Flows drawn together; their arrays fit the processor's cache.
 
-# An application sets each kind of client up in its own way, whatever the seed: the log
-# bytes of requests and objects by round, in standard deviations from the median.
+# Each application has its own set-up for each kind of client, the same for all seeds:
+# log bytes of requests and objects by round, in standard deviations from the median.
 _PAGES = np.random.default_rng(0).standard_normal(
   (2, len(APPLICATIONS), len(CLIENTS), MAX_ROUNDS)
 )
 
 
 def simulate(seed: int = 0, num_flows: int = 2800, max_packets: int = 120) -> Flows:
-  """Simulates flows; flow i is the same whatever `num_flows` and `max_packets`.
+  """Simulates flows. Flow i does not depend on `num_flows` and `max_packets`.
 
   Args:
     seed: at least 0.
@@ -98,10 +98,11 @@ def simulate(seed: int = 0, num_flows: int = 2800, max_packets: int = 120) -> Fl
     max_packets: how many packets of each flow to keep.
 
   Returns:
-    The flows, all in one partition. The memory used beside them does not grow.
+    The flows, all in one partition. They are drawn in batches; besides the result,
+    memory does not grow with `num_flows`.
 
   Raises:
-    InputError: a size below 1, or a seed below 0.
+    InputError: a size is below 1, or the seed is below 0.
   """
   for name, value, lowest in (
     ("seed", seed, 0),
@@ -128,15 +129,15 @@ def _put(rows: slice, whole: np.ndarray, part: np.ndarray) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Plan:
-  """What F flows do: arrays `[F, 1]` of flows, in the plural `[F, MAX_ROUNDS]`.
+  """The plans of F flows. Singular fields are `[F, 1]`, plural ones `[F, MAX_ROUNDS]`.
 
-  In rounds that a flow does not have, requests and objects are of 0 bytes.
+  In rounds that a flow does not have, requests and objects have 0 bytes.
   """
 
-  payload: np.ndarray  # Bytes that fit a packet beside its header.
+  payload: np.ndarray  # Bytes of payload in a full packet.
   header: np.ndarray  # Bytes.
   ack_every: np.ndarray
-  packet_s: np.ndarray  # How long a full packet takes at the server's rate.
+  packet_s: np.ndarray  # Seconds that a full packet takes at the server's rate.
   rtts: np.ndarray  # s
   pauses: np.ndarray  # s
   requests: np.ndarray  # Bytes without headers.
@@ -165,7 +166,7 @@ class _Plan:
 
   @functools.cached_property
   def starts(self) -> np.ndarray:
-    """Seconds from the start of the flow to that of a round."""
+    """Seconds from the start of the flow to the start of a round."""
     ends = np.cumsum(self.transfers + self.pauses, axis=1)
     return np.pad(ends[:, :-1], ((0, 0), (1, 0)))
 
@@ -227,16 +228,15 @@ def _draw_plan(rng: np.random.Generator, classes: np.ndarray) -> _Plan:
 
 
 def arrival(rtt, packet_s, sent, early=0) -> np.ndarray:
-  """Seconds from a request to the arrival of a packet of the object it asks for.
+  """Seconds from a request to the arrival of a packet of the requested object.
 
-  The server's window opens with slow start, without losses, until its rate is what
-  limits it.
+  The server's window grows by slow start without losses, until its rate is the limit.
 
   Args:
     rtt: round-trip time in s.
-    packet_s: how long a packet takes at the server's rate, in s.
-    sent: which packet of the object, counted from 1; less is an object of no packets.
-    early: by what part of `packet_s` the packet comes earlier.
+    packet_s: time that a packet takes at the server's rate, in s.
+    sent: number of the packet in the object, from 1; below 1 for an empty object.
+    early: the fraction of `packet_s` by which the packet comes earlier.
   """
   round_trips = np.floor(np.log2(1 + np.maximum(sent - 1, 0) / INITIAL_WINDOW))
   return rtt + np.maximum(rtt * round_trips, (sent - early) * packet_s)
@@ -254,7 +254,7 @@ def _first_packets(rng: np.random.Generator, plan: _Plan, max_packets: int) -> P
   position = np.arange(max_packets) - of_packet(firsts)
   answered = position - of_packet(plan.request_packets)
   is_request = answered < 0
-  # The server's packets come in groups, each of which ends with an acknowledgement.
+  # The server's packets come in groups; an acknowledgement ends each group.
   group, place = np.divmod(answered, plan.ack_every + 1)
   is_ack = ~is_request & (
     (place == plan.ack_every) | (position == of_packet(plan.packets) - 1)
@@ -269,8 +269,8 @@ def _first_packets(rng: np.random.Generator, plan: _Plan, max_packets: int) -> P
     of_packet(plan.objects) - (sent - 1) * plan.payload,
   )
   payload = np.where(is_ack, ACK_BYTES, np.minimum(left, plan.payload))
-  # Server packets come early by up to the time that one takes. Drawn packet by packet,
-  # so that the first ones are the same whatever `max_packets`.
+  # Server packets come early by up to one packet's time. Times are drawn packet by
+  # packet, so that the first ones do not depend on `max_packets`.
   early = np.where(is_ack, 0, rng.random((max_packets, BATCH)).T)
   since_request = np.where(
     is_request, 0, arrival(of_packet(plan.rtts), plan.packet_s, sent, early)

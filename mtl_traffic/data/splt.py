@@ -1,10 +1,10 @@
-"""Flows that other meters made: NFStream's SPLT columns, and the PPI of ipfixprobe.
+"""Flows from other meters: NFStream's SPLT columns, and the PPI of ipfixprobe.
 
     flows = splt.of_nfstream(splt.read_csv("flows.csv"), "application_name")
     flows = splt.of_ppi(dataframe, "APP")  # CESNET DataZoo
 
-What these tables are, and where the meters differ from `captures` by rule, stands in
-`docs/meters.md`.
+`docs/meters.md` describes these tables, and how the meters' rules differ from those of
+`captures`.
 """
 
 import json
@@ -18,7 +18,7 @@ from pyarrow import csv
 from mtl_traffic.errors import InputError, first_line
 from mtl_traffic.flows import UNKNOWN, Flows, is_missing_name, pad_packets, validate
 
-# A dict of columns, a data frame of pandas, or a table that `read_csv` gives.
+# A dict of columns, a pandas data frame, or the result of `read_csv`.
 Table = Mapping[str, Sequence]
 
 SPLT = ("splt_direction", "splt_ps", "splt_piat_ms")
@@ -30,14 +30,14 @@ _SPLT_TOTALS = (
 PPI = "PPI"
 _PPI_TOTALS = ("PACKETS", "PACKETS_REV", "BYTES", "BYTES_REV", "DURATION")
 _MS = 1e-3  # s
-_MOST = 2**31 - 1  # Of a length in bytes, and of a gap in ms.
+_MOST = 2**31 - 1  # Largest length in bytes, and largest gap in ms.
 
 
 def read_csv(path: str | os.PathLike) -> dict[str, list]:
-  """The columns of a CSV file.
+  """Reads the columns of a CSV file.
 
   Raises:
-    InputError: it cannot be read.
+    InputError: the file cannot be read.
   """
   try:
     table = csv.read_csv(path)
@@ -49,18 +49,19 @@ def read_csv(path: str | os.PathLike) -> dict[str, list]:
 def of_nfstream(
   table: Table, class_column: str | None = None, source: str = "NFStream"
 ) -> Flows:
-  """Flows of NFStream, with `splt_analysis` of as many packets as a model reads.
+  """Converts flows of NFStream.
 
-  Lengths and bytes are what `accounting_mode` says: 1 = of IP packets, 3 = of payload.
+  Set NFStream's `splt_analysis` to the number of packets that the model reads. Its
+  `accounting_mode` decides what lengths are: 1 = of IP packets, 3 = of payload.
 
   Args:
-    table: its columns; those of SPLT as lists, or as the text of lists.
-    class_column: what gives the class of a flow, "application_name" say; without, it is
-      unknown.
-    source: what to call the table in errors, and the partition of the flows.
+    table: the columns; those of SPLT as lists, or as the text of lists.
+    class_column: the column of the class, for example "application_name"; if not given,
+      classes are unknown.
+    source: the name of the table in errors, and the partition of the flows.
 
   Raises:
-    InputError: naming the source, a column and a row that cannot be.
+    InputError: a value is invalid; names the source, the column and the row.
   """
   series = [_lists(table, name, source) for name in SPLT]
   _check_sizes(series, SPLT, source)
@@ -85,18 +86,19 @@ def of_nfstream(
 
 
 def of_ppi(table: Table, class_column: str | None = None, source: str = "PPI") -> Flows:
-  """Flows of ipfixprobe, as CESNET DataZoo and its datasets have them.
+  """Converts flows of ipfixprobe in the form of CESNET DataZoo and its datasets.
 
-  `PPI` is, for each flow, `[gaps in ms, directions, lengths]` of its first packets that
-  carry payload, 30 at most; what else it has is passed over.
+  `PPI` holds, for each flow, `[gaps in ms, directions, lengths]` of its first packets
+  with payload, at most 30. Further rows of it are ignored.
 
   Args:
-    table: its columns; `PPI` as lists or arrays, or as their text.
-    class_column: what gives the class of a flow, "APP" say; without, it is unknown.
-    source: what to call the table in errors, and the partition of the flows.
+    table: the columns; `PPI` as lists or arrays, or as their text.
+    class_column: the column of the class, for example "APP"; if not given, classes are
+      unknown.
+    source: the name of the table in errors, and the partition of the flows.
 
   Raises:
-    InputError: naming the source, a column and a row that cannot be.
+    InputError: a value is invalid; names the source, the column and the row.
   """
   rows = _lists(table, PPI, source, least=3)
   parts = [[one[i] for one in rows] for i in range(3)]
@@ -133,32 +135,32 @@ def _flows(
   ids: np.ndarray,
   source: str,
 ) -> Flows:
-  """Flows of series that stand one after another, padding with them.
+  """Makes flows from concatenated series, which may contain padding.
 
   Args:
     directions: `[sum(sizes)]` +1, −1, or 0 for padding.
-    lengths: the same, bytes.
-    gaps: the same, ms since the packet before.
-    sizes: `[N]`, how many places each flow has.
+    lengths: `[sum(sizes)]` bytes.
+    gaps: `[sum(sizes)]` ms since the previous packet.
+    sizes: `[N]`, length of each flow's series, padding included.
     names: the columns of these three.
     totals: `[N]` packets, bytes and seconds of whole flows.
-    classes: their classes and the names of these.
-    ids: what the flows are called.
-    source: what to call the table.
+    classes: the class of each flow, and the class names.
+    ids: the ids of the flows.
+    source: the name of the table.
   """
   rows = np.repeat(np.arange(len(sizes)), sizes)
   is_there = directions != 0
   counts = np.bincount(rows[is_there], minlength=len(sizes))
   place = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
   is_padded = is_there == (place < np.repeat(counts, sizes))
-  _check(is_padded, rows, names[0], "has a packet behind padding", source)
+  _check(is_padded, rows, names[0], "has a packet after padding", source)
   kept = rows[is_there]
   lengths, gaps = lengths[is_there], np.where(place == 0, 0, gaps)[is_there]
-  is_length = (lengths >= 0) & (lengths <= _MOST)  # Which NaN is not.
-  _check(is_length, kept, names[1], "has a length that cannot be", source)
-  is_gap = np.abs(gaps) <= _MOST  # Meters take packets as they come, late ones too.
-  _check(is_gap, kept, names[2], "has a time that cannot be", source)
-  # Sums of whole numbers, so that those of a flow do not depend on the ones before.
+  is_length = (lengths >= 0) & (lengths <= _MOST)  # False for NaN.
+  _check(is_length, kept, names[1], "has an impossible length", source)
+  is_gap = np.abs(gaps) <= _MOST  # Negative for late packets, which meters do not sort.
+  _check(is_gap, kept, names[2], "has an impossible time", source)
+  # Sums integers: rounding would make a flow's times depend on the flows before it.
   times = np.cumsum(gaps)
   begins = np.cumsum(counts) - counts
   times = times - np.repeat(times[np.minimum(begins, max(len(times) - 1, 0))], counts)
@@ -183,14 +185,14 @@ def _column(table: Table, name: str, source: str) -> Sequence:
     return list(table[name])
   except KeyError:
     raise InputError(
-      f"{source}: has no column {name}; see docs/meters.md for what it takes"
+      f"{source}: has no column {name}; docs/meters.md lists the columns that it needs"
     ) from None
 
 
 def _lists(
   table: Table, name: str, source: str, least: int | None = None
 ) -> list[np.ndarray]:
-  """A column of lists of numbers; or, with `least`, of that many such lists."""
+  """A column of lists of numbers; with `least`, a cell holds that many such lists."""
 
   def parse(cell) -> np.ndarray:
     cell = json.loads(cell) if isinstance(cell, str) else cell
@@ -224,7 +226,7 @@ def _check_sizes(
 ) -> None:
   for row, of_row in enumerate(zip(*series, strict=True), 1):
     if len({len(one) for one in of_row}) != 1:
-      raise InputError(f"{source}: row {row}: {', '.join(names)} are not equally long")
+      raise InputError(f"{source}: row {row}: {', '.join(names)} differ in length")
 
 
 def _check(
@@ -236,7 +238,7 @@ def _check(
 
 
 def _numbers(table: Table, name: str, source: str) -> np.ndarray:
-  """A column of numbers from 0 on."""
+  """A column of numbers of at least 0."""
   try:
     values = np.asarray(_column(table, name, source), np.float64)
   except (ValueError, TypeError) as error:
@@ -251,7 +253,7 @@ def _numbers(table: Table, name: str, source: str) -> np.ndarray:
 def _classes(
   table: Table, name: str | None, num_flows: int, source: str
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-  """The class of each flow, and what classes are called, in order of their names."""
+  """The class of each flow, and the class names in alphabetical order."""
   if name is None:
     return np.full(num_flows, UNKNOWN, np.int32), ()
   texts = ["" if cell is None else str(cell) for cell in _column(table, name, source)]
@@ -261,7 +263,7 @@ def _classes(
 
 
 def _ids(table: Table, names: Sequence[str], num_flows: int) -> np.ndarray:
-  """What flows are called: by one of these columns, or by their rows."""
+  """The ids of the flows, from the first existing column, or else row numbers."""
   name = next((name for name in names if name in table), None)
   cells = range(1, num_flows + 1) if name is None else table[name]
   return np.array([str(cell) for cell in cells], str)

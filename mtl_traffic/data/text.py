@@ -1,8 +1,8 @@
 """Reads a flow in the original text form of the UC Davis QUIC dataset.
 
-One file a flow, one line a packet, four fields between tabs: Unix time (s), time since
-the flow's first packet (s), length (bytes), and direction (1 = client → server, 0 =
-back).
+A file is a flow, and a line is a packet. Four fields are separated by tabs: Unix time
+(s), time since the flow's first packet (s), length (bytes), and direction (1 = client →
+server, 0 = back).
 """
 
 import os
@@ -23,12 +23,13 @@ _COLUMNS = {
   "length": pa.int32(),
   "direction": pa.int8(),
 }
-# Arrow also takes hexadecimal numbers, blanks, NaN and a byte order mark.
+# Stricter than Arrow, which accepts hexadecimal numbers, blanks, NaN and a byte order
+# mark.
 _ALLOWED_BYTES = b"0123456789.+-eE\t\r\n"
 _REAL = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WHOLE = re.compile(rb"-?\d+")
 _MAX_LENGTH = np.iinfo(np.int32).max
-_MAX_SECONDS = 1e11  # The microseconds of times beyond it get lost in a float64.
+_MAX_SECONDS = 1e11  # Above it, float64 cannot represent microseconds.
 
 
 class TextFlow(NamedTuple):
@@ -65,16 +66,16 @@ def read(path: str | os.PathLike, max_packets: int | None = None) -> TextFlow:
 def parse(content: bytes, source: str, max_packets: int | None = None) -> TextFlow:
   """Parses the content of a file.
 
-  Packets are sorted by relative time where it goes backwards (stable, so packets of
-  equal time keep their order), then cut.
+  If relative times go backwards, packets are sorted by them first. The sort is stable:
+  packets of equal time keep their order.
 
   Args:
     content: the file's bytes.
-    source: what to call the file in errors.
-    max_packets: how many packets to keep; all by default. The totals are of all.
+    source: the name of the file in errors.
+    max_packets: how many packets to keep; by default all. Totals count all packets.
 
   Raises:
-    InputError: naming the source, the first line at fault, its field and the value.
+    InputError: a line is invalid; names the source, the line, its field and the value.
   """
   if not content.strip():
     raise InputError(f"{source}: is empty; a flow needs at least one packet")
@@ -90,18 +91,18 @@ def parse(content: bytes, source: str, max_packets: int | None = None) -> TextFl
 def parse_many(
   contents: Sequence[bytes], sources: Sequence[str], max_packets: int | None = None
 ) -> list[TextFlow | InputError]:
-  """Like `parse` of each, with the error in the place of a file that has one.
+  """Parses each file; returns the error in place of a flow if a file is invalid.
 
-  Sound files are parsed as if they were one. That is faster, above all in threads: the
-  interpreter lock is free for the most part, and taken once instead of once a file.
+  Valid files are parsed together, as if they were one. This is faster, above all in
+  threads: the interpreter lock is taken once instead of once per file.
   """
   joined = b"".join(c if c.endswith(b"\n") else c + b"\n" for c in contents)
-  # A lone carriage return ends a line too; then line feeds do not count the lines.
+  # A lone carriage return also ends a line; counting line feeds would then be wrong.
   if b"\r" not in joined and not joined.translate(None, _ALLOWED_BYTES):
     try:
       columns = _columns(joined)
     except ValueError:
-      pass  # Some file is at fault; which one shows below.
+      pass  # Some file is invalid; below they are parsed one by one.
     else:
       counts = [c.count(b"\n") + (not c.endswith(b"\n")) for c in contents]
       return cut(*columns, counts, max_packets)
@@ -140,7 +141,7 @@ def cut(
   counts: Sequence[int],
   max_packets: int | None,
 ) -> list[TextFlow]:
-  """Flows from their packets, one flow after another.
+  """Cuts concatenated packets into flows.
 
   Packets are sorted by time within their flow, see `parse`.
 
@@ -148,8 +149,8 @@ def cut(
     times: `[M]` float64, seconds.
     lengths: `[M]` int32, bytes.
     directions: `[M]` int8, +1 client → server, −1 server → client.
-    counts: packets of each flow, above 0; M in all.
-    max_packets: how many packets to keep of each.
+    counts: packets of each flow, above 0; they sum to M.
+    max_packets: how many packets of each flow to keep.
   """
   ends = np.cumsum(counts)
   starts = ends - counts
@@ -166,7 +167,7 @@ def cut(
     flows.append(
       TextFlow(
         times=ordered[:max_packets] - ordered[0],
-        # Copies, since a view would keep the packets of all flows in memory.
+        # Copied, since a view would keep the packets of all flows in memory.
         lengths=lengths[kept][:max_packets].copy(),
         directions=directions[kept][:max_packets].copy(),
         num_packets=len(ordered),
@@ -188,7 +189,7 @@ def _table(content: bytes) -> pa.Table:
 
 
 def _fault(content: bytes, source: str) -> InputError:
-  """Goes through the lines one by one, now that one of them is known to be at fault."""
+  """Finds the invalid line by checking the lines one by one."""
   for number, line in enumerate(content.splitlines(), start=1):
     problem = _problem(line)
     if problem:
@@ -208,14 +209,14 @@ def _problem(line: bytes) -> str | None:
     if not (_REAL.fullmatch(field) and abs(float(field)) < _MAX_SECONDS):
       return f"{name} is {_shown(field)}, must be a number of seconds"
   if not (_WHOLE.fullmatch(length) and 1 <= _int(length) <= _MAX_LENGTH):
-    return f"length is {_shown(length)}, must be a whole number of bytes from 1 on"
+    return f"length is {_shown(length)}, must be a whole number of at least 1 byte"
   if not (_WHOLE.fullmatch(direction) and 0 <= _int(direction) <= 1):
     return f"direction is {_shown(direction)}, must be 0 or 1"
   return None
 
 
 def _int(digits: bytes) -> int:
-  # Python refuses to convert thousands of digits, and 20 are too many already.
+  # Python refuses to convert thousands of digits; 20 digits are too large already.
   return int(digits) if len(digits) <= 20 else _MAX_LENGTH + 1
 
 

@@ -1,7 +1,7 @@
-"""How a flow is stored by TensorFlow Datasets (TFDS), and read back as `Flows`.
+"""Stores flows with TensorFlow Datasets (TFDS), and reads them back as `Flows`.
 
-Builders share `features`, store what `examples` yields in array_record files, and keep
-the source's order of flows; their splits are the source's partitions.
+Builders share `features`, and store what `examples` yields in array_record files. They
+keep the source's order of flows. Their splits are the source's partitions.
 """
 
 import dataclasses
@@ -17,14 +17,14 @@ from mtl_traffic import flows as flows_lib
 from mtl_traffic.errors import InputError, first_line
 from mtl_traffic.flows import Flows
 
-# The protocol buffers of TFDS know only float32 and int64, which would round times and
-# blow up directions, so series and reals are stored as raw bytes.
+# TFDS's protocol buffers have only float32 and int64. These would round times and
+# enlarge directions, so series and reals are stored as raw bytes.
 _SERIES = {"times": np.float64, "lengths": np.int32, "directions": np.int8}
 _REAL = tfds.features.Tensor(shape=(), dtype=np.float64, encoding="bytes")
 
 
 def features(class_names: tuple[str, ...]) -> tfds.features.FeaturesDict:
-  """The features of a flow; the fields of `Flows`, one flow at a time."""
+  """The TFDS features of a single flow, named after the fields of `Flows`."""
   series = {
     name: tfds.features.Tensor(shape=(None,), dtype=dtype, encoding="bytes")
     for name, dtype in _SERIES.items()
@@ -61,7 +61,7 @@ def example(
     duration: seconds from the first packet to the last.
     num_bytes: bytes of the whole flow.
     label: the class, by name or index; −1 = unknown.
-    flow_id: what the source calls the flow.
+    flow_id: the flow's identifier in the source.
   """
   series = {"times": times, "lengths": lengths, "directions": directions}
   return {
@@ -96,13 +96,13 @@ def examples(flows: Flows) -> Iterator[tuple[str, dict[str, Any]]]:
 
 @dataclasses.dataclass(eq=False)
 class FirstPacketsConfig(tfds.core.BuilderConfig):
-  """What is stored of a dataset: the first packets of each flow."""
+  """A builder config that stores the first packets of each flow."""
 
   max_packets: int = 256
 
 
 class FlowsBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
-  """What builders of flows have in common.
+  """Base class of the builders of flows.
 
   Attributes:
     CLASS_NAMES: the traffic classes.
@@ -124,7 +124,7 @@ class FlowsBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
 def first_packets_config(
   builder: type[FlowsBuilder], max_packets: int
 ) -> FirstPacketsConfig:
-  """The config `first256` of a builder, or one of another length."""
+  """The config `first256`, or one that stores another number of packets."""
   name = f"first{max_packets}"
   for known in builder.BUILDER_CONFIGS:
     if known.name == name:
@@ -137,16 +137,17 @@ def prepare(
   manual_dir: str | os.PathLike | None = None,
   **config,
 ) -> None:
-  """Downloads and prepares a dataset, unless it is there already.
+  """Downloads and prepares a dataset, unless it exists already.
 
   Args:
-    builder: the dataset, in the folder where it is to be.
-    manual_dir: a folder with what the user downloaded.
-    **config: more for `tfds.download.DownloadConfig`, `beam_runner` for one.
+    builder: the dataset's builder, with its target folder.
+    manual_dir: a folder with the files that the user downloaded.
+    **config: further arguments of `tfds.download.DownloadConfig`, such as
+      `beam_runner`.
 
   Raises:
-    InputError: the input cannot be used, or the folder cannot be written. Of this
-      dataset nothing is left behind then; others are not touched.
+    InputError: the input cannot be used, or the folder cannot be written. The partial
+      dataset is then removed; other datasets are not touched.
   """
   if manual_dir is not None and not pathlib.Path(manual_dir).expanduser().is_dir():
     raise InputError(f"{manual_dir}: no such folder; give an existing manual_dir")
@@ -157,7 +158,7 @@ def prepare(
     reason = getattr(error, "strerror", None) or first_line(error).partition(";")[0]
     raise InputError(
       f"{builder.data_dir}: cannot be prepared: {reason}; "
-      "nothing of it was kept, start again when that is solved"
+      "nothing of it was kept; solve this and start again"
     ) from error
 
 
@@ -166,7 +167,7 @@ def load(builder: tfds.core.DatasetBuilder, max_packets: int | None = None) -> F
 
   Args:
     builder: a builder whose features are `features(...)`, already prepared.
-    max_packets: how many packets of each flow to keep; all that are stored by default.
+    max_packets: how many packets of each flow to keep; by default all that are stored.
 
   Raises:
     InputError: the dataset is not prepared, or its files are damaged.
@@ -178,7 +179,7 @@ def load(builder: tfds.core.DatasetBuilder, max_packets: int | None = None) -> F
     stored = [
       example for split in splits for example in builder.as_data_source(split=split)
     ]
-  except Exception as error:  # array_record raises whatever its C++ side reports.
+  except Exception as error:  # array_record passes on any error of its C++ code.
     raise InputError(
       f"{builder.data_dir}: cannot be read ({first_line(error)}); "
       "delete it and prepare it again"

@@ -30,7 +30,8 @@ def test_a_length_that_cannot_be_is_cut_to_what_was_captured(tmp_path, length):
   assert flows.num_bytes.tolist() == [128]
   assert flows.packets.lengths[0, 0] == 128
   assert (
-    accounts.num_wrong_lengths == 1 and "cannot be, so cut: 1" in accounts.summary()
+    accounts.num_wrong_lengths == 1
+    and "impossible length, so cut: 1" in accounts.summary()
   )
 
 

@@ -92,7 +92,7 @@ def test_pcapng_old_and_simple_packets():
   packets, accounts = files.read(content)
   assert packets == [(1, START, 9, b"old")]
   assert accounts.num_packets == 2
-  assert accounts.skipped == {"no time, or one that cannot be": 1}
+  assert accounts.skipped == {"no time, or an impossible one": 1}
 
 
 def test_pcapng_packets_without_sense_are_counted():
@@ -106,7 +106,7 @@ def test_pcapng_packets_without_sense_are_counted():
   assert accounts.num_packets == 3
   assert accounts.skipped == {
     "damaged record": 2,
-    "no time, or one that cannot be": 1,
+    "no time, or an impossible one": 1,
   }
 
 

@@ -159,6 +159,6 @@ def test_flows_have_groups_by_any_column_or_what_stands_for_it(flows, tmp_path):
   )
   assert set(parquet.read(path, group_by="capture").groups) == {"training"}
   with pytest.raises(
-    InputError, match="there is no column 'client_address' to keep flows together by"
+    InputError, match="there is no column 'client_address' to group flows by"
   ):
     parquet.read(path, group_by="client")

@@ -105,13 +105,19 @@ def test_a_data_frame_is_a_table():
     ),
     (
       {"splt_direction": [[0, 1, 0, -1], [0, -1, 1, -1]]},
-      "row 2: splt_direction has a packet behind padding",
+      "row 2: splt_direction has a packet after padding",
     ),
-    ({"splt_ps": [[38, -5, 28, -1], [40, -1, -1, -1]]}, "row 1: splt_ps has a length"),
-    ({"splt_ps": [[38, 1e99, 8, -1], [40, -1, -1, -1]]}, "row 1: splt_ps has a length"),
+    (
+      {"splt_ps": [[38, -5, 28, -1], [40, -1, -1, -1]]},
+      "row 1: splt_ps has an impossible",
+    ),
+    (
+      {"splt_ps": [[38, 1e99, 8, -1], [40, -1, -1, -1]]},
+      "row 1: splt_ps has an impossible",
+    ),
     (
       {"splt_piat_ms": [[0, float("nan"), 28, -1], [0, -1, -1, -1]]},
-      "row 1: splt_piat_ms has a time",
+      "row 1: splt_piat_ms has an impossible time",
     ),
     ({"splt_ps": ["[38", "[40]"]}, r"row 1: splt_ps is \[38, must be lists of numbers"),
     ({"splt_ps": [[[38]], [[40]]]}, "row 1: splt_ps is"),

@@ -339,13 +339,13 @@ def test_a_given_folder_without_the_dataset_is_told_at_once(
   monkeypatch.setattr(ucdavis, "_download", download)
   folder = tmp_path / "manual"
   folder.mkdir()
-  with pytest.raises(InputError, match=r"manual: holds nothing of this .* nothing at"):
+  with pytest.raises(InputError, match=r"manual: holds no file of this .* nothing at"):
     prepare(folder)
   for number in range(7):
     (folder / f"{number}.dat").touch()
   with pytest.raises(InputError) as error:
     prepare(folder)
-  assert f"{folder}: holds nothing of this dataset" in str(error.value)
+  assert f"{folder}: holds no file of this dataset" in str(error.value)
   assert "pretraining.zip" in str(error.value)
   assert "there is 0.dat, 1.dat, 2.dat, 3.dat, 4.dat and 2 more" in str(error.value)
   assert "\n" not in str(error.value)

@@ -35,15 +35,14 @@ def read_flows(
   Memory depends on the number of open flows, not on the size of the capture.
 
   Args:
-    path: a pcap or pcapng file, plain or compressed; or several, which follow each
-      other in time and in this order (`sources.chains`): flows go on from one to the
-      next.
+    path: a pcap or pcapng file, plain or compressed; or several files, in order of time
+      (`sources.chains`). Flows continue from one file to the next.
     accounts: where packets, flows and warnings are counted.
-    rules: what makes a flow.
-    progress: is told how many bytes have been read, again and again.
+    rules: how packets are assembled into flows.
+    progress: called from time to time with the number of bytes read.
 
   Raises:
-    InputError: there is no such file, or it is not a capture.
+    InputError: the file does not exist, or is not a capture.
   """
   paths = [path] if isinstance(path, str | os.PathLike) else path
   decoder = Decoder(accounts, rules.payload_lengths, rules.drop_copies, rules.inner)

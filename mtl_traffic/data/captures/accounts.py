@@ -1,4 +1,4 @@
-"""What became of a capture's packets: none is dropped without being counted."""
+"""Counts a capture's packets and flows; no packet is dropped without being counted."""
 
 import collections
 import dataclasses
@@ -6,7 +6,7 @@ import enum
 
 
 class Skipped(enum.IntEnum):
-  """Why a packet is in no flow; 0 is a packet that is in one."""
+  """Why a packet was skipped; 0 = it was not."""
 
   NO = 0
   DAMAGED = enum.auto()
@@ -23,7 +23,7 @@ class Skipped(enum.IntEnum):
 
 SKIPPED_NAMES = {
   Skipped.DAMAGED: "damaged record",
-  Skipped.NO_TIME: "no time, or one that cannot be",
+  Skipped.NO_TIME: "no time, or an impossible one",
   Skipped.LINK_TYPE: "unknown link type",
   Skipped.NOT_IP: "not IP",
   Skipped.NOT_TCP_OR_UDP: "IP, but not TCP or UDP",
@@ -37,31 +37,32 @@ SKIPPED_NAMES = {
 
 @dataclasses.dataclass
 class Accounts:
-  """The books of one capture, or of several added up.
+  """The counts of one capture, or of several added up.
 
   Attributes:
-    num_packets: packets read from the capture; those in flows plus those skipped.
+    num_packets: packets read from the capture, num_in_flows plus all skipped.
     num_in_flows: packets that belong to a flow.
-    skipped: packets in no flow, by cause (a name in `SKIPPED_NAMES`).
-    num_lost: packets of an interface that came faster than they were read; these are
-      not among the others.
-    kinds_skipped: those of them that a number names, by cause and name.
+    skipped: packets that belong to no flow, by cause (a name in `SKIPPED_NAMES`).
+    num_lost: packets of an interface that came faster than they were read. They are not
+      part of num_packets.
+    kinds_skipped: skipped packets whose protocol has a name, by cause and name.
     tunnels: packets that carry others, by kind of tunnel.
-    num_reordered: packets in flows that were put before ones that stood before them.
-    num_late: those that came too late for that.
-    num_wrong_times: packets with an impossible time, which got the time of the packet
-    before.
-    num_jumps: how often time made a jump that cannot be.
-    num_wrong_lengths: packets whose length on the wire cannot be, so that what was
-      captured counts.
-    num_copies: packets that are copies of one just before,
-    num_looked_at: of so many that were looked at.
+    num_reordered: packets in flows that were moved before earlier packets.
+    num_late: packets in flows that came too late to be moved.
+    num_wrong_times: packets with an impossible time; they got the time of the previous
+      packet.
+    num_jumps: how often time made an impossible jump.
+    num_wrong_lengths: packets whose length on the wire is impossible; their captured
+      length is used instead.
+    num_copies: packets that are copies of one just before.
+    num_looked_at: packets that were checked for copies.
     flows: flows that ended, by (protocol, end reason).
     labelled: flows that got a label, by class.
-    label_lines: flows that a row of the labels fits, by its line.
-    contradictions: flows without a label as two rows contradict each other, by lines.
-    warnings: one line for each thing that is wrong with a capture.
-    notices: one line for each thing that is odd, though all could be read.
+    label_lines: flows that each row of the labels matches, by the row's line.
+    contradictions: flows without a label because two rows contradict each other, by the
+      rows' lines.
+    warnings: one line for each error in a capture.
+    notices: one line for each oddity that did not prevent reading.
   """
 
   num_packets: int = 0
@@ -95,14 +96,14 @@ class Accounts:
     return sum(self.flows.values())
 
   def skip(self, cause: Skipped, num_packets: int = 1, what: str | None = None) -> None:
-    """Counts packets that no flow gets, and what they are if that is known."""
+    """Counts skipped packets, and the name of their protocol if it is known."""
     if num_packets:
       self.skipped[SKIPPED_NAMES[cause]] += num_packets
       if what:
         self.kinds_skipped[SKIPPED_NAMES[cause], what] += num_packets
 
   def add(self, other: "Accounts") -> None:
-    """Adds the books of another capture to these."""
+    """Adds the counts of another capture."""
     for field in dataclasses.fields(self):
       mine, others = getattr(self, field.name), getattr(other, field.name)
       if isinstance(mine, collections.Counter):
@@ -113,7 +114,7 @@ class Accounts:
         setattr(self, field.name, mine + others)
 
   def summary(self, separator: str = "\n") -> str:
-    """What became of the packets, a line each."""
+    """The counts as text, one per line."""
     lines = [
       f"packets: {self.num_packets}",
       *[f"  lost, beside these: {self.num_lost}"] * (self.num_lost > 0),
@@ -129,8 +130,8 @@ class Accounts:
           *((f"in tunnels, {kind}", n) for kind, n in self.tunnels.most_common()),
           ("captured out of order", self.num_reordered),
           ("captured too late to be put in order", self.num_late),
-          ("of a time that cannot be, so given another", self.num_wrong_times),
-          ("of a length that cannot be, so cut", self.num_wrong_lengths),
+          ("with an impossible time, so given another", self.num_wrong_times),
+          ("with an impossible length, so cut", self.num_wrong_lengths),
         )
         if n
       ),

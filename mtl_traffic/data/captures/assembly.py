@@ -1,9 +1,9 @@
 """Assembles packets into bidirectional flows (section IV-B of the paper).
 
-A TCP flow ends at a FIN or RST, or where another connection begins, a UDP flow after
-15 s of silence. Packets are put in order of time first (`ordering`). A batch of them is
-sorted by five-tuple, cut where one flow ends and another begins, and added to the flows
-that are open, all without a loop over packets. The result does not depend on how
+A TCP flow ends at a FIN or RST, or where another connection begins. A UDP flow ends
+after 15 s of silence. Packets are first put in order of time (`ordering`). Each batch
+is then sorted by five-tuple, cut where one flow ends and another begins, and added to
+the open flows, all without a loop over packets. The result does not depend on how
 packets are batched, unless flows end early because too many are open.
 """
 
@@ -37,31 +37,33 @@ from mtl_traffic.errors import InputError
 from mtl_traffic.flows import UNKNOWN, Flows, pad_packets
 
 _NEVER = 1 << 62  # ns.
-_FLOWS_AT_ONCE = 4096  # Bounds the padded arrays of what is handed out.
-_REMEMBERED = 1 << 20  # Five-tuples whose client is known after their flow ended.
+_FLOWS_AT_ONCE = 4096  # Bounds the padded arrays of the flows that are yielded.
+_REMEMBERED = 1 << 20  # Five-tuples whose client is remembered after their flow ended.
 
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-  """What makes a flow, and how much of it is kept.
+  """How packets are assembled into flows, and how many packets of a flow are kept.
 
   Attributes:
-    payload_lengths: lengths and bytes are those of TCP and UDP payload rather than of
+    payload_lengths: whether lengths and bytes are of TCP and UDP payload rather than of
       IP packets.
-    max_packets: how many packets of each flow are kept; totals are of all.
+    max_packets: how many packets of each flow are kept; totals count all packets.
     udp_silence_s: a UDP flow ends when it is silent for longer than this.
-    tcp_idle_s: the same for TCP; without, only FIN and RST end a flow.
+    tcp_idle_s: a TCP flow ends when it is silent for longer than this; None = only FIN
+      and RST end it.
     tcp_active_s: a TCP flow that lasts longer than this is split.
     rst_ends: whether a RST ends a TCP flow.
-    close_s: after a FIN or RST, packets belong to the flow until a new SYN or until it
-      is silent for longer than this: acknowledgements, and what is sent again.
-    inner: of packets in tunnels, take the innermost.
-    drop_copies: leave out copies of packets, see `copies`.
-    reorder_s: how late a packet may come and still be put in order; with 0 they are
+    close_s: after a FIN or RST, packets such as acknowledgements and retransmissions
+      still belong to the flow, until a new SYN or a silence longer than this.
+    inner: whether to take the innermost packet of a tunnel.
+    drop_copies: whether to leave out copies of packets, see `copies`.
+    reorder_s: how late a packet may come and still be put in order; with 0 packets are
       taken as they come.
-    max_open_flows: beyond, flows end early, so that a scan of many addresses cannot
-      take all memory: those of a single packet first, then those silent for longest.
-    max_open_packets: the same for the packets kept of open flows.
+    max_open_flows: if more flows are open, some end early, so that a scan of many
+      addresses cannot use up the memory. Flows of a single packet end first, then those
+      silent for longest.
+    max_open_packets: the same limit for the packets that are kept of open flows.
   """
 
   payload_lengths: bool = False
@@ -90,14 +92,14 @@ class Rules:
 
   @property
   def shared(self) -> dict[str, object]:
-    """What training and answering must have in common, by name."""
+    """The rules, by name, that must be equal in training and prediction."""
     return {name: getattr(self, name) for name in _SHARED}
 
   def with_shared(self, shared: Mapping[str, object]) -> "Rules":
-    """These rules with what `shared` says.
+    """Returns these rules with the values of `shared`.
 
     Raises:
-      InputError: there can be no such rules.
+      InputError: a rule is unknown or invalid.
     """
     unknown = sorted(set(shared) - set(_SHARED))
     if unknown:
@@ -126,19 +128,19 @@ _FLOW = np.dtype(
     ("first_number", "i8"),
     ("first_clock", "i8"),
     ("last_clock", "i8"),
-    ("first_time", "i8"),  # Differs from the clock if packets come too late.
+    ("first_time", "i8"),  # Differs from the clock if packets came late.
     ("last_time", "i8"),
     ("previous_time", "i8"),
     ("num_packets", "i8"),
     ("num_bytes", "i8"),
-    ("paused", "i8"),  # Packets of it when it was last seen to pause.
+    ("paused", "i8"),  # The number of packets when it last paused.
     ("closed", "i1"),  # FIN or RST, once one was seen.
     ("end_reason", "i1"),
     ("is_open", "?"),
-    ("client_is_first", "?"),  # Of the two endpoints of the key.
+    ("client_is_first", "?"),  # Whether the key's first endpoint is the client.
     ("saw_syn", "?"),
-    ("syn", "u8"),  # The five-tuple's last, as in `connections`.
-    ("awaits", "u8"),  # Which SYN belongs to it, by its last packet.
+    ("syn", "u8"),  # The last SYN of the five-tuple, as in `connections`.
+    ("awaits", "u8"),  # The SYN that would belong to its last packet.
   ]
 )
 _CARRIED_FLOW = np.dtype([*_FLOW.descr, ("carrier", "u8", KEY_WORDS)])
@@ -163,11 +165,11 @@ class FlowAssembler:
     shard: Shard | None = None,
   ):
     """Args:
-    capture: what to call it.
+    capture: the name of the capture.
     accounts: where packets and flows are counted.
-    rules: what makes a flow.
-    pause_s: the silence by which a flow is one of `pausing`; by default none is.
-    shard: which flows to assemble; all by default.
+    rules: how packets are assembled into flows.
+    pause_s: the silence after which `pausing` yields a flow; by default it yields none.
+    shard: which flows to assemble; by default all.
     """
     self._files = FileNames()
     self._files.begin(capture, accounts.num_packets)
@@ -184,40 +186,40 @@ class FlowAssembler:
     self._kind = _CARRIED_FLOW if rules.inner else _FLOW
     self._flows = np.zeros(1024, self._kind)
     self._free = np.arange(len(self._flows))
-    self._slots: dict[bytes, int] = {}  # Of the open flows, by five-tuple.
+    self._slots: dict[bytes, int] = {}  # The open flows' slots, by five-tuple.
     self._kept = [np.zeros(0, _KEPT_PACKET)]  # Packets of the flows in the table.
-    self._ended: list[np.ndarray] = []  # Slots that are not handed out yet.
+    self._ended: list[np.ndarray] = []  # Slots of ended flows that are not yielded yet.
     self._clients = np.zeros(_REMEMBERED, np.uint64)
     self._syns = np.zeros(_REMEMBERED, np.uint64)
     self._grown: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     self._pauses: list[tuple[np.ndarray, np.ndarray]] = []
-    self._begun = _NEVER  # When the capture did, ns.
+    self._begun = _NEVER  # When the capture began, ns.
 
   def begin_file(self, name: str, num_before: int | None = None) -> None:
-    """Tells that the packets from now on stand in another file.
+    """Notes that the following packets are from another file.
 
     Args:
-      name: of the file.
-      num_before: packets before it; those that were read so far by default.
+      name: the name of the file.
+      num_before: packets before the file; by default those read so far.
     """
     num_read = self._accounts.num_packets
     self._files.begin(name, num_read if num_before is None else num_before)
 
   def add(self, packets: Packets) -> None:
-    """Adds a batch of packets, and ends the flows whose time is over."""
+    """Adds a batch of packets, and ends flows that have timed out."""
     self.take(self._sequence.add(packets))
 
   def flush(self) -> None:
-    """Adds the packets that wait for others to be put in order."""
+    """Adds the packets that are still held back for ordering."""
     self.take(self._sequence.flush())
 
   def advance(self, now: int) -> None:
-    """Moves the clock on to `now`, ns, where no packet does: flows end by silence."""
+    """Moves the clock on to `now`, ns, without a packet; silent flows then end."""
     turn = self._sequence.flush()
     self.take(dataclasses.replace(turn, now=max(turn.now, now)))
 
   def take(self, turn: Turn) -> None:
-    """Adds what somebody else has put in order."""
+    """Adds packets that were put in order elsewhere."""
     self._grown, self._pauses = [], []
     if self._shard:
       num_packets = turn.num_packets
@@ -235,10 +237,10 @@ class FlowAssembler:
     self._find_silent(turn.now)
 
   def ended(self, wait: bool = True) -> Iterator[CapturedFlows]:
-    """Yields the flows that have ended since the last call, some at a time.
+    """Yields the flows that have ended since the last call, in batches.
 
     Args:
-      wait: whether few may wait until there are more, which is faster.
+      wait: whether a small batch may wait for more flows, which is faster.
     """
     slots = np.concatenate(self._ended or [np.zeros(0, np.int64)])
     can_wait = wait and self._num_kept() <= self._rules.max_open_packets
@@ -251,7 +253,7 @@ class FlowAssembler:
     self._free = np.concatenate([self._free, slots])
 
   def finish(self) -> Iterator[CapturedFlows]:
-    """Ends all flows and yields those that were not yielded yet."""
+    """Ends all flows, and yields those that were not yielded before."""
     self.take(self._sequence.finish())
     yield from self.ended()
     self._end(np.flatnonzero(self._flows["is_open"]), EndReason.END_OF_CAPTURE)
@@ -260,7 +262,7 @@ class FlowAssembler:
   def reaching(self, num_packets: int) -> Iterator[CapturedFlows]:
     """Yields the flows whose `num_packets`-th packet came with the last batch.
 
-    To be called between `add` and `ended`, with at most `Rules.max_packets`.
+    Call it between `add` and `ended`, with at most `Rules.max_packets`.
     """
     yield from self._hand_out(self._reached(num_packets))
 
@@ -271,15 +273,15 @@ class FlowAssembler:
 
   @property
   def pauses(self) -> list[int]:
-    """After how many packets flows pause, as the last batch tells, ascending."""
+    """The packet counts at which flows paused in the last batch, ascending."""
     counts = [counts for _, counts in self._pauses]
     return np.unique(np.concatenate(counts)).tolist() if counts else []
 
   def pausing(self, num_packets: int) -> Iterator[CapturedFlows]:
     """Yields the flows that pause after their `num_packets`-th packet.
 
-    Each once, when the capture's clock shows it; that a flow went on with the last
-    batch does not matter. To be called as `reaching`.
+    A pause is yielded once, as soon as the capture's clock shows it, even if the flow
+    continued later in the same batch. Call it between `add` and `ended`.
     """
     slots = [slots[counts == num_packets] for slots, counts in self._pauses]
     yield from self._hand_out(np.concatenate([np.zeros(0, np.int64), *slots]))
@@ -287,8 +289,8 @@ class FlowAssembler:
   def forget_packets(self, num_packets: int) -> None:
     """Drops the packets of open flows that have `num_packets`; keeps their totals.
 
-    For those who have seen enough of a flow when it reaches as many: memory and time
-    then depend on the flows that have not.
+    For callers that need no more packets of a flow then. Memory and time then depend
+    only on the flows with fewer packets.
     """
     if self._reached(num_packets).size:
       kept = self._all_kept()
@@ -320,7 +322,7 @@ class FlowAssembler:
     firsts = np.flatnonzero(is_first)
     names = _as_bytes(batch.keys[firsts])
     found = np.fromiter(map(self._slots.get, names, [-1] * len(names)), np.int64)
-    before = self._flows[found]  # Of slot −1, what stands there has no meaning.
+    before = self._flows[found]  # Meaningless where the slot is −1.
     before["closed"][found < 0] = 0
 
     syns = Syns.of(batch, packets, order)
@@ -374,7 +376,7 @@ class FlowAssembler:
     place = np.arange(len(order)) + (counted - starts)[segment]
     if self._pause < _NEVER:
       gap = batch.since_previous(batch.clock, found >= 0, before["last_clock"])
-      is_known = place == flows["paused"][segment]  # None is of no packet.
+      is_known = place == flows["paused"][segment]  # No pause is at 0 packets.
       paused = np.flatnonzero((gap > self._pause) & ~is_known & (place > 0))
       self._pauses.append((slots[segment[paused]], place[paused]))
     keep = np.flatnonzero(place < self._rules.max_packets)
@@ -389,7 +391,7 @@ class FlowAssembler:
     last = slots[closes_group]
     changed = np.flatnonzero(last != found)
     self._slots.update((names[i], int(last[i])) for i in changed)
-    # The flows that another of their five-tuple follows, and when that begins.
+    # The flows that are followed by another of their five-tuple, and when that begins.
     is_replaced = (found >= 0) & ~goes_on[opens_group]
     replaced = np.concatenate([found[is_replaced], slots[~closes_group]])
     follows = np.concatenate(
@@ -411,13 +413,13 @@ class FlowAssembler:
     gap = batch.since_previous(batch.clock, is_open, before["last_clock"])
     was_late = is_open & (before["previous_time"] < before["last_clock"])
     if batch.clock is not batch.times or was_late.any():
-      # Also by its own times, of packets that came too late.
+      # For late packets, the silence by their own times counts too.
       own = batch.since_previous(batch.times, is_open, before["previous_time"])
       gap = np.maximum(gap, np.abs(own))
     is_closing = self._is_closing(batch)
     is_idle = gap > np.where(batch.is_tcp, self._tcp_idle, self._udp_silence)
-    # Each of these begins a new flow if the flow is closed by then. So whether it is
-    # depends on the packets since the last of these only.
+    # Each of these begins a new flow if the flow is closed by then. So only the packets
+    # since the last of these decide whether it is closed.
     is_new = is_idle | is_another
     asks = asks_for_connection | is_new | (batch.is_tcp & (gap > self._close))
     asking = np.flatnonzero(asks)
@@ -443,7 +445,7 @@ class FlowAssembler:
     is_open: np.ndarray,
     before: np.ndarray,
   ) -> np.ndarray:
-    """Splits flows that last too long as well, unless they are closed already."""
+    """Also splits flows that last too long, unless they are closed already."""
     clock, group = batch.clock, batch.group
     begins = batch.is_first.copy()
     begins[splits] = True
@@ -491,16 +493,17 @@ class FlowAssembler:
     ends: np.ndarray,
     by_default: np.ndarray,
   ) -> None:
-    """Finds out who began each flow.
+    """Finds the client of each flow.
 
-    It is who sent the SYN; else the client of the five-tuple's flow before, from which
-    a time-out split it; else who sent the first packet.
+    The client is the sender of the SYN. Without a SYN it is the client of the previous
+    flow of the five-tuple, if a time-out split the two. Otherwise it is the sender of
+    the first packet.
     """
     first, is_there = _first_within(
       batch.is_tcp & (batch.flags & (SYN | RST) == SYN), starts, ends
     )
     shows = is_there & ~flows["saw_syn"]
-    # A SYN with ACK is the answer to the client's.
+    # A SYN with ACK is the server's answer.
     by_syn = batch.from_first[first] ^ (batch.flags[first] & ACK != 0)
     opens_group = batch.is_first[starts]
     client = np.where(shows, by_syn, by_default[batch.group[starts]])
@@ -509,14 +512,14 @@ class FlowAssembler:
     flows["saw_syn"] |= shows
 
   def _expire(self, now: int) -> None:
-    """Ends the flows whose time is over, though no packet of theirs says so."""
+    """Ends flows that have timed out by the capture's clock."""
     slots = np.flatnonzero(self._flows["is_open"])
     if slots.size:
       silent, active = self._deadlines(slots)
       self._end(slots[np.minimum(silent, active) < now])
 
   def _find_silent(self, now: int) -> None:
-    """Finds the open flows that pause, though no packet of theirs says so."""
+    """Finds open flows that pause by the capture's clock."""
     if self._pause == _NEVER:
       return
     slots = np.flatnonzero(self._flows["is_open"])
@@ -528,7 +531,7 @@ class FlowAssembler:
     self._pauses.append((slots, counts))
 
   def _expire_ahead(self, now: int) -> None:
-    """Ends the flows that were silent for too long as the clock was set back."""
+    """Ends flows that had been silent for too long when the clock was set back."""
     slots = np.flatnonzero(self._flows["is_open"])
     if slots.size:
       last = self._flows["last_clock"][slots]
@@ -536,7 +539,7 @@ class FlowAssembler:
       self._end(slots[last - (silent - last) > now], EndReason.IDLE)
 
   def _deadlines(self, slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """When flows end if they stay silent, and if they do not."""
+    """When flows end if they stay silent, and when they end in any case."""
     is_tcp = has_tcp(self._flows["key"][slots])
     is_closed = self._flows["closed"][slots] != 0
     silence = np.where(is_tcp, self._tcp_idle, self._udp_silence)
@@ -552,7 +555,7 @@ class FlowAssembler:
     is_open = self._flows["is_open"]
     too_many = len(self._slots) > self._rules.max_open_flows
     if self._num_kept() > self._rules.max_open_packets:
-      # Those of flows that have ended are about to go anyway.
+      # Packets of ended flows are about to be dropped anyway.
       num_open = np.count_nonzero(is_open[self._all_kept()["slot"]])
       too_many |= num_open > self._rules.max_open_packets
     if not too_many:
@@ -560,7 +563,7 @@ class FlowAssembler:
     slots = np.flatnonzero(is_open)
     surplus = len(slots) - self._rules.max_open_flows
     few = max(surplus, 0) + min(len(slots), self._rules.max_open_flows) // 4
-    # Those of one packet first, which are all that a flood of SYNs leaves.
+    # Flows of one packet first: a flood of SYNs leaves only such flows.
     since = self._flows["last_clock"][slots]
     since = since - np.where(self._flows["num_packets"][slots] > 1, 0, _NEVER)
     silent = np.argpartition(since, few)[: few + 1]
@@ -573,12 +576,12 @@ class FlowAssembler:
     forget: bool = True,
     followed: np.ndarray | int = _NEVER,
   ) -> None:
-    """Ends flows: by FIN or RST if there was one, else for the reason, or a time-out.
+    """Ends flows. The end reason is the flow's FIN or RST, else `reason`.
 
     Args:
       slots: the flows.
-      reason: why.
-      forget: whether their five-tuples have no open flow then.
+      reason: why they end; None = a time-out, or a new connection.
+      forget: whether their five-tuples then have no open flow.
       followed: when the next flow of their five-tuples begins, ns.
     """
     if not slots.size:
@@ -620,7 +623,7 @@ class FlowAssembler:
     return taken
 
   def _remember(self, slots: np.ndarray) -> None:
-    # A table of fixed size, in which a newer five-tuple may take an older one's place.
+    # A table of fixed size: a newer five-tuple may replace an older one.
     tags = hashes(self._flows["key"][slots])
     places = _places(tags)
     client = self._flows["client_is_first"][slots].astype(np.uint64)
@@ -651,7 +654,7 @@ class FlowAssembler:
     ranks = rank[kept["slot"]]
     rows = np.flatnonzero(ranks >= 0)
     ends = np.cumsum(np.bincount(ranks[rows], minlength=len(slots)))
-    rows = np.sort(ranks[rows] << 32 | rows) & 0xFFFFFFFF  # By flow, else as captured.
+    rows = np.sort(ranks[rows] << 32 | rows) & 0xFFFFFFFF  # By flow, then as captured.
     for first in range(0, len(slots), _FLOWS_AT_ONCE):
       last = min(first + _FLOWS_AT_ONCE, len(slots))
       begin = ends[first - 1] if first else 0
@@ -725,15 +728,15 @@ class FlowAssembler:
     return carriers
 
   def _starts_seen(self, table: np.ndarray) -> np.ndarray:
-    """Whether the first packets of flows are theirs indeed: 1, 0, or −1 if unknown."""
-    # Nobody says when a UDP flow begins, but that it was silent before.
+    """Whether the capture has each flow's first packet: 1, 0, or −1 if unknown."""
+    # The start of a UDP flow only shows by the silence before it.
     begun = self._begun + self._udp_silence
     seen = np.where(table["first_clock"] > begun, 1, -1)
     return np.where(has_tcp(table["key"]), table["saw_syn"], seen).astype(np.int8)
 
 
 class _Remembered(NamedTuple):
-  """What is known of five-tuples from their flows before."""
+  """What is remembered of five-tuples from their earlier flows."""
 
   is_there: np.ndarray
   client_is_first: np.ndarray
@@ -743,7 +746,7 @@ class _Remembered(NamedTuple):
 def _first_within(
   mask: np.ndarray, starts: np.ndarray, ends: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-  """The first place in each stretch where the mask is true, and if there is one."""
+  """The first place in each stretch where the mask is true, and whether it exists."""
   places = np.append(np.flatnonzero(mask), len(mask))
   first = places[np.searchsorted(places, starts)]
   is_there = first < ends

@@ -1,4 +1,4 @@
-"""Flows as they come from a capture: with addresses, ports and why they ended."""
+"""Flows of a capture, with their addresses, ports and end reasons."""
 
 import dataclasses
 import enum
@@ -36,7 +36,7 @@ END_REASON_NAMES = {
 }
 
 
-# Ends that are not those of the traffic: more of it may have followed.
+# Ends that the traffic did not cause: further packets may have followed.
 CUT_OFF = (EndReason.END_OF_CAPTURE, EndReason.EVICTED)
 
 
@@ -47,8 +47,8 @@ class CapturedFlows:
   A capture may be several files that follow each other; each is a partition.
 
   Attributes:
-    flows: the flows; without classes, the file in which a flow begins as its partition,
-      and `file#number of the first packet` as its id.
+    flows: the flows. Classes are unknown, the partition is the file in which a flow
+      begins, and the id is `file#number of the first packet`.
     client_addresses: `[N]` str.
     client_ports: `[N]` int32.
     server_addresses: `[N]` str.
@@ -56,10 +56,10 @@ class CapturedFlows:
     protocols: `[N]` int32, 6 = TCP, 17 = UDP.
     end_reasons: `[N]` int8, an `EndReason`.
     start_times: `[N]` int64, ns since 1970.
-    starts_seen: `[N]` int8, whether a flow's first packet is in the capture: 1 it is,
-      0 it is not, −1 nobody can tell.
-    carriers: `[N, 2]` str or None, the addresses of the tunnel in which a flow is, on
-      the client's side and on the server's; `[N, 0]` if nobody asked.
+    starts_seen: `[N]` int8, whether a flow's first packet is in the capture: 1 = yes,
+      0 = no, −1 = unknown.
+    carriers: `[N, 2]` str or None, the tunnel's addresses on the client's side and on
+      the server's; `[N, 0]` if not asked for.
   """
 
   flows: Flows

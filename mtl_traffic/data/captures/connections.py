@@ -1,7 +1,7 @@
-"""Tells where one TCP connection ends and the next begins on the same five-tuple.
+"""Finds where one TCP connection ends and the next begins on the same five-tuple.
 
-A SYN with another initial sequence number than the one before asks for a new
-connection; one with the same is sent again.
+A SYN asks for a new connection if its initial sequence number differs from that of the
+SYN before it. If they are equal, it is a retransmission.
 """
 
 import dataclasses
@@ -11,11 +11,11 @@ import numpy as np
 from mtl_traffic.data.captures.decoding import ACK, Packets
 from mtl_traffic.data.captures.five_tuples import Sorted
 
-# A SYN as a number: its sequence number, whether the first of the key's endpoints sent
-# it, and that there is one.
+# A SYN as a number holds its sequence number, a bit for the sender (the first of the
+# key's endpoints or the other), and a bit that is set.
 NO_SYN = np.uint64(0)
 _SENDER, _IS_ONE = np.uint64(32), np.uint64(1 << 33)
-_WAS_SYN = np.uint64(1 << 34)  # What a SYN awaits: one of the other side as well.
+_WAS_SYN = np.uint64(1 << 34)  # A SYN also awaits a SYN of the other side.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Syns:
   """The SYNs of a batch.
 
   Attributes:
-    places: `[s]` int64, where in the batch.
-    marks: `[s]` uint64, which SYN each is.
-    batch: the batch, of n packets and g five-tuples.
-    packets: its packets,
-    order: `[n]` int64, and where in them those of the batch are.
+    places: `[s]` int64, positions in the sorted batch.
+    marks: `[s]` uint64, the SYNs as numbers.
+    batch: the sorted batch, of n packets and g five-tuples.
+    packets: the packets before sorting.
+    order: `[n]` int64, the indices into `packets` that sort them.
   """
 
   places: np.ndarray
@@ -46,15 +46,15 @@ class Syns:
   def that_ask(
     self, is_open: np.ndarray, first_times: np.ndarray, known: np.ndarray
   ) -> np.ndarray:
-    """Which packets ask for a connection that may be another than the flow's.
+    """Which packets are SYNs that may ask for a new connection.
 
-    A SYN that came too late, or whose time is before all packets of the open flow,
-    belongs to that flow. Among packets of the same time a SYN is sorted first.
+    A SYN that came too late, or that is earlier than all packets of the open flow,
+    belongs to that flow. Among packets of equal time a SYN is sorted first.
 
     Args:
       is_open: `[g]` bool, whether five-tuples have an open flow.
-      first_times: `[g]` int64, ns, when it began.
-      known: `[g]` uint64, the five-tuples' last SYNs.
+      first_times: `[g]` int64, ns, when that flow began.
+      known: `[g]` uint64, the last SYN of each five-tuple.
 
     Returns:
       `[n]` bool.
@@ -72,12 +72,12 @@ class Syns:
   def that_begin(
     self, is_open: np.ndarray, awaited: np.ndarray, known: np.ndarray
   ) -> np.ndarray:
-    """Which packets are of another connection than the flow that they come upon.
+    """Which packets begin another connection than that of the open flow.
 
     Args:
       is_open: `[g]` bool, whether five-tuples have an open flow.
-      awaited: `[g]` uint64, what its last packet awaits.
-      known: `[g]` uint64, the five-tuples' last SYNs.
+      awaited: `[g]` uint64, the SYN that would belong to the flow's last packet.
+      known: `[g]` uint64, the last SYN of each five-tuple.
 
     Returns:
       `[n]` bool.
@@ -93,14 +93,14 @@ class Syns:
     goes_on = np.where(
       before == NO_SYN,
       awaited == marks,
-      # Both sides may ask at once.
+      # Both sides may send a SYN at once.
       np.where(is_of_same, before == marks, awaited == _WAS_SYN),
     )
     begins[places] = (~is_first | is_open[group]) & ~goes_on
     return begins
 
   def _before(self, known: np.ndarray) -> np.ndarray:
-    """`[s]` uint64: the SYN of the five-tuple before each one."""
+    """`[s]` uint64: the previous SYN of the same five-tuple."""
     group = self.batch.group[self.places]
     before = np.roll(self.marks, 1)
     starts_group = np.diff(group, prepend=-1) != 0
@@ -108,7 +108,7 @@ class Syns:
     return before
 
   def last(self, ends: np.ndarray, begins: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The last SYN before each of `ends`, not before `begins`; else what is known."""
+    """The last SYN between `begins` and `ends`; the known one if there is none."""
     if not self.places.size:
       return known
     last = np.searchsorted(self.places, ends) - 1
@@ -116,7 +116,7 @@ class Syns:
     return np.where(is_there, self.marks[last], known)
 
   def awaited(self, places: np.ndarray) -> np.ndarray:
-    """Which SYN would belong to the connection of packets that show no SYN before."""
+    """The SYN that would belong to the connection of packets at these places."""
     flags = self.batch.flags[places]
     acknowledged = self.packets.acknowledged[self.order[places]]
     answered = _mark(acknowledged - np.uint32(1), ~self.batch.from_first[places])

@@ -1,8 +1,8 @@
 """Finds copies of packets, as Linux's `any` interface and mirror ports record them.
 
 A copy has the same addresses, numbers, checksum and first bytes of payload as a packet
-of up to a millisecond before; how many hops it has left may differ. What a host sends
-again has another IP identification, or comes later.
+at most a millisecond before it; its hop limit may differ. A retransmission is no copy:
+it has another IP identification, or comes later.
 """
 
 import numpy as np
@@ -19,16 +19,16 @@ class Copies:
 
   def __init__(self, accounts: Accounts, drop: bool):
     """Args:
-    accounts: where they are counted.
-    drop: leave them out.
+    accounts: where copies are counted.
+    drop: whether to leave copies out.
     """
     self._accounts, self._drop = accounts, drop
-    # Of the packets just before.
+    # The packets just before this batch.
     self._times, self._clocks = np.zeros((2, 0), np.int64)
     self._marks = np.zeros(0, np.uint64)
 
   def leave_out(self, ordered: Ordered) -> Ordered:
-    """The packets without copies, or all of them if they are not to be dropped."""
+    """Returns the packets without copies, or all packets if copies are kept."""
     packets = ordered.packets
     known = np.flatnonzero(packets.contents)
     if not known.size:

@@ -1,7 +1,7 @@
 """Decodes the headers of a batch of packets, from the link layer to the ports.
 
-Headers are read a layer at a time for all packets that have it. A packet's length is
-what its IP header says, so neither a snap length nor Ethernet's padding changes it.
+Headers are read one layer at a time, for all packets that have it. A packet's length is
+taken from its IP header, so neither a snap length nor Ethernet's padding changes it.
 """
 
 import dataclasses
@@ -17,9 +17,9 @@ from mtl_traffic.data.captures.reading import RawPackets, gather
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 
-_MOST_TUNNELS = 4  # In each other.
+_MOST_TUNNELS = 4  # Nested in each other.
 _SOUND = (Skipped.NO, Skipped.NOT_TCP_OR_UDP, Skipped.FRAGMENT)
-_SAMPLE = 2048  # Packets of a batch whose contents are looked at.
+_SAMPLE = 2048  # Packets of a batch whose contents are hashed.
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -28,18 +28,19 @@ class Packets:
   """A batch of m TCP and UDP packets, as columns.
 
   Attributes:
-    numbers: `[m]` int64, place in the capture, from 1.
+    numbers: `[m]` int64, number in the capture, from 1.
     times: `[m]` int64, ns since 1970.
-    lengths: `[m]` int64, bytes, of the IP packet or of the payload.
-    keys: `[m, 5]` uint64, the five-tuple; both directions of a flow have the same.
+    lengths: `[m]` int64, bytes of the IP packet or of the payload.
+    keys: `[m, 5]` uint64, the five-tuple, equal for both directions of a flow.
     from_first: `[m]` bool, whether the sender is the first of the key's endpoints.
-    flags: `[m]` uint8, of TCP.
-    sequences: `[m]` uint32, the sequence number of TCP.
-    acknowledged: `[m]` uint32, the acknowledgement number of TCP.
-    contents: `[m]` uint64, a hash of what copies of a packet have in common; 0 where
-      nobody looked.
+    flags: `[m]` uint8, TCP flags.
+    sequences: `[m]` uint32, TCP sequence numbers.
+    acknowledged: `[m]` uint32, TCP acknowledgement numbers.
+    contents: `[m]` uint64, a hash that is equal for copies of a packet; 0 if it was not
+      computed.
     carriers: `[m, 5]` uint64, addresses and IP version of the outermost packet around
-      each, in the order of the key's endpoints, or zeros; `[m, 0]` if nobody asked.
+      each, in the order of the key's endpoints; zeros outside tunnels. `[m, 0]` if not
+      asked for.
   """
 
   numbers: np.ndarray
@@ -59,14 +60,14 @@ class Packets:
     return self.flags & (SYN | ACK | RST) == SYN
 
   def part(self, packets: slice | np.ndarray) -> "Packets":
-    """Some of the packets."""
+    """Selects some of the packets."""
     return Packets(
       *(getattr(self, field.name)[packets] for field in dataclasses.fields(self))
     )
 
   @staticmethod
   def concatenate(batches: Sequence["Packets"]) -> "Packets":
-    """The packets of batches, one after another; there is at least one."""
+    """Joins the packets of one or more batches."""
     if len(batches) == 1:
       return batches[0]
     return Packets(
@@ -78,7 +79,7 @@ class Packets:
 
 
 class Decoder:
-  """Decodes batches of one capture; remembers fragmented packets in between."""
+  """Decodes the batches of one capture; remembers fragmented packets between them."""
 
   def __init__(
     self,
@@ -88,11 +89,11 @@ class Decoder:
     inner: bool = False,
   ):
     """Args:
-    accounts: where packets that are skipped are counted.
-    payload_lengths: lengths are those of the payload of TCP or UDP rather than of
-      the IP packet.
-    all_contents: look at what all packets contain, rather than some of each batch.
-    inner: of packets in tunnels, decode the innermost.
+    accounts: where skipped packets are counted.
+    payload_lengths: whether lengths are of the TCP or UDP payload rather than of the
+      IP packet.
+    all_contents: whether to hash the contents of all packets, not only of a sample.
+    inner: whether to decode the innermost packet of a tunnel.
     """
     self._accounts = accounts
     self._payload_lengths = payload_lengths
@@ -101,7 +102,7 @@ class Decoder:
     self._looked_at = None if all_contents else _SAMPLE
 
   def decode(self, raw: RawPackets) -> Packets:
-    """The TCP and UDP packets of a batch; the others are counted by cause."""
+    """Returns the TCP and UDP packets of a batch; counts the others by cause."""
     headers = Headers(raw)
     links.find_ip(headers, raw.link_types)
     self._read_ip(headers)
@@ -119,7 +120,7 @@ class Decoder:
     headers.look_up_fragments(self._fragments)
 
   def _go_inside(self, outer: Headers, carried: tunnels.Carried, depth: int) -> None:
-    """Puts the packets that others carry in their place, the innermost ones."""
+    """Replaces tunnel packets by the innermost packets that they carry."""
     inner = Headers(outer.raw.within(carried.rows, carried.starts, outer.end))
     inner.follows[:] = carried.follows
     links.find_ip(inner, None)
@@ -127,7 +128,7 @@ class Decoder:
     if depth > 1:
       for each in tunnels.find(inner):
         self._go_inside(inner, each, depth - 1)
-    # What is no packet at all was no tunnel either.
+    # If the content is not a packet, the outer packet was not a tunnel.
     is_one = np.isin(inner.skipped, _SOUND)
     outer.take_over(carried.rows[is_one], inner, np.flatnonzero(is_one))
 
@@ -135,12 +136,12 @@ class Decoder:
 def _packets(
   headers: Headers, payload_lengths: bool, looked_at: int | None, inner: bool
 ) -> Packets:
-  """What is left, with keys that are the same in both directions.
+  """The decoded packets, with keys that are equal in both directions.
 
   Args:
     payload_lengths: see `Decoder`.
-    looked_at: of how many to look at the contents; of all by default.
-    inner: whether to say what carries packets.
+    looked_at: of how many packets to hash the contents; by default of all.
+    inner: whether to fill in `carriers`.
   """
   rows = np.flatnonzero(headers.skipped == Skipped.NO)
   source_high, source_low, target_high, target_low = headers.addresses[:, rows]
@@ -195,7 +196,7 @@ def _carriers(
 def _contents(headers: Headers, rows: np.ndarray, looked_at: int | None) -> np.ndarray:
   contents = np.zeros(len(rows), np.uint64)
   rows = rows[:looked_at]
-  # A fragment's bytes stand for more packets than one.
+  # Fragments are left out: their bytes may fit several packets.
   numbers = headers.sequences[rows].astype(np.uint64) << np.uint64(32)
   numbers |= headers.acknowledged[rows]
   marks = headers.ip_id[rows].astype(np.uint64) << np.uint64(40)

@@ -22,7 +22,7 @@ from mtl_traffic.data.captures.labels import Labels
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import validate
 
-_ROWS_AT_ONCE = 4096  # Bounds what is in memory when files are joined.
+_ROWS_AT_ONCE = 4096  # Bounds the memory when files are joined.
 
 
 def extract(
@@ -33,21 +33,21 @@ def extract(
   processes: int = 1,
   each_alone: bool = False,
 ) -> captures.Accounts:
-  """Writes the flows of captures to a Parquet file; it appears when it is whole.
+  """Writes the flows of captures to a Parquet file; it appears when it is complete.
 
-  Each capture becomes a file of its own first, so memory is bounded and the order of
-  flows does not depend on the number of processes.
+  Each capture is first written to a file of its own. So memory is bounded, and the
+  order of flows does not depend on the number of processes.
 
   Args:
     paths: the captures.
-    out: the Parquet file. It remembers `rules.shared`.
+    out: the Parquet file. It stores `rules.shared`.
     labels: the flows' classes.
-    rules: what makes a flow.
+    rules: how packets are assembled into flows.
     processes: how many captures are read at a time.
-    each_alone: flows end with their file, even if another follows it in time.
+    each_alone: whether flows end with their file, even if another follows it in time.
 
   Returns:
-    What became of the packets, and of the labels.
+    The counts of packets, flows and labels.
 
   Raises:
     InputError: a capture cannot be read, there are no flows, or `out` cannot be
@@ -129,7 +129,7 @@ def to_table(
   rules: captures.Rules,
   accounts: captures.Accounts | None = None,
 ) -> pa.Table:
-  """The curated columns, and beside them what only a capture tells."""
+  """The curated columns, and further ones with what only a capture tells."""
   table = parquet.to_table(labels.apply(captured, accounts), rules=rules.shared)
   seen = captured.starts_seen
   reasons = [END_REASON_NAMES[reason] for reason in captured.end_reasons.tolist()]

@@ -11,7 +11,7 @@ from mtl_traffic.data.captures.headers import KEY_WORDS, TCP
 
 @dataclasses.dataclass(frozen=True)
 class Sorted:
-  """A batch sorted by five-tuple, in order of time within each."""
+  """A batch sorted by five-tuple, and by time within each five-tuple."""
 
   clock: np.ndarray
   times: np.ndarray
@@ -35,7 +35,7 @@ class Sorted:
   def since_previous(
     self, times: np.ndarray, is_open: np.ndarray, before: np.ndarray
   ) -> np.ndarray:
-    """Times since the five-tuple's packet before; 0 where no flow is open."""
+    """Times since the previous packet of the five-tuple; 0 where no flow is open."""
     previous = np.empty_like(times)
     previous[1:] = times[:-1]
     previous[self.is_first] = np.where(is_open, before, times[self.is_first])
@@ -43,16 +43,16 @@ class Sorted:
 
 
 def by_five_tuple(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """The stable order of packets by five-tuple, and where, in it, each one begins."""
+  """A stable sort order by five-tuple, and where in it each five-tuple begins."""
   n = len(keys)
-  # Hash and place in one number: its sort is stable, and faster than one by a key.
+  # Hash and place form one number. Sorting it is stable, and faster than by keys.
   bits = np.uint64(max(n - 1, 1).bit_length())
   places = np.sort(hashes(keys) >> bits << bits | np.arange(n, dtype=np.uint64))
   order = (places & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.int64)
   is_first = np.ones(n, bool)
   is_first[1:] = places[1:] >> bits != places[:-1] >> bits
   differs = _differs(keys[order])
-  if (differs & ~is_first[1:]).any():  # Two five-tuples with one hash.
+  if (differs & ~is_first[1:]).any():  # Two five-tuples have the same hash.
     order = np.lexsort(keys.T)
     is_first[1:] = _differs(keys[order])
   return order, is_first
@@ -66,7 +66,7 @@ def _differs(keys: np.ndarray) -> np.ndarray:
 
 
 def hashes(keys: np.ndarray) -> np.ndarray:
-  """64-bit hashes of five-tuples; the upper bits are the better ones."""
+  """64-bit hashes of five-tuples; the upper bits are mixed best."""
   mix = np.uint64(0x9E3779B97F4A7C15)
   hashes = np.zeros(len(keys), np.uint64)
   for word in keys.T:
@@ -76,5 +76,5 @@ def hashes(keys: np.ndarray) -> np.ndarray:
 
 
 def has_tcp(keys: np.ndarray) -> np.ndarray:
-  """Of keys `[m, 5]`, whether their protocol is TCP."""
+  """Whether the protocol of keys `[m, 5]` is TCP, `[m]` bool."""
   return keys[:, KEY_WORDS - 1] >> np.uint64(8) & np.uint64(0xFF) == TCP

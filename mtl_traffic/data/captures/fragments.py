@@ -3,24 +3,24 @@
 from collections.abc import Hashable
 
 _LIFETIME = 60 * 10**9  # ns that a host waits for the rest of a packet (RFC 8200).
-_MOST = 1 << 14  # Fragmented packets on their way at a time; bounds memory.
+_MOST = 1 << 14  # Fragmented packets that are remembered; bounds memory.
 
 
 class Fragments:
-  """What the first fragments of recent packets said."""
+  """Remembers the first fragments of recent packets."""
 
   def __init__(self):
     self._packets: dict[Hashable, tuple[int, tuple]] = {}
 
   def begin(self, packet: Hashable, time: int, known: tuple) -> None:
     """Notes a first fragment, seen at `time` in ns."""
-    self._packets.pop(packet, None)  # So that it goes to the young end of the dict.
+    self._packets.pop(packet, None)  # Reinserted as the newest entry of the dict.
     self._packets[packet] = (time, known)
     if len(self._packets) > _MOST:
       del self._packets[next(iter(self._packets))]
 
   def find(self, packet: Hashable, time: int) -> tuple | None:
-    """What the first fragment of the packet said, if it came in time."""
+    """What is known from the packet's first fragment, if that came in time."""
     begun, known = self._packets.get(packet, (None, None))
     if begun is None or abs(time - begun) > _LIFETIME:
       return None

@@ -1,4 +1,4 @@
-"""What is known of a batch of packets while its headers are read, a layer at a time."""
+"""The state of a batch of packets while its headers are read, layer by layer."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ TCP, UDP = 6, 17
 KEY_WORDS = 5
 MAX_LAYERS = 16  # VLAN tags, MPLS labels or IPv6 extension headers of one packet.
 
-# What follows: an EtherType, or one of these for what has none.
+# The next header: an EtherType, or one of these for headers that have none.
 IPV4, IPV6 = 0x0800, 0x86DD
 ETHERNET, LLC, PPP, RAW, MPLS_PAYLOAD, OTHER = -1, -2, -3, -4, -5, -6
 
@@ -57,7 +57,7 @@ _AUTHENTICATION, _FRAGMENT = 51, 44
 _EXTENSIONS = (0, 43, 60, 135, 139, 140, _AUTHENTICATION, _FRAGMENT)
 
 
-# What is said of a packet, rather than on the way to it.
+# The fields that describe the packet itself, not its outer layers.
 _OF_A_PACKET = (
   *("at", "end", "skipped", "details", "ip_length", "version", "protocol"),
   *("addresses", "ports", "flags", "sequences", "acknowledged", "payload", "ip_id"),
@@ -65,19 +65,19 @@ _OF_A_PACKET = (
 
 
 class Headers:
-  """How far the packets of one batch have been decoded.
+  """The decoding state of the packets of one batch.
 
-  Methods work on rows, the indices of the packets that they concern.
+  Methods take rows: indices of packets.
   """
 
   def __init__(self, raw: RawPackets):
     n = len(raw.times)
     self.raw = raw
     self.skipped = np.zeros(n, np.uint8)
-    self.details = np.zeros(n, np.int64)  # Of what kind: registry and number.
+    self.details = np.zeros(n, np.int64)  # Protocol if skipped: registry and number.
     self.at = raw.offsets.copy()  # The first byte that is not decoded yet.
-    self.end = raw.offsets + raw.captured  # Of what can be read.
-    self.follows = np.full(n, OTHER, np.int32)  # What kind of header is there.
+    self.end = raw.offsets + raw.captured  # The end of the readable bytes.
+    self.follows = np.full(n, OTHER, np.int32)  # The kind of header at `at`.
     self.ip_at = np.zeros(n, np.int64)
     self.ip_length = np.zeros(n, np.int64)
     self.version = np.zeros(n, np.uint64)
@@ -91,7 +91,7 @@ class Headers:
     self.is_later_fragment = np.zeros(n, bool)
     self.fragment_id = np.full(n, -1, np.int64)
     self.ip_id = np.zeros(n, np.uint16)
-    # `[n, 5]`: addresses and version of the outermost packet around each, if asked for.
+    # `[n, 5]`: addresses and version of the outermost packet around each, if wanted.
     self.carriers: np.ndarray | None = None
 
   def skip(
@@ -101,12 +101,12 @@ class Headers:
     registry: Registry | None = None,
     numbers: np.ndarray | int = 0,
   ) -> None:
-    """Skips packets for a cause, and for what number in a registry if one says it."""
+    """Skips packets for a cause; notes their number in a registry if there is one."""
     self.skipped[rows] = cause
     self.details[rows] = 0 if registry is None else (registry << 32) + numbers
 
   def take_over(self, rows: np.ndarray, inner: "Headers", some: np.ndarray) -> None:
-    """Says of packets what is known of `some` of those that they carry."""
+    """Copies the state of `some` inner packets to the packets that carry them."""
     if self.carriers is None:
       self.carriers = np.zeros((len(self.skipped), KEY_WORDS), np.uint64)
     self.carriers[rows, :4] = self.addresses[:, rows].T
@@ -115,7 +115,7 @@ class Headers:
       getattr(self, name)[..., rows] = getattr(inner, name)[..., some]
 
   def count_skipped(self, accounts: Accounts) -> None:
-    """Counts what was skipped by cause, and by what it was."""
+    """Counts skipped packets by cause and protocol."""
     rows = np.flatnonzero(self.skipped != Skipped.NO)
     if not rows.size:
       return
@@ -129,15 +129,15 @@ class Headers:
     return np.flatnonzero(mask & (self.skipped == Skipped.NO))
 
   def is_wrapped(self) -> np.ndarray:
-    """The packets whose IP header is not reached yet."""
+    """The packets whose IP header has not been reached yet."""
     return (self.follows != IPV4) & (self.follows != IPV6)
 
   def read(
     self, rows: np.ndarray, dtype, ahead: int = 0
   ) -> tuple[np.ndarray, np.ndarray]:
-    """The rows that have the bytes of `dtype` at the cursor, and their values.
+    """Reads a `dtype` at the cursor; returns the rows that have its bytes, and values.
 
-    The others are skipped as cut.
+    The other rows are skipped as cut.
     """
     dtype = np.dtype(dtype)
     start = self.at[rows] + ahead
@@ -216,8 +216,8 @@ class Headers:
     self.protocol[others] = header["next"]
 
   def _ip_length(self, rows: np.ndarray, length: np.ndarray) -> np.ndarray:
-    # A length of zero is what a host records that leaves cutting up to its network
-    # card; the captured frame then holds the packet and nothing else.
+    # A host that leaves segmentation to its network card records a length of zero. The
+    # captured frame then holds the packet and nothing else.
     on_wire = self.raw.offsets[rows] + self.raw.lengths[rows] - self.at[rows]
     return np.where(length > 0, length, on_wire)
 
@@ -236,7 +236,7 @@ class Headers:
   def read_ports(self) -> None:
     """Reads the start of TCP and UDP headers."""
     is_transport = (self.protocol == TCP) | (self.protocol == UDP)
-    # Behind an IPv6 fragment header that another extension follows in the first part.
+    # Later IPv6 fragments whose first part has a further extension header.
     is_transport |= (
       self.is_later_fragment & (self.version == 6) & np.isin(self.protocol, _EXTENSIONS)
     )
@@ -255,7 +255,7 @@ class Headers:
     self.ports[1, rows] = ports["destination"]
     is_tcp = self.protocol[rows] == TCP
     self.payload[rows[~is_tcp]] -= 8
-    # All stay zero if a snap length cut them off.
+    # These stay zero if a snap length cut them off.
     tcp = rows[is_tcp]
     tcp = tcp[self.at[tcp] + _TCP_HEADER.itemsize <= self.end[tcp]]
     header = gather(self.raw.data, self.at[tcp], _TCP_HEADER)
@@ -265,7 +265,7 @@ class Headers:
     self.acknowledged[tcp] = header["acknowledged"]
 
   def look_up_fragments(self, fragments: Fragments) -> None:
-    """Gives later fragments the ports of the first, in the order of the capture."""
+    """Gives later fragments the ports of their first one, in the capture's order."""
     for row in self.rows(self.fragment_id >= 0):
       packet = (
         int(self.version[row]),

@@ -1,8 +1,8 @@
-"""Packets of a network interface of this machine (Linux), as batches of a capture.
+"""Reads packets live from a network interface (Linux only), in batches.
 
-The kernel puts them in a ring of blocks that this process maps (PACKET_MMAP with
-TPACKET_V3), so a packet costs no system call, and a pause of the reader costs packets
-only once the ring is full. What is lost then is counted while reading.
+The kernel writes packets into a ring of blocks that this process maps (PACKET_MMAP with
+TPACKET_V3), so a packet costs no system call. If the reader pauses, packets are lost
+only once the ring is full. Lost packets are counted.
 """
 
 import contextlib
@@ -26,28 +26,28 @@ _ALL_PROTOCOLS = 3  # ETH_P_ALL
 _SOL_PACKET, _RX_RING, _STATISTICS, _VERSION = 263, 5, 6, 10
 _TPACKET_V3 = 2
 _SO_ATTACH_FILTER, _RETURN = 26, 0x06
-_CAPTURED = 256  # Bytes kept of a packet: all headers that are read.
+_CAPTURED = 256  # Bytes kept of a packet; enough for all headers that are read.
 
-# Many small blocks rather than few large ones: at a low rate a block is handed over,
-# and taken up, though it holds but a packet or two.
+# Many small blocks rather than few large ones: at a low rate a block is used up by only
+# a packet or two.
 _BLOCK_BYTES, _BLOCKS, _LEAST_BLOCKS = 1 << 17, 512, 16
-_BLOCKS_AT_ONCE = 32  # In a batch.
-_HANDED_OVER_MS = 10  # A block waits for so long for more packets.
+_BLOCKS_AT_ONCE = 32  # Blocks in a batch.
+_HANDED_OVER_MS = 10  # The kernel hands a block over after this time, full or not.
 _OURS, _THE_KERNELS = 1, 0  # Status of a block.
-_STATUS = 8  # Place in a block; behind it the number of packets, and where they begin.
+_STATUS = 8  # Offset in a block; the number of packets and their start come after it.
 _BLOCK_HEADER = struct.Struct("=3I")
 _PACKET_HEADER = np.dtype(
   {
     "names": ["next", "s", "ns", "captured", "length", "start", "passing"],
     "formats": ["u4", "u4", "u4", "u4", "u4", "u2", "u1"],
-    # The last one is of the address behind the header.
+    # The last field belongs to the address behind the header.
     "offsets": [0, 4, 8, 12, 16, 24, 58],
     "itemsize": 68,
   }
 )
 
 _ETHERNET, _RAW = 1, 101
-# Kind of hardware → link type, as registered for pcap.
+# Hardware type → link type in pcap's registry.
 _LINK_TYPES = {1: _ETHERNET, 772: _ETHERNET, 65534: _RAW, 512: _RAW}
 _LOOPBACK = 772
 
@@ -58,20 +58,22 @@ def read_interface(
   patience_s: float = 1.0,
   num_blocks: int = _BLOCKS,
 ) -> Iterator[RawPackets]:
-  """Yields packets as they come, for ever; what is ready makes a batch.
+  """Yields packets as they come, without end; a batch holds the packets that are ready.
 
-  A packet's time is when the kernel received it. On a loopback interface, where each
-  packet passes twice, it is taken once.
+  A packet's time is when the kernel received it. On a loopback interface each packet
+  passes twice, but is read once.
 
   Args:
-    name: the interface, "eth0".
-    accounts: where packets are counted, those that were lost as well, or not read yet
-      when the generator is closed. If the interface goes away a warning says so.
-    patience_s: after a silence of so long an empty batch is yielded.
-    num_blocks: of the ring, of 128 kB each; fewer if the system has no more.
+    name: the interface, for example "eth0".
+    accounts: where packets are counted. Packets that were lost, or not read before the
+      generator was closed, count as lost. If the interface goes away, a warning is
+      added.
+    patience_s: after this many seconds of silence an empty batch is yielded.
+    num_blocks: size of the ring in blocks of 128 kB; it is smaller if the system has
+      less memory.
 
   Raises:
-    InputError: there is no such interface, or it may not be read.
+    InputError: the interface does not exist, or reading it is not permitted.
   """
   listener, ring = _listen(name, num_blocks)
   with listener:
@@ -97,7 +99,7 @@ def _batches(
   accounts: Accounts,
   patience_s: float,
 ) -> Iterator[RawPackets]:
-  """What each turn of the ring has ready, until the interface goes away."""
+  """Yields batches of the ring's ready packets until the interface goes away."""
   data = np.frombuffer(ring, np.uint8)
   num_blocks = len(ring) // _BLOCK_BYTES
   waiting = select.poll()
@@ -157,7 +159,7 @@ def _batch(
 
 
 def _left(ring: mmap.mmap) -> int:
-  """Packets in blocks that the kernel handed over, and that nobody read."""
+  """The number of packets in ready blocks that were not read."""
   headers = [
     _BLOCK_HEADER.unpack_from(ring, begin + _STATUS)
     for begin in range(0, len(ring), _BLOCK_BYTES)
@@ -166,17 +168,17 @@ def _left(ring: mmap.mmap) -> int:
 
 
 def _lost(listener: socket.socket) -> int:
-  """Packets that found no room since this was asked last."""
+  """Packets that were lost since the last call."""
   return struct.unpack("3I", listener.getsockopt(_SOL_PACKET, _STATISTICS, 12))[1]
 
 
 def _listen(name: str, num_blocks: int) -> tuple[socket.socket, mmap.mmap]:
-  """The interface's socket and the ring of its packets."""
+  """Opens the interface's socket and the ring of its packets."""
   if not hasattr(socket, "AF_PACKET"):
     raise InputError(f"{name}: only Linux can be read live; give captures on a pipe")
   with contextlib.ExitStack() as stack:
     try:
-      # Of no protocol yet, or packets of all interfaces would come before it is bound.
+      # No protocol yet: before it is bound, packets of all interfaces would come in.
       listener = stack.enter_context(
         socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
       )
@@ -196,17 +198,17 @@ def _listen(name: str, num_blocks: int) -> tuple[socket.socket, mmap.mmap]:
 
 
 def _cut_packets(listener: socket.socket) -> None:
-  """Has the kernel keep the first bytes of each packet only."""
+  """Makes the kernel keep only the first bytes of each packet."""
   program = ctypes.create_string_buffer(struct.pack("=HBBI", _RETURN, 0, 0, _CAPTURED))
   pointer = struct.pack("@HP", 1, ctypes.addressof(program))
   listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, pointer)
 
 
 def _ring(name: str, listener: socket.socket, num_blocks: int) -> mmap.mmap:
-  """The ring, smaller than wanted if the system has no memory for it."""
+  """Maps the ring; it is smaller than wanted if the system has too little memory."""
   wanted = num_blocks
   while True:
-    frame = 1 << 11  # Which this version of the ring does not read.
+    frame = 1 << 11  # Required, but ignored by this version of the ring.
     frames = num_blocks * _BLOCK_BYTES // frame
     sizes = (_BLOCK_BYTES, num_blocks, frame, frames, _HANDED_OVER_MS, 0, 0)
     try:

@@ -1,4 +1,4 @@
-"""Classes of captured flows, from a table of what is known about some of them."""
+"""Labels captured flows from a table."""
 
 import contextlib
 import csv
@@ -19,11 +19,11 @@ from mtl_traffic.data.captures.captured_flows import CapturedFlows
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import UNKNOWN, Flows, is_missing_name
 
-_MOST_ROWS = 1 << 22  # Some hundred bytes each.
-_MOST_PROBLEMS = 10  # That one message tells.
+_MOST_ROWS = 1 << 22  # About a hundred bytes each.
+_MOST_PROBLEMS = 10  # Problems in one message.
 _PROTOCOLS = {"tcp": 6, "udp": 17}
 _ENDPOINTS = ("source", "source_port", "destination", "destination_port", "protocol")
-_ADDRESS = "address"  # The source, by a name that says that the side does not matter.
+_ADDRESS = "address"  # An address of either side; stored as the source.
 _TIMES = ("start", "end")
 _COLUMNS = ("capture", _ADDRESS, *_ENDPOINTS, *_TIMES)
 _SWAPPED = {
@@ -37,15 +37,15 @@ _EARLIEST, _LATEST = -(1 << 63), (1 << 63) - 1  # ns since 1970
 
 @dataclasses.dataclass(frozen=True)
 class _Alike:
-  """R rows that fill in the same columns, by what they say, then by time.
+  """R rows that fill in the same columns, sorted by cells, then by time.
 
   Attributes:
-    columns: the columns, but for the times.
-    rank: rows of a higher rank count more.
+    columns: the columns, without the times.
+    rank: rows of a higher rank have priority.
     keys: `[R]` bytes, the cells of the columns and the start.
     ends: `[R]` int64, ns since 1970.
     labels: `[R]` int32.
-    lines: `[R]` int64, where they stand in the file.
+    lines: `[R]` int64, line numbers in the file.
   """
 
   columns: tuple[str, ...]
@@ -56,12 +56,12 @@ class _Alike:
   lines: np.ndarray
 
   def of(self, cells: dict[str, np.ndarray], times: np.ndarray) -> np.ndarray:
-    """The row that fits each flow, `[N]`; −1 where none does."""
+    """The row that matches each flow, `[N]`; −1 where none does."""
     parts = [cells[name] for name in self.columns]
     width = sum(part.shape[1] for part in parts)
     wanted = np.ascontiguousarray(np.concatenate([*parts, _time_bytes(times)], axis=1))
     wanted = wanted.view(self.keys.dtype)[:, 0]
-    # The last row of these cells that has begun.
+    # The last row with these cells that has begun.
     found = np.searchsorted(self.keys, wanted, side="right") - 1
     fits = (found >= 0) & (times < self.ends[found])
     if width:
@@ -70,8 +70,8 @@ class _Alike:
     return np.where(fits, found, -1)
 
   def name_one_of(self, captures: Collection[int]) -> np.ndarray:
-    """`[R]` bool, the rows that name one of these captures, given by their places."""
-    if "capture" not in self.columns:  # Which is the first of them.
+    """`[R]` bool, the rows that name one of these captures, given by their indices."""
+    if "capture" not in self.columns:  # If it is, it is the first column.
       return np.zeros(len(self.keys), bool)
     cells = self.keys.view(np.uint8).reshape(len(self.keys), -1)
     named = np.ascontiguousarray(cells[:, :4]).view(">i4")[:, 0]
@@ -80,12 +80,12 @@ class _Alike:
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-  """Which class flows have; made by `read_labels`.
+  """The table of labels, made by `read_labels`.
 
   Attributes:
     class_names: the classes, in alphabetical order.
     captures: the captures that rows name.
-    rows: the rows, those together that fill in the same columns.
+    rows: the rows, grouped by the columns that they fill in.
     num_without: how many rows have no label.
   """
 
@@ -95,12 +95,12 @@ class Labels:
   num_without: int = 0
 
   def apply(self, captured: CapturedFlows, accounts: Accounts | None = None) -> Flows:
-    """The flows with their classes; −1 for those without a label.
+    """Returns the flows with their classes; −1 for flows without a label.
 
     Args:
       captured: the flows.
-      accounts: where it is counted how many flows got which label, which rows fitted,
-        and which contradicted each other.
+      accounts: counts the flows per label, the rows that matched, and the rows that
+        contradicted each other.
     """
     accounts = Accounts() if accounts is None else accounts
     num_flows = len(captured)
@@ -128,12 +128,11 @@ class Labels:
   def unmatched(
     self, accounts: Accounts, captures: Collection[str] | None = None
   ) -> list[int]:
-    """The lines of the file that fitted no flow.
+    """The lines of the file that matched no flow.
 
     Args:
-      accounts: which of them did.
-      captures: the captures that were looked at; lines of others do not count. None =
-        all.
+      accounts: counts the lines that matched.
+      captures: the captures that were read; lines for others are left out. None = all.
     """
     looked_at = self.captures if captures is None else captures
     others = [i for i, name in enumerate(self.captures) if name not in looked_at]
@@ -145,7 +144,7 @@ class Labels:
   def _ways(
     self, captured: CapturedFlows
   ) -> Iterator[tuple[_Alike, dict[str, np.ndarray]]]:
-    """Rows, and what they are to be compared with, in both directions."""
+    """Yields rows, and the flows' cells to compare them with, in both directions."""
     if not self.rows:
       return
     indices = {name: i for i, name in enumerate(self.captures)}
@@ -172,19 +171,20 @@ def read_labels(path: str | os.PathLike) -> Labels:
   all its cells do, and an empty cell matches every flow:
 
   - `capture`: the name of the file in which the flow begins.
-  - `address`: of either side.
+  - `address`: the address of either side.
   - `source`, `source_port`, `destination`, `destination_port`, `protocol` (TCP or UDP):
-    in either direction.
+    match in either direction.
   - `start`, `end`: the flow begins at `start` or later and before `end`. Seconds since
     1970, or ISO 8601 with a time zone.
 
-  IPv4 addresses equal their IPv6-mapped form, zones are left out. Of several rows that
-  fit, the one counts that fills in most columns of addresses, ports and protocol; of
-  those, one with a capture; of those, one with a time. Where rows contradict each other
-  even so, the flow gets no label. A row whose label is empty or NaN says nothing.
+  IPv4 addresses equal their IPv6-mapped form, and zones are ignored. If several rows
+  match, the row counts that fills in most columns of addresses, ports and protocol.
+  Among equals, a row with a capture counts, then one with a time. If rows of the same
+  rank contradict each other, the flow gets no label. A row whose label is empty or NaN
+  is ignored.
 
   Raises:
-    InputError: naming the file, each line that cannot be, and what is wrong there.
+    InputError: a line is invalid; names the file, each such line and its problem.
   """
   path = pathlib.Path(path)
   table = _Table()
@@ -225,7 +225,7 @@ def _check_header(path: pathlib.Path, names: Sequence[str]) -> None:
 
 
 class _Table:
-  """Rows as they are read, packed; those together that fill in the same columns."""
+  """Rows as they are read, packed, and grouped by the columns that they fill in."""
 
   def __init__(self):
     self.num_rows = self.num_without = 0
@@ -233,7 +233,7 @@ class _Table:
     self._captures: dict[str, int] = {}
     self._names: dict[str, int] = {}
     self._keys: dict[tuple[tuple[str, ...], bool], bytearray] = {}
-    # End, label and line of each, one after another.
+    # End, label and line of each row, one after another.
     self._rest: dict[tuple[tuple[str, ...], bool], list[np.ndarray]] = {}
     self._pending: dict[tuple[tuple[str, ...], bool], list[tuple]] = {}
 
@@ -275,7 +275,7 @@ class _Table:
       self._pack(alike)
 
   def _packed(self, name: str, text: str) -> bytes:
-    """A cell as bytes, of the same length in every row."""
+    """A cell as bytes; a column's cells have equal lengths."""
     if name == "capture":
       index = self._captures.setdefault(text, len(self._captures))
       return index.to_bytes(4, "big")
@@ -313,9 +313,9 @@ class _Table:
     return Labels(tuple(names), tuple(self._captures), tuple(rows), self.num_without)
 
   def _sorted(self, alike, keys, ends, labels, lines, names) -> _Alike:
-    """Rows in order; those that say the same of overlapping times are joined.
+    """Sorts rows, and joins equal rows whose times overlap.
 
-    Those that contradict each other become problems.
+    Rows that contradict each other become problems.
     """
     columns, has_time = alike
     order = np.argsort(keys, kind="stable")
@@ -359,7 +359,7 @@ def _width(columns: Iterable[str]) -> int:
 
 
 def _whole(text: str) -> int | None:
-  """A whole number; pandas writes 80.0 in a column that has gaps."""
+  """Parses a whole number; pandas writes 80.0 in a column that has gaps."""
   with contextlib.suppress(ValueError, OverflowError):
     if float(text) == int(float(text)):
       return int(float(text))
@@ -368,10 +368,10 @@ def _whole(text: str) -> int | None:
 
 @functools.lru_cache(1 << 14)
 def _packed_address(text: str) -> bytes:
-  """An address as 16 bytes, an IPv4 one as its IPv6-mapped form; without a zone.
+  """An address as 16 bytes, without zone; IPv4 in IPv6-mapped form.
 
   Raises:
-    ValueError: it is none.
+    ValueError: the text is no address.
   """
   text = text.partition("%")[0]
   try:
@@ -383,7 +383,7 @@ def _packed_address(text: str) -> bytes:
 
 
 def _time(values: dict[str, str], name: str, default: int) -> int:
-  """A time in ns since 1970."""
+  """Parses a time to ns since 1970."""
   text = values.get(name)
   if text is None:
     return default
@@ -404,7 +404,7 @@ def _time(values: dict[str, str], name: str, default: int) -> int:
 
 
 def _packed_time(time: int) -> bytes:
-  """As bytes that sort like the times."""
+  """A time as bytes that sort like times."""
   return (time - _EARLIEST).to_bytes(8, "big")
 
 

@@ -1,4 +1,4 @@
-"""Takes off what stands in front of the IP header: link layers, tags and wrappers."""
+"""Removes what precedes the IP header: link layers, tags and wrappers."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from mtl_traffic.data.captures.headers import (
 )
 from mtl_traffic.data.captures.registries import Registry
 
-# Tag → (its length, where in it the next EtherType stands), from behind its own.
+# Tag → (length, offset of the next EtherType), both counted from after its EtherType.
 _TAGS = {
   0x8100: (4, 2),  # VLAN
   0x88A8: (4, 2),
@@ -35,7 +35,7 @@ _PPP_IN_HDLC = 0xFF03
 _CISCO_HDLC = (0x0F00, 0x8F00)
 _NSH_PROTOCOLS = {1: IPV4, 2: IPV6, 3: ETHERNET, 4: _NSH, 5: _MPLS[0]}
 
-# Link type → (bytes before what follows, where its EtherType is).
+# Link type → (length of its header, offset of the EtherType).
 _LINK_TYPES = {
   1: (14, 12),  # Ethernet
   104: (4, 2),  # Cisco HDLC
@@ -43,7 +43,7 @@ _LINK_TYPES = {
   138: (18, 16),  # IP over IEEE 1394
   276: (20, 0),  # Linux cooked, version 2
 }
-# Link type → (bytes before what follows, what follows).
+# Link type → (length of its header, next header).
 _FIXED = {
   9: (0, PPP),
   50: (0, PPP),
@@ -59,21 +59,21 @@ _FIXED = {
 }
 _LOOPBACK = (0, 108)
 _ENCAPSULATION = 109
-# An address family is in the byte order of the capturing host, whichever that was.
+# Address families are in the byte order of the capturing host, which is unknown.
 _FAMILIES = {2: IPV4, 10: IPV6, 24: IPV6, 28: IPV6, 30: IPV6}
 _NFLOG, _NFLOG_PAYLOAD = 239, 9
 _PKTAP, _PPI = 258, 192
 _WIFI, _RADIOTAP = 105, 127
 _WIFI_DATA, _WIFI_TYPE = 0x08, 0x0C
-_MOST_FIELDS = 32  # Of NFLOG.
+_MOST_FIELDS = 32  # Fields of an NFLOG packet.
 
 
 def find_ip(headers: Headers, link_types: np.ndarray | None) -> None:
-  """Takes off everything in front of the IP header.
+  """Removes everything in front of the IP header.
 
   Args:
-    headers: the packets. Those that have no IP header are skipped.
-    link_types: `[n]`, what they begin with; if None, what `headers.follows` says.
+    headers: the packets. Packets without an IP header are skipped.
+    link_types: `[n]`, the link types; if None, `headers.follows` is used instead.
   """
   if link_types is not None:
     for link_type in distinct(link_types):
@@ -88,7 +88,7 @@ def find_ip(headers: Headers, link_types: np.ndarray | None) -> None:
 
 
 def distinct(values: np.ndarray) -> list[int]:
-  """The values that occur, ascending; mostly there is one."""
+  """The distinct values, ascending; fast if there is only one."""
   if len(values) and (values == values[0]).all():
     return [int(values[0])]
   return np.unique(values).tolist()
@@ -132,7 +132,7 @@ def _read_family(headers: Headers, rows: np.ndarray, size: int) -> None:
 
 
 def _read_wifi(headers: Headers, rows: np.ndarray) -> None:
-  """Frames of IEEE 802.11 that carry data, neither encrypted nor put together."""
+  """Reads IEEE 802.11 data frames that are neither encrypted nor aggregated."""
   rows, control = headers.read(rows, "<u2")
   control = control.astype(np.int64)
   has_data = (control & _WIFI_TYPE == _WIFI_DATA) & (control & 0x40 == 0)
@@ -209,7 +209,7 @@ def _unwrap_by_version(headers: Headers, kind: int, rows: np.ndarray) -> None:
   rows, first = headers.read(rows, "u1")
   follows = translate(first >> 4, {4: IPV4, 6: IPV6})
   if kind == MPLS_PAYLOAD:
-    # A pseudowire's control word begins with zeros.
+    # The control word of a pseudowire begins with zeros.
     is_wire = first >> 4 == 0
     headers.go_on(rows[is_wire], 4, ETHERNET)
     rows, follows = rows[~is_wire], follows[~is_wire]
@@ -233,7 +233,7 @@ def _unwrap_ppp(headers: Headers, rows: np.ndarray) -> None:
   framed = rows[start == _PPP_IN_HDLC]
   headers.at[framed] += 2
   rows, first = headers.read(rows[~is_cisco], "u1")
-  is_short = first & 1 == 1  # A protocol's last byte, and only that, is odd.
+  is_short = first & 1 == 1  # Only the last byte of a protocol number is odd.
   _follow_ppp(headers, rows[is_short], 1, first[is_short])
   rows, protocol = headers.read(rows[~is_short], ">u2")
   _follow_ppp(headers, rows, 2, protocol)
@@ -251,7 +251,7 @@ def _follow_ppp(
 
 
 def translate(values: np.ndarray, table: dict[int, int]) -> np.ndarray:
-  """What the table says for each value; `OTHER` if it says nothing."""
+  """Looks each value up in the table; `OTHER` if it is missing."""
   translated = np.full(len(values), OTHER, np.int32)
   for value, meaning in table.items():
     translated[values == value] = meaning

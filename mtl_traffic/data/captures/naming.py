@@ -1,10 +1,10 @@
-"""Names packets by the file they stand in and their number there."""
+"""Names packets by their file and their number in it."""
 
 import numpy as np
 
 
 class FileNames:
-  """The files of one capture, which its packets are numbered through."""
+  """The files of one capture; its packets are numbered across all of them."""
 
   def __init__(self):
     self.names: list[str] = []
@@ -16,7 +16,7 @@ class FileNames:
     self._before.append(num_before)
 
   def of(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The indices of the files in which packets stand, and their numbers there."""
+    """The index of each packet's file, and the packet's number in that file."""
     before = np.array(self._before)
     indices = np.searchsorted(before, numbers) - 1
     return indices, numbers - before[indices]

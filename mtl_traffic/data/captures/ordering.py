@@ -5,9 +5,10 @@ held back until the capture's clock, the latest time so far, has advanced far en
 until many more packets have arrived. A packet that arrives later than that keeps its
 place.
 
-A clock may also be wrong. A few packets stamped far from all around them get the time
-of the packet before. Where the clock is set back, or captures are joined in the wrong
-order, time begins anew: an epoch. The order does not depend on how packets are batched.
+A clock may also be wrong. If a few packets have times far from all packets around them,
+they get the time of the previous packet. Where the clock is set back, or captures are
+joined in the wrong order, a new epoch of time begins. The order does not depend on how
+packets are batched.
 """
 
 import dataclasses
@@ -23,25 +24,25 @@ from mtl_traffic.data.captures.reading import NANOSECONDS
 
 _MOST_HELD = 1 << 16  # Packets.
 _PIECE = 1 << 15
-_PROMPT = NANOSECONDS  # Whoever waits for less wants each packet as soon as can be.
+_PROMPT = NANOSECONDS  # With a shorter wait, each packet is released immediately.
 
-_JUMP = 60 * NANOSECONDS  # Stamps that follow each other without one are a stretch.
-_FAR = 3600 * NANOSECONDS  # What a few packets do not go to and come back from.
-_IMPLAUSIBLE = 86_400 * NANOSECONDS  # A silence of that length is worth a notice.
-_FEW = 64  # A stretch of fewer packets may be wrong, rather than those around it.
+_JUMP = 60 * NANOSECONDS  # Larger steps in time separate stretches of packets.
+_FAR = 3600 * NANOSECONDS  # A few packets this far off and back have a wrong time.
+_IMPLAUSIBLE = 86_400 * NANOSECONDS  # A longer silence causes a notice.
+_FEW = 64  # A stretch of fewer packets may have wrong times; longer ones are trusted.
 
 _EARLIEST = -(1 << 62)
 
 
 @dataclasses.dataclass(frozen=True)
 class Ordered:
-  """Packets of a capture in the order in which they belong.
+  """Packets of a capture in their final order.
 
   Attributes:
     packets: m packets.
-    clocks: `[m]` int64, ns, never decreasing within an epoch: their times, or for those
-      that came too late how far the order had come.
-    begins_epoch: whether time begins anew with the first of them.
+    clocks: `[m]` int64, ns, never decreasing within an epoch. The clock of a packet is
+      its time, or for a late packet the time up to which packets were released.
+    begins_epoch: whether an epoch begins with the first packet.
   """
 
   packets: Packets
@@ -49,19 +50,19 @@ class Ordered:
   begins_epoch: bool = False
 
   def part(self, packets: slice | np.ndarray) -> "Ordered":
-    """Some of the packets."""
+    """Selects some of the packets."""
     some = self.packets.part(packets)
     clocks = self.clocks[packets] if self.has_late else some.times
     return Ordered(some, clocks, self.begins_epoch)
 
   @property
   def has_late(self) -> bool:
-    """Whether a clock may differ from the time."""
+    """Whether a packet's clock may differ from its time."""
     return self.clocks is not self.packets.times
 
   @staticmethod
   def concatenate(pieces: Sequence["Ordered"]) -> "Ordered":
-    """What stands in pieces, one after another."""
+    """Joins pieces."""
     packets = Packets.concatenate([each.packets for each in pieces])
     clocks = packets.times
     if any(each.has_late for each in pieces):
@@ -70,32 +71,32 @@ class Ordered:
 
 
 class Ordering:
-  """Puts the packets of one capture in order; holds some of them in between."""
+  """Puts the packets of one capture in order; holds some back between batches."""
 
   def __init__(self, files: FileNames, accounts: Accounts, wait: int):
     """Args:
-    files: what to call packets in notices.
+    files: names packets in notices.
     accounts: where late packets and wrong clocks are counted.
-    wait: ns that a packet may be late.
+    wait: how late a packet may be, in ns.
     """
     self._files, self._accounts, self._wait = files, accounts, wait
     self._undecided: list[Packets] = []
     self._held: list[Ordered] = []
-    self._previous: int | None = None  # The last time that is not wrong.
+    self._previous: int | None = None  # The last time that was not wrong.
     self._has_told = False
     self._begin_epoch(_EARLIEST)
 
   @property
   def now(self) -> int:
-    """What is yielded from now on is not earlier, ns."""
+    """No packet that is yielded from now on is earlier than this, ns."""
     return min(self._now, int(self._held[0].clocks[0])) if self._held else self._now
 
   def add(self, packets: Packets) -> Iterator[Ordered]:
-    """Yields what can be put in order, given a batch more."""
+    """Adds a batch; yields the packets whose order is now known."""
     yield from self._go_on(packets, is_last=False)
 
   def flush(self) -> Iterator[Ordered]:
-    """Yields all that is held."""
+    """Yields all packets that are held back."""
     if self._undecided:
       yield from self._go_on(None, is_last=True)
     yield from self._release(self._clock + 1)
@@ -117,16 +118,16 @@ class Ordering:
       if epoch < num_decided:
         yield from self._release(self._clock + 1)
         self._begin_epoch(int(packets.times[epoch]))
-    # Of packets of one time all have come, unless nobody waits for them.
+    # Packets of equal time are released together, unless there is no waiting.
     few = 1 if self._wait < _PROMPT else _PIECE // 2
     yield from self._release(self._now + (self._wait == 0), at_least=few)
 
   def _correct(self, packets: Packets, is_last: bool) -> tuple[Packets, list[int], int]:
-    """Looks for stamps that cannot be.
+    """Finds impossible times.
 
     Returns:
-      The packets with those stamps corrected, where epochs begin, and how many packets
-      are decided: what the last few are depends on those to come, unless `is_last`.
+      The packets with corrected times, where epochs begin, and for how many packets
+      this is decided. For the last few it depends on later packets, unless `is_last`.
     """
     times, n = packets.times, len(packets.times)
     previous = int(times[0]) if self._previous is None else self._previous
@@ -134,7 +135,7 @@ class Ordering:
     if not jumps.size:
       self._previous = int(times[-1])
       return packets, [], n
-    # A loop over stretches of time, of which a capture has few.
+    # Loops over stretches of time; a capture has few.
     epochs, corrected = [], []
     begins, ends = jumps.tolist(), [*jumps[1:].tolist(), n]
     clock = self._clock
@@ -151,12 +152,12 @@ class Ordering:
           return _with_times(packets, corrected), epochs, begin
         after = int(times[end]) if end < n else None
         if is_far and after is not None and abs(after - previous) <= _FAR:
-          self._tell_of_jump(packets, begin, previous, "it is given the time of that")
+          self._tell_of_jump(packets, begin, previous, "it gets that packet's time")
           self._accounts.num_wrong_times += end - begin
           corrected.append((slice(begin, end), previous))
           continue
         if not is_far and after is not None and after >= clock - _JUMP:
-          continue  # They are late.
+          continue  # These packets are late.
       if is_behind:
         self._tell_of_jump(
           packets, begin, previous, "its clock was set back, or files are out of order"
@@ -186,16 +187,16 @@ class Ordering:
     )
 
   def _begin_epoch(self, time: int) -> None:
-    self._clock = self._now = time  # Latest time so far, and how far the order is.
+    self._clock = self._now = time  # Latest time so far; time up to which is released.
     self._recent: list[np.ndarray] = []  # Clocks of the last packets.
     self._begins_epoch = time != _EARLIEST
 
   def _hold(self, packets: Packets) -> None:
-    """Puts packets in their place among those that are held."""
+    """Sorts packets into those that are held."""
     times, n = packets.times, len(packets.times)
     after = np.maximum.accumulate(np.maximum(times, self._clock))
     self._recent.append(after)
-    # How far the order has come before a packet, and at last.
+    # The time up to which packets are released, before each packet and at the end.
     come = np.empty(n + 1, np.int64)
     come[0], come[1:] = self._now, after - self._wait
     passed = self._take_passed()
@@ -211,7 +212,7 @@ class Ordering:
     new = Ordered(packets, clocks, self._begins_epoch)
     self._begins_epoch = False
     last = self._held[-1].clocks[-1:] if self._held else clocks[:0]
-    # Taken as they come, they are in order of their clocks.
+    # As they come, they are in order of their clocks.
     if not self._wait or _is_sorted(last, clocks, packets.is_syn):
       self._held.append(new)
       return
@@ -221,7 +222,7 @@ class Ordering:
     self._held.extend(_sorted(among))
 
   def _take_passed(self) -> np.ndarray:
-    """The clocks of packets that have so many behind them that they need not wait."""
+    """The clocks of packets that have so many after them that they need not wait."""
     count = max(sum(map(len, self._recent)) - _MOST_HELD, 0)
     taken = [np.zeros(0, np.int64)]
     while count:
@@ -235,11 +236,11 @@ class Ordering:
     return np.concatenate(taken)
 
   def _release(self, before: int, at_least: int = 1) -> Iterator[Ordered]:
-    """Yields what is held and earlier than `before`, in large pieces.
+    """Yields the held packets that are earlier than `before`, in large pieces.
 
     Args:
       before: ns.
-      at_least: fewer packets are held on.
+      at_least: if fewer packets are ready, they stay held.
     """
     ready, num_packets = [], 0
     for each in self._held:
@@ -276,7 +277,7 @@ def _in_large_pieces(among: list[Ordered]) -> Iterator[Ordered]:
 def _sorted(among: list[Ordered]) -> list[Ordered]:
   together = Ordered.concatenate(among)
   packets, clocks = together.packets, together.clocks
-  # Of packets of one time a SYN is the first: what it caused cannot be before it.
+  # Among packets of equal time a SYN comes first: its consequences cannot precede it.
   begins = _begins_connection(packets, clocks)
   order = np.concatenate([np.flatnonzero(begins), np.flatnonzero(~begins)])
   order = order[np.argsort(clocks[order], kind="stable")]
@@ -294,7 +295,7 @@ def _begins_connection(packets: Packets, clocks: np.ndarray) -> np.ndarray:
 
 
 def _is_sorted(last: np.ndarray, clocks: np.ndarray, is_syn: np.ndarray) -> bool:
-  """Whether packets stand as `_sorted` would put them, behind `last` (one or none)."""
+  """Whether packets after `last` (one or none) are already in `_sorted`'s order."""
   steps = np.diff(clocks, prepend=last)
   if len(steps) and steps.min() < 0:
     return False

@@ -1,8 +1,8 @@
-"""Reads pcap and pcapng captures, plain or packed, as batches of raw packets.
+"""Reads pcap and pcapng captures, plain or compressed, as batches of raw packets.
 
 The file passes through one buffer of fixed size. A loop over the records' lengths finds
-where packets start, which is all that has to be done one after another; the records'
-fields are then read for all packets of the buffer at once.
+where packets start; only this must be done packet by packet. Then the records' fields
+are read for all packets of the buffer at once.
 """
 
 import dataclasses
@@ -20,8 +20,8 @@ from mtl_traffic.errors import InputError
 NANOSECONDS = 10**9
 
 _CHUNK_BYTES = 1 << 22
-_PATIENCE_S = 0.02  # Until a pipe counts as silent.
-_PACKETS_AT_ONCE = 1 << 15  # Bounds what decoding makes of a chunk of tiny packets.
+_PATIENCE_S = 0.02  # Time after which a pipe counts as silent.
+_PACKETS_AT_ONCE = 1 << 15  # Bounds the memory to decode a chunk of tiny packets.
 _LONGEST_BLOCK = 1 << 24
 _LONGEST_PACKET = 1 << 18  # libpcap's own limit; a longer one is a damaged length.
 _PCAP_HEADER = 24
@@ -33,7 +33,7 @@ _PCAP_MAGICS = {
   b"\xa1\xb2\xc3\xd4": (">", 1000, 16),
   b"\x4d\x3c\xb2\xa1": ("<", 1, 16),
   b"\xa1\xb2\x3c\x4d": (">", 1, 16),
-  # As Linux wrote them long ago: interface, protocol and kind stand there too.
+  # An old Linux variant with interface, protocol and packet type in each record.
   b"\x34\xcd\xb2\xa1": ("<", 1000, 24),
   b"\xa1\xb2\xcd\x34": (">", 1000, 24),
 }
@@ -55,16 +55,16 @@ _MICROSECONDS = 6
 class RawPackets:
   """A batch of n captured packets.
 
-  `data` is reused: a batch is valid until the next one is asked for.
+  `data` is reused: a batch is valid only until the next one is requested.
 
   Attributes:
     data: `[B]` uint8, bytes that hold the packets.
     offsets: `[n]` int64, where in `data` each packet starts.
-    captured: `[n]` int64, bytes of each packet that were captured.
-    lengths: `[n]` int64, bytes that each packet had on the wire.
+    captured: `[n]` int64, captured bytes of each packet.
+    lengths: `[n]` int64, bytes of each packet on the wire.
     times: `[n]` int64, ns since 1970.
-    link_types: `[n]` int32, as registered for pcap.
-    numbers: `[n]` int64, place in the capture, from 1.
+    link_types: `[n]` int32, from pcap's registry.
+    numbers: `[n]` int64, number in the capture, from 1.
   """
 
   data: np.ndarray
@@ -76,7 +76,7 @@ class RawPackets:
   numbers: np.ndarray
 
   def part(self, packets: slice | np.ndarray) -> "RawPackets":
-    """Some of the packets, of the same data."""
+    """Selects some of the packets; `data` is shared."""
     fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
     data = fields.pop("data")
     return RawPackets(data, **{name: field[packets] for name, field in fields.items()})
@@ -84,7 +84,7 @@ class RawPackets:
   def within(
     self, packets: np.ndarray, starts: np.ndarray, ends: np.ndarray
   ) -> "RawPackets":
-    """What some of the packets carry from `starts` `[k]` on, up to `ends` `[n]`."""
+    """The contents of some packets, from `starts` `[k]` up to `ends` `[n]`."""
     part = self.part(packets)
     captured = np.maximum(ends[packets] - starts, 0)
     on_wire = part.lengths - (starts - part.offsets)
@@ -102,16 +102,16 @@ def read_packets(
 ) -> Iterator[RawPackets]:
   """Yields the packets of a capture in batches.
 
-  What came before damage is yielded; the damage itself becomes a warning that names
-  the byte at which it stands (in the unpacked data, if the file is packed).
+  Packets before damage are yielded. The damage becomes a warning that names its byte
+  offset (in the uncompressed data, if the file is compressed).
 
   Args:
     file: a buffered binary file, which may be a pipe.
-    name: what to call it in messages.
+    name: the file's name in messages.
     accounts: where packets and warnings are counted.
-    chunk_bytes: how much to read at a time.
-    live: yield what a pipe has ready rather than wait until a chunk is full, and an
-      empty batch when it falls silent.
+    chunk_bytes: how many bytes to read at a time.
+    live: whether to yield what a pipe has ready instead of waiting for a full chunk,
+      and an empty batch when the pipe falls silent.
 
   Raises:
     InputError: the file is not a capture.
@@ -141,7 +141,7 @@ def read_packets(
 
 
 class _Window:
-  """A stretch of the file's bytes that moves forward over it."""
+  """A buffer of the file's bytes that moves forward through the file."""
 
   def __init__(self, file: BinaryIO, chunk_bytes: int, live: bool, num_before: int):
     self.buffer = bytearray(chunk_bytes)
@@ -152,19 +152,19 @@ class _Window:
     self.damage: str | None = None
     self._chunk_bytes = chunk_bytes
     self._live = live
-    # Past Python's buffer, in which nobody sees whether something is left.
+    # Bypasses Python's buffer, whose remaining bytes cannot be checked.
     file = getattr(file, "raw", file) if live else file
     self._fill, is_packed = unpacking.open_unpacked(file)
     self._pipe = file if live and not is_packed else None
 
   def is_silent(self) -> bool:
-    """Whether nothing comes from a pipe for a while."""
+    """Whether a pipe gave nothing for a while."""
     if self._pipe is None or self.ended:
       return False
     return not select.select([self._pipe], [], [], _PATIENCE_S)[0]
 
   def advance(self, consumed: int, at_least: int = 1) -> None:
-    """Drops the first bytes and fills up behind the others."""
+    """Drops the first bytes and fills the buffer up."""
     rest = self.size - consumed
     if rest + self._chunk_bytes > len(self.buffer):
       # A new object, because arrays of the last batch may still look at the old one.
@@ -237,7 +237,7 @@ def _nothing(data: np.ndarray) -> RawPackets:
 def _record_starts(
   window: _Window, position: int, order: str, header: int
 ) -> tuple[np.ndarray, int]:
-  """Where records start; the last may reach beyond the window, or be nonsense."""
+  """Where records start; the last one may be incomplete or invalid."""
   captured = struct.Struct(order + "8xI").unpack_from
   buffer, last = window.buffer, window.size - header
   starts = []
@@ -248,10 +248,10 @@ def _record_starts(
   return np.array(starts, np.int64), position
 
 
-# Interfaces of a pcapng file. The resolution is as there: 10^−r, or 2^−(r − 128) from
-# 128 on.
+# Interfaces of a pcapng file. The resolution r has pcapng's coding: 10^−r s, or
+# 2^−(r − 128) s from 128 on.
 _INTERFACES = np.dtype([("link_type", "i4"), ("resolution", "u1"), ("offset_s", "i8")])
-_MOST_INTERFACES = 1 << 20  # Of a section, so that they cannot take all memory.
+_MOST_INTERFACES = 1 << 20  # Interfaces of a section; bounds memory.
 
 
 def _read_pcapng(
@@ -290,7 +290,7 @@ def _read_pcapng(
 
 
 def _byte_order(buffer: bytearray, position: int) -> str:
-  """That of the section that begins there; empty if it is none that is known."""
+  """The byte order of the section that begins there; empty if unknown."""
   return _BYTE_ORDERS.get(bytes(buffer[position + 8 : position + 12]), "")
 
 
@@ -304,10 +304,10 @@ def _kind(window: _Window, position: int) -> int | None:
 def _block_starts(
   window: _Window, position: int, order: str
 ) -> tuple[list[int], int, str | None]:
-  """Follows whole blocks up to the next section of another byte order.
+  """Follows complete blocks up to the next section of another byte order.
 
   Returns:
-    Where they start, where to go on, and what is wrong there if something is.
+    Where the blocks start, where to continue, and the problem there, if any.
   """
   header = struct.Struct(order + "II").unpack_from
   buffer, last = window.buffer, window.size - 12
@@ -345,7 +345,7 @@ def _blocks(
 def _interface(
   data: np.ndarray, start: int, length: int, order: str
 ) -> tuple[int, int, int]:
-  """What is known of an interface, as in `_INTERFACES`."""
+  """Reads an interface's description, as in `_INTERFACES`."""
   block = data[start : start + length - 4].tobytes()
   link_type = struct.unpack_from(order + "H", block.ljust(10, b"\0"), 8)[0]
   options, position = {}, 16
@@ -370,22 +370,22 @@ def _packets(
   interfaces: np.ndarray,
   accounts: Accounts,
 ) -> tuple[RawPackets, np.ndarray]:
-  """The packets of blocks `[m, 3]`; those without sense are counted.
+  """The packets of blocks `[m, 3]`; invalid ones are skipped and counted.
 
   Args:
     data: the bytes.
     blocks: kind, start and length of each block.
-    order: of the bytes.
-    interfaces: those of the section that goes on in the first of the blocks.
+    order: the byte order.
+    interfaces: the interfaces of the section that the first block continues.
     accounts: where packets are counted.
 
   Returns:
-    The packets, and the interfaces of the section that goes on behind the blocks.
+    The packets, and the interfaces of the section that is open after the blocks.
   """
   kinds, starts, lengths = blocks.T
   is_interface = kinds == _INTERFACE
   described = [_interface(data, *b[1:], order) for b in blocks[is_interface]]
-  # Of all sections one after another; a block knows those before it in its own.
+  # The interfaces of all sections; a block may use earlier ones of its own section.
   known = len(interfaces) + np.cumsum(is_interface)
   first = np.maximum.accumulate(np.where(kinds == _SECTION, known, 0))
   interfaces = np.concatenate([interfaces, np.array(described, _INTERFACES)])
@@ -436,7 +436,7 @@ _POWERS_OF_TEN = np.array([10**power for power in range(20)], np.uint64)
 def _on_wire(
   lengths: np.ndarray, captured: np.ndarray, accounts: Accounts
 ) -> np.ndarray:
-  """Lengths on the wire; where one cannot be, what was captured."""
+  """Lengths on the wire; the captured length where one is impossible."""
   wrong = (lengths > _LONGEST_PACKET) & (captured < lengths)
   accounts.num_wrong_lengths += int(wrong.sum())
   return np.where(wrong, captured, np.maximum(lengths, captured))
@@ -452,7 +452,7 @@ def _nanoseconds(
     interfaces: `[n]`, the interface of each.
   """
   power = (interfaces["resolution"] & 0x7F).astype(np.uint64)
-  # An uint64 has no more than 19 digits behind the point.
+  # A uint64 has at most 19 digits after the point.
   decimal = np.minimum(power, np.uint64(19)).astype(np.int64)
   seconds, fraction = np.divmod(ticks, _POWERS_OF_TEN[decimal])
   rest = np.where(
@@ -463,7 +463,7 @@ def _nanoseconds(
   is_binary = interfaces["resolution"] >= 0x80
   if is_binary.any():
     bits = np.minimum(power, np.uint64(32))
-    # More than 32 bits of a second would not survive the product below.
+    # More than 32 bits of a second would overflow in the product below.
     shifted = ticks >> np.minimum(power - bits, np.uint64(63))
     fraction = shifted & ((np.uint64(1) << bits) - np.uint64(1))
     seconds = np.where(is_binary, shifted >> bits, seconds)
@@ -479,7 +479,7 @@ def gather(data: np.ndarray, starts: np.ndarray, dtype: np.dtype) -> np.ndarray:
   """The values of type `dtype` whose bytes start at `starts` in `data` `[B]`."""
   dtype = np.dtype(dtype)
   places = max(len(data) - dtype.itemsize + 1, 0)
-  # Overlapping views make it one copy a packet, however many fields there are.
+  # Overlapping views need only one copy per packet, however many fields there are.
   view = np.ndarray((places,), f"V{dtype.itemsize}", data, strides=(1,))
   return view[starts].view(dtype)
 

@@ -1,10 +1,10 @@
-"""Numbers of protocols, and what they are called where packets are skipped."""
+"""Names of protocol numbers, for the counts of skipped packets."""
 
 import enum
 
 
 class Registry(enum.IntEnum):
-  """Where a number is registered."""
+  """The registry that a number belongs to."""
 
   ETHERTYPE = enum.auto()
   LLC = enum.auto()
@@ -110,7 +110,7 @@ _NAMES = {
 
 
 def describe(registry: int, number: int) -> str:
-  """A number and, if it is known, its name: `EtherType 0x0806 (ARP)`."""
+  """A number and its name if known, as in `EtherType 0x0806 (ARP)`."""
   registry = Registry(registry)
   text = _FORMS[registry].format(number)
   name = _NAMES[registry].get(number)

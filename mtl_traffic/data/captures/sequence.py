@@ -1,8 +1,8 @@
-"""The packets of a capture, batch after batch: in order, and without copies.
+"""Puts the packets of a capture in order of time and removes copies, batch by batch.
 
-What makes flows of them needs nothing else, so it may be given a part: the packets of
-one shard, by a hash of the five-tuple that is the same in both directions. Its flows
-are as in the whole, as the clock is that of the whole too.
+The result can be sharded by five-tuple, for flows to be assembled in several processes.
+The hash is the same in both directions of a flow, and every shard uses the clock of the
+whole capture. So a shard's flows are the same as without sharding.
 """
 
 import dataclasses
@@ -19,17 +19,17 @@ from mtl_traffic.data.captures.naming import FileNames
 from mtl_traffic.data.captures.ordering import Ordered, Ordering
 from mtl_traffic.errors import InputError
 
-_MANY_COPIES = 0.02  # Of all packets; worth a notice.
+_MANY_COPIES = 0.02  # A larger share of copies causes a notice.
 _HALF = np.uint64(32)
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-  """One part of all flows.
+  """One of several parts into which all flows are divided.
 
   Attributes:
-    index: which one, from 0 on.
-    count: of how many.
+    index: the part, from 0.
+    count: the number of parts.
   """
 
   index: int
@@ -37,10 +37,10 @@ class Shard:
 
   @classmethod
   def of(cls, text: str) -> "Shard":
-    """What "0/4" says, the first of four.
+    """Parses a shard such as "0/4", the first of four.
 
     Raises:
-      InputError: it says no such thing.
+      InputError: the text is not of this form.
     """
     said = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
     if not said or int(said[1]) >= int(said[2]):
@@ -48,21 +48,21 @@ class Shard:
     return cls(int(said[1]), int(said[2]))
 
   def has(self, keys: np.ndarray) -> np.ndarray:
-    """`[m]` bool: which of five-tuples `[m, 5]` are in it."""
-    # By the better half of the hash.
+    """`[m]` bool: which of the five-tuples `[m, 5]` are in this shard."""
+    # Uses the upper half of the hash, which is mixed best.
     parts = (hashes(keys) >> _HALF) * np.uint64(self.count) >> _HALF
     return parts == np.uint64(self.index)
 
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-  """Packets that follow each other, or some of them.
+  """Consecutive packets, or those of one shard among them.
 
   Attributes:
     ordered: the packets.
-    first: when the first of all of them came, by the capture's clock, ns.
-    last: when the last one did.
-    begins_epoch: whether time begins anew with the first of all of them.
+    first: time of the first packet of all shards, by the capture's clock, ns.
+    last: time of the last packet of all shards, ns.
+    begins_epoch: whether an epoch begins with the first packet of all shards.
   """
 
   ordered: Ordered
@@ -77,11 +77,11 @@ class Piece:
 
 @dataclasses.dataclass(frozen=True)
 class Turn:
-  """What a batch brings.
+  """The result of adding a batch.
 
   Attributes:
     pieces: packets, in order.
-    now: what comes later is not earlier, ns.
+    now: no later packet is earlier than this, ns.
   """
 
   pieces: Sequence[Piece]
@@ -92,7 +92,7 @@ class Turn:
     return sum(piece.num_packets for piece in self.pieces)
 
   def part(self, shard: Shard) -> "Turn":
-    """The packets of one shard, by the clock of all."""
+    """The packets of one shard, with the clock of all packets."""
     pieces = [
       dataclasses.replace(
         piece, ordered=piece.ordered.part(shard.has(piece.ordered.packets.keys))
@@ -103,15 +103,15 @@ class Turn:
 
 
 class PacketSequence:
-  """Puts the packets of one capture in order, and leaves out copies."""
+  """Puts the packets of one capture in order, and removes copies."""
 
   def __init__(
     self, files: FileNames, accounts: Accounts, wait: int, drop_copies: bool
   ):
     """Args:
-    files: what to call packets in notices.
+    files: names packets in notices.
     accounts: where packets are counted.
-    wait: ns that a packet may be late.
+    wait: how late a packet may be, in ns.
     drop_copies: whether to leave out copies.
     """
     self._files, self._accounts, self._drop_copies = files, accounts, drop_copies
@@ -119,20 +119,20 @@ class PacketSequence:
     self._copies = Copies(accounts, drop_copies)
 
   def add(self, packets: Packets) -> Turn:
-    """What can be put in order, given a batch more."""
+    """Adds a batch; returns the packets whose order is now known."""
     return self._turn(self._ordering.add(packets))
 
   def flush(self) -> Turn:
-    """The packets that wait for others to be put in order."""
+    """Returns the packets that are still held back."""
     return self._turn(self._ordering.flush())
 
   def finish(self) -> Turn:
-    """The last packets; tells of copies."""
+    """Returns the last packets, and adds a notice if there are many copies."""
     turn = self.flush()
     copies, looked_at = self._accounts.num_copies, self._accounts.num_looked_at
     if copies > looked_at * _MANY_COPIES and not self._drop_copies:
       self._accounts.notices.append(
-        f"{self._files.names[0]}: {copies} of {looked_at} packets that were looked at "
+        f"{self._files.names[0]}: {copies} of {looked_at} packets that were checked "
         "are copies of one just before; they count as packets unless they are dropped"
       )
     return turn

@@ -1,4 +1,4 @@
-"""Finds capture files, and tells which of them follow each other as one capture."""
+"""Finds capture files, and joins those that continue each other into one capture."""
 
 import glob
 import os
@@ -35,14 +35,15 @@ def find(
   """The captures that paths, folders or patterns name, each once.
 
   Args:
-    patterns: what to look for. A name that is there is taken as it is, whatever is in
-      it; of a folder all captures are meant, and those in its folders.
-    skip_bad: leave out what is no capture. In folders that is always done.
-    tell: is told what is left out, a line each.
+    patterns: paths, folders or patterns. An existing name is never read as a pattern.
+      A folder stands for all captures in it and in its subfolders.
+    skip_bad: whether to leave out files that are no captures. In folders they always
+      are.
+    tell: called with a line for each file that is left out.
 
   Raises:
-    InputError: a pattern names no file, a file is no capture, or two files have one
-      name, by which flows and labels could not tell them apart.
+    InputError: a pattern matches no file, a file is no capture, or two files have the
+      same name, so that ids and labels would be ambiguous.
   """
   paths = {}
   for pattern in patterns:
@@ -60,15 +61,15 @@ def find(
           "of them"
         )
   if not paths:
-    raise InputError(f"{', '.join(map(shown, patterns))}: no capture is there")
+    raise InputError(f"{', '.join(map(shown, patterns))}: no capture was found")
   return list(paths.values())
 
 
 def check(path: str | os.PathLike) -> None:
-  """Returns if a file is there and begins as a capture does.
+  """Checks that a file exists and begins like a capture.
 
   Raises:
-    InputError: as `read_flows` would.
+    InputError: the file does not exist, or is not a capture.
   """
   with open_capture(path) as file:
     next(read_packets(file, shown(path), Accounts(), chunk_bytes=1 << 12), None)
@@ -78,7 +79,7 @@ def open_capture(path: str | os.PathLike) -> BinaryIO:
   """Opens a file.
 
   Raises:
-    InputError: it cannot be.
+    InputError: the file cannot be opened.
   """
   try:
     return open(path, "rb")
@@ -106,17 +107,18 @@ def chains(
   paths: Sequence[pathlib.Path],
   spans: Callable[[Sequence[pathlib.Path]], Iterable[tuple[int, int] | None]],
 ) -> list[list[pathlib.Path]]:
-  """Which files are one capture, as they follow each other in time.
+  """Joins files that follow each other in time into captures.
 
-  Files whose names differ only in numbers are looked at together; so are all the
-  others. Files that overlap in time, or follow after more than an hour, stay apart.
+  Files are joined if their names differ only in numbers. The files that are left are
+  tried together too, whatever their names. Files that overlap in time, or are more than
+  an hour apart, are not joined.
 
   Args:
     paths: the files.
-    spans: gives the times that files span, in the order of the files.
+    spans: returns the time spans of files, in the order of the files.
 
   Returns:
-    The captures, in the order of their first files; the files of each, in order of
+    The captures, in the order of their first files. Each is a list of files in order of
     time.
   """
   if len(paths) < 2:
@@ -142,10 +144,10 @@ def chains(
 
 
 def _named(pattern: str) -> list[tuple[pathlib.Path, bool]]:
-  """The files that a pattern names, and whether they were found in a folder.
+  """The files that a pattern matches, and whether each was found in a folder.
 
   Raises:
-    InputError: there is none.
+    InputError: no file matches.
   """
   pattern = os.path.expanduser(pattern)
   matches = [pattern] if os.path.exists(pattern) else []

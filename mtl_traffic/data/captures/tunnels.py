@@ -1,4 +1,4 @@
-"""Finds packets that carry other packets, and where those begin."""
+"""Finds packets that carry other packets, and where the inner packets begin."""
 
 import dataclasses
 
@@ -27,18 +27,18 @@ _GENEVE, _GTP, _TEREDO, _L2TP = (6081,), (2152,), (3544,), (1701,)
 _UDP_HEADER = 8
 _PORTS = np.zeros(1 << 16, bool)
 _PORTS[[*_VXLAN, *_VXLAN_GPE, *_GENEVE, *_GTP, *_TEREDO, *_L2TP]] = True
-_MOST_EXTENSIONS = 8  # Of a GTP-U header.
+_MOST_EXTENSIONS = 8  # Extension headers of a GTP-U header.
 
 
 @dataclasses.dataclass(frozen=True)
 class Carried:
-  """Packets within others, of one kind of tunnel.
+  """Inner packets of one kind of tunnel.
 
   Attributes:
-    kind: what it is called.
-    rows: `[k]` int64, which packets carry them.
-    starts: `[k]` int64, where they begin.
-    follows: `[k]` int32, what they begin with.
+    kind: the name of the tunnel.
+    rows: `[k]` int64, the packets that carry them.
+    starts: `[k]` int64, where the inner packets begin.
+    follows: `[k]` int32, the kind of header that they begin with.
   """
 
   kind: str
@@ -48,7 +48,7 @@ class Carried:
 
 
 def find(headers: Headers) -> list[Carried]:
-  """The packets within those whose ports, or what there is instead, have been read."""
+  """Finds the inner packets of packets whose ports, or IP protocol, have been read."""
   whole = ~headers.is_later_fragment
   others = np.flatnonzero(whole & (headers.skipped == Skipped.NOT_TCP_OR_UDP))
   found = []
@@ -83,7 +83,7 @@ def _carried(kind: str, rows, starts, follows) -> Carried:
 def _peek(
   headers: Headers, rows: np.ndarray, at: np.ndarray, dtype: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """The rows that have the bytes there, where that is, and their values."""
+  """Reads values; returns the rows that have the bytes, their places and the values."""
   whole = at + np.dtype(dtype).itemsize <= headers.end[rows]
   rows, at = rows[whole], at[whole]
   return rows, at, gather(headers.raw.data, at, np.dtype(dtype)).astype(np.int64)
@@ -103,7 +103,7 @@ def _gre(headers: Headers, rows: np.ndarray) -> Carried:
   is_erspan, is_erspan_3 = protocol == _ERSPAN, protocol == _ERSPAN_3
   follows[is_erspan | is_erspan_3] = ETHERNET
   size += 8 * (is_erspan & has_sequence) + 12 * is_erspan_3
-  # Of PPTP, acknowledgements have no sequence number, and nothing behind them.
+  # Acknowledgements of PPTP have no sequence number and no content.
   is_pptp = flags & 0x07 == 1
   follows[is_pptp] = np.where(
     (protocol == _PPTP) & has_sequence & (flags & 0x2000 != 0), PPP, OTHER
@@ -135,7 +135,7 @@ def _geneve(headers: Headers, rows: np.ndarray):
 
 def _gtp(headers: Headers, rows: np.ndarray):
   rows, at, head = _peek(headers, rows, headers.at[rows] + _UDP_HEADER, ">u2")
-  carries = (head >> 12 == 3) & (head & 0xFF == 0xFF)  # Version 1, a user's packet.
+  carries = (head >> 12 == 3) & (head & 0xFF == 0xFF)  # Version 1 with user data.
   rows, at, flags = rows[carries], at[carries], head[carries] >> 8
   at = at + np.where(flags & 0x07 != 0, 12, 8)
   # The last of the optional bytes says whether an extension header follows.
@@ -161,7 +161,7 @@ def _teredo(headers: Headers, rows: np.ndarray):
   has_key = head >> 16 == 1
   lengths = (head >> 8 & 0xFF) + (head & 0xFF)
   rows, at, head = _peek(headers, rows, at + np.where(has_key, 13 + lengths, 0), ">u4")
-  at = at + np.where(head >> 16 == 0, 8, 0)  # Where it came from.
+  at = at + np.where(head >> 16 == 0, 8, 0)  # Skips the origin indication.
   rows, at, head = _peek(headers, rows, at, ">u8")
   fits = (head >> 16 & 0xFFFF) <= headers.end[rows] - at
   return rows, at, np.where((head >> 60 & 0x0F == 6) & fits, IPV6, OTHER)

@@ -1,7 +1,7 @@
-"""Unpacks gzip, bzip2, xz and Zstandard on the fly, up to where they are damaged.
+"""Decompresses gzip, bzip2, xz and Zstandard on the fly, up to any damage.
 
-What a file is packed with is seen by its first bytes. The standard library's readers
-drop what stands before the damage in their buffers.
+The first bytes of a file tell the format. The standard library's readers are not used,
+because they drop the buffered data before the damage.
 """
 
 import bz2
@@ -13,25 +13,26 @@ from typing import BinaryIO
 import pyarrow as pa
 
 _PACKED_BYTES = 1 << 16
-_PIECE = 1 << 9  # Of packed data; what unpacks from one is lost if it is damaged.
-_ZSTANDARD_PIECE = 1 << 12  # Of unpacked data.
-_GZIP_MEMBER = 31  # zlib's name for it in its window bits.
+_PIECE = 1 << 9  # Packed bytes decompressed at a time; a damaged piece is lost.
+_ZSTANDARD_PIECE = 1 << 12  # Unpacked bytes at a time.
+_GZIP_MEMBER = 31  # zlib's window bits for a gzip member.
 _LONGEST_MAGIC = 6
 
 Fill = Callable[[memoryview], int]
 
 
 class DamageError(OSError):
-  """The file cannot be read on, though what came before can be used."""
+  """The file is damaged; the data before the damage can be used."""
 
 
 def open_unpacked(file: BinaryIO) -> tuple[Fill, bool]:
-  """Looks whether a file is packed.
+  """Opens a file for reading and detects whether it is compressed.
 
   Returns:
-    A function that puts the next unpacked bytes in a buffer and returns how many: of an
-    unbuffered pipe, what it has ready; 0 at the end. It raises `DamageError` or
-    `OSError` when there is no going on. And whether the file is packed.
+    A function, and whether the file is compressed. The function puts the next unpacked
+    bytes in a buffer and returns their number, 0 at the end; of an unbuffered pipe it
+    takes the bytes that are ready. It raises `DamageError` or `OSError` if it cannot
+    continue.
   """
   start = b""
   while len(start) < _LONGEST_MAGIC:
@@ -47,7 +48,7 @@ def open_unpacked(file: BinaryIO) -> tuple[Fill, bool]:
 
 
 class _Whole:
-  """A file of which the start was read already."""
+  """A file whose first bytes were read already."""
 
   def __init__(self, file: BinaryIO, start: bytes):
     self._file, self._start = file, start
@@ -62,7 +63,7 @@ class _Whole:
 
 
 class _Members:
-  """Unpacks the members of a packed file, which may be padded with zeros."""
+  """Unpacks the members of a compressed file, which may be padded with zeros."""
 
   def __init__(self, whole: _Whole, name: str, new_member: Callable, errors):
     self._fill_packed = whole.fill
@@ -74,7 +75,7 @@ class _Members:
 
   def __call__(self, view: memoryview) -> int:
     while self._damage is None:
-      # What a full buffer kept from coming out comes out without further input.
+      # Output that did not fit the buffer comes first, without further input.
       unpacked = self._unpack(len(view))
       if unpacked:
         view[: len(unpacked)] = unpacked
@@ -115,9 +116,9 @@ class _Members:
 
 
 class _GzipMember:
-  """zlib's object with the manners of those of bzip2 and xz."""
+  """zlib's decompressor with the interface of those of bzip2 and xz."""
 
-  piece_bytes = _PACKED_BYTES  # As nothing is lost of a damaged one.
+  piece_bytes = _PACKED_BYTES  # Nothing before the damage in a piece is lost.
 
   def __init__(self):
     self._object = zlib.decompressobj(_GZIP_MEMBER)
@@ -156,7 +157,7 @@ def _unpack_up_to_damage(member, packed: bytes) -> bytes:
 
 
 class _Zstandard:
-  """Unpacks Zstandard as Arrow does, which is there anyway."""
+  """Unpacks Zstandard with Arrow, which is installed anyway."""
 
   def __init__(self, whole: _Whole):
     self._stream = pa.CompressedInputStream(
@@ -165,7 +166,7 @@ class _Zstandard:
 
   def __call__(self, view: memoryview) -> int:
     try:
-      # All of a piece is lost that holds damage.
+      # A piece with damage is lost completely.
       piece = self._stream.read(min(len(view), _ZSTANDARD_PIECE))
     except (OSError, pa.ArrowException) as error:
       raise DamageError(f"the Zstandard data is damaged ({error})") from error
@@ -174,7 +175,7 @@ class _Zstandard:
 
 
 class _Readable:
-  """A file as Arrow reads it."""
+  """A file object for Arrow."""
 
   closed = False
 

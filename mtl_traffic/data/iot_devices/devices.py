@@ -1,4 +1,4 @@
-"""Which kind of device a capture is of, by its folder or its name."""
+"""Finds captures of IoT devices, and the device in each from its folder or name."""
 
 import os
 import pathlib
@@ -40,9 +40,10 @@ _BY_NAME = {device.lower(): device for device in DEVICES}
 
 
 def device_of(name: str) -> str | None:
-  """The kind of device that a folder or the first part of a file name says, if any.
+  """The kind of device named by a folder or the first part of a file name, if any.
 
-  Two of a kind are numbered: `EdimaxCam1` is an `EdimaxCam`.
+  If there were two devices of a kind, they are numbered: `EdimaxCam1` is an
+  `EdimaxCam`.
   """
   name = name.lower()
   return _BY_NAME.get(name) or _BY_NAME.get(re.sub(r"\d$", "", name))
@@ -54,12 +55,12 @@ def find_captures(
   """Finds the captures below a folder.
 
   Returns:
-    (capture, kind of device, name of the device) in alphabetical order, and which
-    captures are of no known device.
+    (capture, kind of device, name of the device) in alphabetical order, and the
+    captures of unknown devices.
 
   Raises:
-    InputError: there is none of a known device, two of one device have one name, or a
-      folder cannot be read.
+    InputError: no capture is of a known device, two captures of a device have the same
+      name, or a folder cannot be read.
   """
   found, left_out, seen = [], [], {}
   for path in folders.captures_below(folder):

@@ -12,7 +12,7 @@ from mtl_traffic.data.tfds_flows import FirstPacketsConfig
 
 
 def config(max_packets: int = 256) -> FirstPacketsConfig:
-  """The config `first256`, or one of another length."""
+  """The config `first256`, or one that stores another number of packets."""
   return tfds_flows.first_packets_config(Builder, max_packets)
 
 
@@ -31,8 +31,8 @@ class Builder(tfds_flows.FlowsBuilder):
     )
   ]
   MANUAL_DOWNLOAD_INSTRUCTIONS = """
-  Put the captures into the folder as published, a folder a device; look for "IoT
-  devices captures" of Aalto University, https://research.aalto.fi
+  Put the captures into the folder as published, with one subfolder per device. They are
+  "IoT devices captures" of Aalto University, https://research.aalto.fi
   """
 
   def _shard_iterators_per_split(
@@ -41,7 +41,7 @@ class Builder(tfds_flows.FlowsBuilder):
     folder = labelled_captures.manual_dir(dl_manager, "the captures of IoT devices")
     found, left_out = find_captures(folder)
     for path in left_out:
-      logging.info("Left out %s: of no known device", path)
+      logging.info("Left out %s: the device is not known", path)
     rules = captures.Rules(max_packets=self.builder_config.max_packets)
     return {
       "setup": [

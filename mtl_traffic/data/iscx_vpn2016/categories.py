@@ -1,4 +1,4 @@
-"""Which category a capture of the ISCX dataset belongs to, by its name."""
+"""Finds the captures of the ISCX dataset, and the category of each from its name."""
 
 import csv
 import dataclasses
@@ -26,7 +26,7 @@ class Capture:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """A row of the table; without a category, the reason to leave captures out."""
+  """A row of the table: a category, or else the reason to leave captures out."""
 
   pattern: str
   category: str
@@ -37,7 +37,7 @@ def read_table(path: str | os.PathLike = TABLE) -> list[Row]:
   """Reads a table of categories.
 
   Raises:
-    InputError: naming the file, the line, and what is wrong there.
+    InputError: a line is invalid; names the file, the line and the problem.
   """
   try:
     with open(path, newline="", encoding="utf-8") as file:
@@ -66,14 +66,15 @@ def read_table(path: str | os.PathLike = TABLE) -> list[Row]:
 def find_captures(
   folder: str | os.PathLike, table: list[Row]
 ) -> tuple[list[Capture], dict[str, str]]:
-  """Finds the captures below a folder; linked folders are followed.
+  """Finds the captures below a folder; links to folders are followed.
 
   Returns:
-    Those with a category, in alphabetical order, and why each other one is left out.
+    The captures with a category, in alphabetical order, and the reason for leaving out
+    each of the others.
 
   Raises:
-    InputError: there is none with a category, two of one name, or a folder that cannot
-      be read.
+    InputError: no capture has a category, two have the same name, or a folder cannot be
+      read.
   """
   found: dict[str, Capture] = {}
   left_out = {}

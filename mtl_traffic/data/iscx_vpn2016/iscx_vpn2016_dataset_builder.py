@@ -15,7 +15,7 @@ from mtl_traffic.data.iscx_vpn2016.categories import CATEGORIES, Capture
 from mtl_traffic.data.labelled_captures import CaptureShard
 from mtl_traffic.errors import InputError
 
-_MAX_PACKETS = 256  # As of the QUIC dataset.
+_MAX_PACKETS = 256  # As for the QUIC dataset.
 _HELD_OUT_EVERY = 4
 
 
@@ -40,12 +40,13 @@ def config(
   by_capture: bool = False,
   table: str | os.PathLike = categories.TABLE,
 ) -> Config:
-  """The config `first256`, `first256_by_capture`, or one that differs.
+  """The config `first256`, `first256_by_capture`, or a variant of them.
 
   Args:
     max_packets: how many packets of each flow are stored.
     by_capture: whether captures are split into `training` and `held_out`.
-    table: the table of categories; another one's checksum is part of the name.
+    table: the table of categories. If it is not the default one, its checksum becomes
+      part of the config's name.
 
   Raises:
     InputError: the table cannot be used.
@@ -68,8 +69,8 @@ def config(
 class Builder(tfds_flows.FlowsBuilder):
   """The flows of the ISCX VPN-nonVPN captures that are in `manual_dir`.
 
-  Flows end as `captures.Rules` says. A shard is a capture; with Apache Beam, if the
-  `DownloadConfig` has a `beam_runner` or `beam_options`, a task is a capture too.
+  Flows end as `captures.Rules` says. A shard is a capture. If the `DownloadConfig` has
+  a `beam_runner` or `beam_options`, Apache Beam is used, with one task per capture.
 
   Preparation raises `mtl_traffic.errors.InputError` if the input cannot be used.
   """
@@ -109,7 +110,7 @@ class Builder(tfds_flows.FlowsBuilder):
 
 
 def by_vpn(found: Sequence[Capture]) -> dict[str, list[Capture]]:
-  """The captures with and without VPN, as far as there are any."""
+  """The captures with VPN and those without, if there are any."""
   splits = {
     "vpn": [capture for capture in found if capture.is_vpn],
     "nonvpn": [capture for capture in found if not capture.is_vpn],
@@ -118,7 +119,7 @@ def by_vpn(found: Sequence[Capture]) -> dict[str, list[Capture]]:
 
 
 def by_capture(found: Sequence[Capture]) -> dict[str, list[Capture]]:
-  """Every fourth capture of a category, with and without VPN, held out.
+  """Holds out every fourth capture of a category, with and without VPN.
 
   Raises:
     InputError: there are too few captures to hold one out.
@@ -132,7 +133,9 @@ def by_capture(found: Sequence[Capture]) -> dict[str, list[Capture]]:
     for capture in members[1::_HELD_OUT_EVERY]
   }
   if not held_out:
-    raise InputError("there are no two captures alike, so none can be held out")
+    raise InputError(
+      "no category has two captures with VPN, or two without, so none can be held out"
+    )
   return {
     "training": [capture for capture in found if capture.path not in held_out],
     "held_out": [capture for capture in found if capture.path in held_out],

@@ -1,4 +1,4 @@
-"""Finds the flows of the UC Davis QUIC dataset in the forms it is passed around in."""
+"""Finds the flows of the UC Davis QUIC dataset in all forms in which it is shared."""
 
 import contextlib
 import dataclasses
@@ -38,9 +38,9 @@ CURATED_MD5 = {
   "ucdavis-icdm19.parquet": "f4333724f03a0ccaa7d87ba878148f34",
 }
 _PARSED_AT_ONCE = 1 << 22  # bytes
-# Of a flow, a million packets; the longest published one has 40,021.
+# A million packets; the longest published flow has 40,021.
 _LONGEST_FILE = 1 << 26
-# An archive may unpack to so many times its size, and a little more. Text does to ten.
+# An archive may unpack to this multiple of its size, and a little more. Text has ten.
 _MOST_UNPACKED, _LITTLE = 100, 1 << 24
 _TARBALLS = ("*.tar", "*.tgz", "*.tar.*")
 LOOKED_FOR = (
@@ -54,7 +54,7 @@ _BROKEN_ARCHIVE = (
   zlib.error,
   EOFError,
   RuntimeError,  # A password, or a compression that Python does not know.
-  # What zipfile raises of headers that cannot be.
+  # zipfile raises these for invalid headers.
   ValueError,
   OverflowError,
   struct.error,
@@ -78,7 +78,7 @@ class FlowFile:
     return f"{self.path}: {self.member}" if self.member else self.path
 
   def read_bytes(self) -> bytes:
-    """The content; raises InputError if it cannot be read, or is far too long."""
+    """Returns the content; raises InputError if it is unreadable or far too long."""
     with _readable(self):
       if self.member:
         file = _opened(self.path).open(self.member)
@@ -96,7 +96,7 @@ class FlowFile:
 def read_flows(
   files: Iterable[FlowFile], max_packets: int
 ) -> list[text.TextFlow | InputError]:
-  """Reads files, with the error in the place of one that cannot be used."""
+  """Reads files; returns the error in place of the flow for an unusable file."""
   flows, contents, names = [], [], []
 
   def parse() -> None:
@@ -123,16 +123,16 @@ def find_flow_files(
 ) -> list[FlowFile]:
   """The text files below a folder, unpacked or in zips, in the curated file's order.
 
-  Linked folders are followed.
+  Links to folders are followed.
 
-  A file is known by the folders (or zips) that it lies in: `pretraining`,
-  `Retraining(script-triggered)` or `Retraining(human-triggered)` and, right above it,
-  its class. `.txt` files elsewhere are not the dataset's. A flow that is there both
-  unpacked and zipped is taken once.
+  A file belongs to the dataset if it lies in the folder (or zip) `pretraining`,
+  `Retraining(script-triggered)` or `Retraining(human-triggered)`, and in there in a
+  folder named after its class. Other `.txt` files are ignored. A flow that exists both
+  unpacked and zipped is read once.
 
   Args:
     folder: where to look.
-    on_error: what to do with an `InputError` of one file; raised by default.
+    on_error: called with the `InputError` of a single file; by default it is raised.
 
   Raises:
     InputError: a folder cannot be read, a zip is broken, or a file lies in the folder
@@ -157,10 +157,10 @@ def find_flow_files(
 
 
 def find_curated(folder: pathlib.Path) -> pathlib.Path | None:
-  """The curated Parquet file of a folder, or else its tarball.
+  """The curated Parquet file in a folder, or else its tarball; None without either.
 
   Raises:
-    InputError: there are several files that may be it.
+    InputError: several files match.
   """
   for patterns in (("*.parquet",), _TARBALLS):
     there = sorted(path for pattern in patterns for path in folder.glob(pattern))
@@ -180,15 +180,15 @@ def find_curated(folder: pathlib.Path) -> pathlib.Path | None:
 def unpacked_tarball(
   path: pathlib.Path, scratch: str | os.PathLike
 ) -> Iterator[pathlib.Path]:
-  """The Parquet file in a tarball, for as long as the context is open.
+  """Unpacks the Parquet file of a tarball until the context is closed.
 
   Args:
     path: the tarball.
     scratch: an existing folder in which to unpack it.
 
   Raises:
-    InputError: the tarball is broken, holds no or several Parquet files, or the one
-      that it holds has the curated file's name but not its MD5.
+    InputError: the tarball is broken, holds no or several Parquet files, or its file
+      has the curated file's name but another MD5.
   """
   with contextlib.ExitStack() as stack:
     folder = stack.enter_context(tempfile.TemporaryDirectory(dir=scratch))
@@ -206,13 +206,13 @@ def unpacked_tarball(
 
 
 def check_md5(path: pathlib.Path, expected: str, name: str) -> None:
-  """Raises InputError, with `name` for the file, unless its MD5 is the expected one."""
+  """Raises InputError, which names `name`, if the file's MD5 differs."""
   with path.open("rb") as file:
     actual = hashlib.file_digest(file, "md5").hexdigest()
   if actual != expected:
     raise InputError(
-      f"{name}: its MD5 is {actual}, must be {expected}; the file is cut short or "
-      f"another one: fetch it again from {CURATED_URL}"
+      f"{name}: its MD5 is {actual}, must be {expected}; the file is cut short or a "
+      f"different one: fetch it again from {CURATED_URL}"
     )
 
 
@@ -242,7 +242,7 @@ def _check_unpacked(path: str | os.PathLike, num_bytes: int) -> None:
   most = _MOST_UNPACKED * os.stat(path).st_size + _LITTLE
   if num_bytes > most:
     raise InputError(
-      f"{path}: unpacks to {num_bytes} bytes, which may be {most}, "
+      f"{path}: unpacks to {num_bytes} bytes; at most {most} are allowed, "
       f"{_MOST_UNPACKED} times its size; fetch it again"
     )
 
@@ -257,9 +257,9 @@ def _letters(name: str) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _kind(place: str) -> tuple[str | None, str | None]:
-  """Partition and class of the files in a place; None for what is not known.
+  """Partition and class of the files in a folder or zip; None if unknown.
 
-  The partition is that of the innermost folder or zip named like one. Google Doc,
+  The innermost folder or zip that is named like a partition counts. Google Doc,
   GoogleDoc and Google Doc-human are all google-doc.
   """
   names = [_letters(name) for name in place.split("/")]
@@ -278,7 +278,7 @@ def _opened(path: str) -> zipfile.ZipFile:
 @functools.lru_cache(maxsize=8)
 def _open_zip(path: str, modified: int) -> zipfile.ZipFile:
   # Reading the directory of thousands of members takes longer than reading one.
-  del modified  # Tells a zip from the one that was there before.
+  del modified  # Only a cache key: a replaced zip is read again.
   return zipfile.ZipFile(path)
 
 

@@ -22,9 +22,9 @@ from mtl_traffic.data.ucdavis_icdm19 import sources
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import UNKNOWN, Flows
 
-# TFDS holds the examples of a shard until it is written, so this bounds the memory.
+# Bounds the memory: TFDS holds the examples of a shard until it is written.
 FLOWS_PER_SHARD = 1024
-_FILES_AT_ONCE = 16  # Of a thread; more would leave some idle at the end of a shard.
+_FILES_AT_ONCE = 16  # Per thread; more would leave threads idle at a shard's end.
 
 
 @dataclasses.dataclass(eq=False)
@@ -42,7 +42,7 @@ class Config(tfds.core.BuilderConfig):
 
 
 def config(max_packets: int = 256, skip_bad_files: bool = False) -> Config:
-  """The config `first256`, `first256_skip_bad_files`, or one of another length."""
+  """The config `first256`, `first256_skip_bad_files`, or one of another size."""
   name = f"first{max_packets}" + "_skip_bad_files" * skip_bad_files
   for known in Builder.BUILDER_CONFIGS:
     if known.name == name:
@@ -51,13 +51,13 @@ def config(max_packets: int = 256, skip_bad_files: bool = False) -> Config:
 
 
 class Builder(tfds_flows.FlowsBuilder):
-  """The flows of the UC Davis QUIC dataset; one split a partition.
+  """The flows of the UC Davis QUIC dataset; each partition is a split.
 
   `manual_dir` holds the original zips, the folders they unpack to, the curated Parquet
-  file, or its tarball. If it is not given, TFDS's own is looked into, and with none of
-  these there the tarball is downloaded. Flows keep the order of the curated file. Text
-  is parsed by threads; Beam is used if the `DownloadConfig` has a `beam_runner` or
-  `beam_options`, one task a shard.
+  file, or its tarball. If it is not given, TFDS's own folder is searched; if that has
+  none of them, the tarball is downloaded. Flows keep the order of the curated file.
+  Text is parsed by threads. If the `DownloadConfig` has a `beam_runner` or
+  `beam_options`, Beam is used, with one task per shard.
 
   Preparation raises `mtl_traffic.errors.InputError` if the input cannot be used.
   """
@@ -72,21 +72,21 @@ class Builder(tfds_flows.FlowsBuilder):
     ),
   ]
   MANUAL_DOWNLOAD_INSTRUCTIONS = f"""
-  Put one of these into the folder, or give none to have the curated file downloaded:
+  Put one of these into the folder, or give no folder to download the curated file:
   the authors' pretraining.zip, Retraining(script-triggered).zip and
   Retraining(human-triggered).zip, or the folders they unpack to; the curated Parquet
   file; or its tarball, {sources.CURATED_URL}.
   """
 
   def __init__(self, *, num_threads: int | None = None, **kwargs):
-    """Like `DatasetBuilder`; `num_threads` parse text, all cores' by default."""
+    """Like `DatasetBuilder`; text is parsed by `num_threads`, by default one a core."""
     self._num_threads = num_threads or os.cpu_count() or 1
     super().__init__(**kwargs)
 
   def _download_and_prepare(self, dl_manager, download_config=None) -> None:
     self._given = download_config and download_config.manual_dir
     if download_config and download_config.beam_options:
-      # TFDS would leave options without a runner unheeded.
+      # TFDS ignores options without a runner.
       runner = download_config.beam_options.get_all_options()["runner"]
       download_config = dataclasses.replace(
         download_config,
@@ -128,10 +128,10 @@ class Builder(tfds_flows.FlowsBuilder):
   def _read_curated(self, dl_manager, folder: pathlib.Path | None) -> Flows:
     path = folder and sources.find_curated(folder)
     if self._given and not path:
-      # Whoever gives a folder has the files there, and does not wait for a download.
+      # A user who gives a folder expects it to be used, not a download.
       there = folders.contents(folder) if folder else "nothing at all"
       raise InputError(
-        f"{self._given}: holds nothing of this dataset, which is "
+        f"{self._given}: holds no file of this dataset, which is "
         f"{sources.LOOKED_FOR}; there is {there}"
       )
     path = path or _download(dl_manager)
@@ -182,8 +182,8 @@ class TextShard:
 
 
 def _last_first(shards: dict[str, list]) -> dict[str, list]:
-  # On Beam, TFDS 4.9 runs the splits so far again with each further one. The largest
-  # partition comes first; `_download_and_prepare` restores the order.
+  # On Beam, TFDS 4.9 repeats the earlier splits for each further one. So the largest
+  # partition comes last; `_download_and_prepare` restores the order.
   return dict(reversed(shards.items()))
 
 
@@ -203,7 +203,7 @@ def _example(file: sources.FlowFile, flow: TextFlow) -> dict[str, Any]:
 def _map_in_order(
   function: Callable, items: Iterable, num_threads: int
 ) -> Iterator[Any]:
-  """Like `map`, by threads; runs ahead of the consumer by a bounded number of items."""
+  """Like `map`, in threads; prefetches a bounded number of items."""
   running = collections.deque()
   with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
     for item in items:
@@ -232,7 +232,7 @@ def _parquet_shards(flows: Flows):
 
 
 def _checked(flows: Flows, path: pathlib.Path, max_packets: int) -> Flows:
-  """The flows, if their names are this dataset's."""
+  """Returns the flows after checking that their names are those of this dataset."""
   for field, names, known in (
     ("app", flows.class_names, sources.CLASS_NAMES),
     ("partition", flows.partition_names, sources.PARTITIONS),
@@ -261,14 +261,14 @@ def _download(dl_manager: tfds.download.DownloadManager) -> pathlib.Path:
   advice = f"fetch {url} by hand and give its folder as manual_dir"
   try:
     path = pathlib.Path(dl_manager.download(url))
-  except Exception as error:  # What TFDS and its HTTP library raise is no fixed set.
+  except Exception as error:  # TFDS and its HTTP library raise many kinds of errors.
     raise InputError(
       f"{url}: the download failed ({_one_line(error)}); try again, or {advice}"
     ) from error
   try:
     sources.check_md5(path, sources.CURATED_MD5["tarball"], str(path))
   except InputError as error:
-    # Else TFDS would take it for the download of the next attempt.
+    # Otherwise TFDS would use it as the download of the next attempt.
     path.unlink()
     pathlib.Path(f"{path}.INFO").unlink(missing_ok=True)
     raise InputError(f"{error}; if it is the same again, {advice}") from error
@@ -279,7 +279,7 @@ def _manual_dir(dl_manager: tfds.download.DownloadManager) -> pathlib.Path | Non
   try:
     # Not resolved: a link's own name may say which partition it leads to.
     return pathlib.Path(dl_manager.manual_dir).absolute()
-  except AssertionError:  # TFDS's way to say that it is missing or empty.
+  except AssertionError:  # TFDS raises it if the folder is missing or empty.
     return None
 
 

@@ -1,4 +1,4 @@
-"""Reads video sessions in the form in which they are published."""
+"""Reads video sessions in their published form."""
 
 import os
 import pathlib
@@ -15,7 +15,7 @@ from mtl_traffic.errors import InputError
 CLASS_NAMES = ("bilibili-480", "bilibili-720", "twitch-480", "youtube-480")
 _HEADER = b"rel_ts_us,len"
 _LONGEST_FILE = 1 << 30  # Bytes; the published ones have a few million.
-_MAX_LENGTH = 1 << 24  # Bytes of a packet; above what any link carries.
+_MAX_LENGTH = 1 << 24  # Bytes of a packet; longer than on any link.
 _MAX_MICROSECONDS = 10**15
 
 
@@ -27,7 +27,7 @@ class SessionFile(NamedTuple):
 
   @property
   def name(self) -> str:
-    """What the ids of its sessions begin with."""
+    """The prefix of its sessions' ids."""
     return f"{self.class_name}/{self.path.stem}"
 
 
@@ -37,10 +37,10 @@ def find_files(
   """Finds the files `<Platform>/<resolution>/*.csv` below a folder.
 
   Returns:
-    Those of a known class, in alphabetical order, and the paths of others.
+    The files of known classes, in alphabetical order, and the paths of other files.
 
   Raises:
-    InputError: there is none of a known class, or a folder cannot be read.
+    InputError: no file is of a known class, or a folder cannot be read.
   """
   found, left_out = [], []
   for path in map(pathlib.Path, folders.files_below(folder)):
@@ -66,7 +66,7 @@ def read_sessions(
   """Reads the sessions of a file, each with its id; see `text.cut`.
 
   Raises:
-    InputError: naming the file, the first line at fault, and what is wrong there.
+    InputError: a line is invalid; names the file, the line and the problem.
   """
   try:
     with open(path, "rb") as file:
@@ -96,7 +96,7 @@ def read_sessions(
 
 
 def _session(part: bytes, where: str, line: int) -> tuple[str, np.ndarray, np.ndarray]:
-  """Id, times in µs and signed lengths of what follows after `session,`."""
+  """Parses what follows `session,`: id, times in µs and signed lengths."""
   first, _, rest = part.partition(b"\n")
   header, _, rest = rest.partition(b"\n")
   name = first.strip().decode(errors="backslashreplace")

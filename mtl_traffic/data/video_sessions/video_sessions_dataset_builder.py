@@ -12,7 +12,7 @@ from mtl_traffic.data.video_sessions import sources
 
 
 def config(max_packets: int = 256) -> FirstPacketsConfig:
-  """The config `first256`, or one of another length."""
+  """The config `first256`, or one that stores another number of packets."""
   return tfds_flows.first_packets_config(Builder, max_packets)
 
 
@@ -29,8 +29,8 @@ class Builder(tfds_flows.FlowsBuilder):
     )
   ]
   MANUAL_DOWNLOAD_INSTRUCTIONS = """
-  Put the published files, Dataset/<Platform>/<resolution>/<n>_merged_<m>.csv, into the
-  folder, in theirs.
+  Put the published files into the folder and keep their subfolders:
+  Dataset/<Platform>/<resolution>/<n>_merged_<m>.csv
   """
 
   def _shard_iterators_per_split(
@@ -39,7 +39,7 @@ class Builder(tfds_flows.FlowsBuilder):
     folder = labelled_captures.manual_dir(dl_manager, "the video sessions")
     files, left_out = sources.find_files(folder)
     for path in left_out:
-      logging.info("Left out %s: of no known platform and resolution", path)
+      logging.info("Left out %s: platform or resolution is not known", path)
     shards = [
       functools.partial(_examples, file, self.builder_config.max_packets)
       for file in files
