@@ -1,11 +1,11 @@
-"""The contract of a method: something that can be fitted, kept and asked.
+"""The interface of methods, which can be fitted, saved and asked for predictions.
 
     inputs = method.inputs(first_packets(flows.packets, k))  # what it reads, [N, ...]
     parameters = method.fit(problem, draws, hyperparameters)  # R runs, a pytree
     scores = method.apply(parameters_of_one_run, inputs)  # per task [N, classes]
 
-Sweeps, training to keep, checkpoints, calibration, live answers and exported files use
-nothing else of a method.
+Sweeps, training, checkpoints, calibration, live answers and exported files use only
+this interface.
 """
 
 import abc
@@ -23,13 +23,13 @@ from mtl_traffic.encoding import FirstPackets
 from mtl_traffic.errors import InputError
 from mtl_traffic.flows import Flows
 
-# Any pytree of arrays. Of several runs, every array has R as leading axis.
+# Any pytree of arrays. For several runs, every array has R as leading axis.
 Parameters = Any
-# Marks `[R]` of the parameters of R runs, on validation flows; the higher the better.
+# Scores the parameters of R runs on validation flows, `[R]`; higher is better.
 Score = Callable[[Parameters], jax.Array]
-# Told the fraction of a fit that is done, from 0 to 1.
+# Called with the fraction of a fit that is done, from 0 to 1.
 Progress = Callable[[float], None]
-# By name `[R]`, what may differ between the runs of one program: λ, learning rate.
+# Values that may differ between the runs of one program, such as λ: `[R]` by name.
 Hyperparameters = Mapping[str, jax.Array]
 
 _LEAST_PROBABILITY = 1e-30
@@ -37,14 +37,14 @@ _LEAST_PROBABILITY = 1e-30
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-  """What all runs of a program share.
+  """The flows and tasks that all runs of a program share.
 
   Attributes:
-    flows: N flows, whole. A method may look at all of a training flow, and at nothing
-      of a flow that it is asked about: that is what `inputs` is for.
+    flows: N whole flows. A method may read all of a training flow. Of a flow that it
+      predicts, it may read only `inputs`.
     inputs: `[N, ...]`, what the method reads of the flows' first packets, on the
       device.
-    num_classes: per task, "class" among them, its number of classes.
+    num_classes: the number of classes of each task, "class" included.
   """
 
   flows: Flows
@@ -58,19 +58,19 @@ class Method(abc.ABC):
 
   An instance is a method with its static settings, which are its dataclass fields.
   Instances are hashable and compare by value, so jitted functions take them as static
-  arguments. What a method does not read is neither a field nor a hyperparameter of it.
+  arguments. A method has only those fields and hyperparameters that it reads.
 
   Attributes:
-    hyperparameters: the names of what `fit` reads of its `hyperparameters`. These are
-      traced, so runs with other values are the same program.
+    hyperparameters: the names of the hyperparameters that `fit` reads. They are traced,
+      so runs with different values share a program.
     reads_whole_flows: whether it reads all stored packets instead of the first k. Such
-      a method can be compared, but not asked about live traffic.
-    learns_prefixes: whether it has the setting `shortest_prefix`, by which it is
+      a method can be compared, but cannot predict live traffic.
+    learns_prefixes: whether it has the setting `shortest_prefix`. With it, a method is
       trained on prefixes of random length, to answer before the k-th packet.
-    is_random: whether runs with other keys differ on the same flows and labels, so that
-      an ensemble makes sense.
+    is_random: whether runs with different keys differ on the same flows and labels, so
+      that an ensemble makes sense.
     fits_together: whether R runs are fitted as one program, rather than one by one.
-    least_k: the fewest packets k that it can read.
+    least_k: the smallest k that it accepts.
   """
 
   hyperparameters: ClassVar[tuple[str, ...]] = ()
@@ -87,10 +87,9 @@ class Method(abc.ABC):
 
   @abc.abstractmethod
   def inputs(self, packets: FirstPackets) -> jax.Array:
-    """What the method reads of N flows' first packets, `[N, ...]`. Pure; jittable.
+    """Encodes N flows' first packets for the method, `[N, ...]`. Pure; jittable.
 
-    A flow of fewer than k packets, or one that is cut after some of them, gives what it
-    gives when it ends there.
+    A flow that is cut after some packets must be encoded like a flow that ends there.
     """
 
   @abc.abstractmethod
@@ -105,15 +104,15 @@ class Method(abc.ABC):
   ) -> Parameters:
     """Learns from R draws.
 
-    A run is the same in whatever company it is fitted.
+    A run's result must not depend on the runs that are fitted with it.
 
     Args:
-      problem: what the runs share.
+      problem: the flows and tasks that the runs share.
       draws: R draws; every array has R as leading axis.
-      hyperparameters: `[R]` of each name in the class's `hyperparameters`.
-      score: by which a method that learns in epochs keeps the best epoch of each run
-        instead of the last; others ignore it.
-      progress: called now and then.
+      hyperparameters: `[R]` for each name in the class's `hyperparameters`.
+      score: if given, methods that learn in epochs keep the best epoch of each run
+        instead of the last one. Other methods ignore it.
+      progress: called from time to time.
 
     Returns:
       The parameters of R runs: a pytree of arrays with R as leading axis.
@@ -121,39 +120,39 @@ class Method(abc.ABC):
 
   @abc.abstractmethod
   def apply(self, parameters: Parameters, inputs: jax.Array) -> dict[str, jax.Array]:
-    """What one run answers. Pure; jittable.
+    """Predicts N flows with one run. Pure; jittable.
 
     Args:
-      parameters: of one run.
-      inputs: `[N, ...]`, as `inputs` gives them.
+      parameters: the parameters of one run.
+      inputs: `[N, ...]`, from `inputs`.
 
     Returns:
       Per task `[N, classes]` float32 scores; their softmax are probabilities.
     """
 
   def familiarity(self, parameters: Parameters, inputs: jax.Array) -> jax.Array:
-    """How far N flows are like those that one run was trained on. Pure; jittable.
+    """How similar N flows are to the training flows of one run. Pure; jittable.
 
-    A method that cannot say says 1 of every flow.
+    A method that cannot tell returns 1 for every flow.
 
     Args:
-      parameters: of one run.
-      inputs: `[N, ...]`, as `inputs` gives them.
+      parameters: the parameters of one run.
+      inputs: `[N, ...]`, from `inputs`.
 
     Returns:
-      `[N]` float32, from 0, like none of them, to 1.
+      `[N]` float32, from 0 (unlike all of them) to 1.
     """
     return jnp.ones(len(inputs), jnp.float32)
 
   def check(self, parameters: Parameters, input_shape: tuple[int, ...]) -> None:
-    """Looks through parameters of elsewhere, whose shapes are right.
+    """Checks the values of parameters from an untrusted source; their shapes are right.
 
     Args:
-      parameters: of R runs.
-      input_shape: of one flow's inputs.
+      parameters: the parameters of R runs.
+      input_shape: the shape of one flow's inputs.
 
     Raises:
-      InputError: they cannot be what `fit` returned.
+      InputError: `fit` cannot have returned these parameters.
     """
     for leaf in jax.tree.leaves(parameters):
       if not np.isfinite(np.asarray(leaf)).all():
@@ -162,12 +161,12 @@ class Method(abc.ABC):
   def ask(
     self, parameters: Parameters, inputs: jax.Array, queries: jax.Array
   ) -> dict[str, jax.Array]:
-    """What R runs answer for some of N flows.
+    """Predicts some of N flows with each of R runs.
 
     Args:
-      parameters: of R runs.
+      parameters: the parameters of R runs.
       inputs: `[N, ...]`.
-      queries: `[R, Q]`, the flows that each run answers for.
+      queries: `[R, Q]`, indices of the flows that each run predicts.
 
     Returns:
       Per task `[R, Q, classes]`.
@@ -178,12 +177,12 @@ class Method(abc.ABC):
 def fit_each(
   fit_one: Callable[[Draw], Parameters], draws: Draw, progress: Progress
 ) -> Parameters:
-  """Parameters of R runs that are fitted one by one.
+  """Fits R runs one by one; returns their parameters.
 
   Args:
-    fit_one: gives the parameters of a single run's draw.
+    fit_one: fits the draw of a single run, and returns its parameters.
     draws: R draws.
-    progress: told after each run.
+    progress: called after each run.
   """
   runs = []
   for draw in each_run(draws):
@@ -193,7 +192,7 @@ def fit_each(
 
 
 def stack(runs: list[Parameters]) -> Parameters:
-  """Parameters of R runs, from those of each; shorter arrays end in zeros."""
+  """Stacks the parameters of R runs; shorter arrays are padded with zeros."""
 
   def of_leaf(*leaves: jax.Array) -> jax.Array:
     size = [
@@ -209,5 +208,5 @@ def stack(runs: list[Parameters]) -> Parameters:
 
 
 def log_probabilities(probabilities: jax.Array) -> jax.Array:
-  """The scores of a method that answers probabilities; finite where those are 0."""
+  """Scores for a method that predicts probabilities; finite where those are 0."""
   return jnp.log(jnp.maximum(probabilities, _LEAST_PROBABILITY))

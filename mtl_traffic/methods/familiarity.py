@@ -1,9 +1,9 @@
-"""How far a flow is like the training flows of a forest.
+"""Measures how similar a flow is to the training flows of a forest.
 
-A tree sends a flow of a class that it never saw to one of its leaves as well. But such
-a flow differs from the training flows there in columns that the tree did not look at.
-So the ranges of all columns are kept, for cells of a few trees: a cell is a node with
-the training flows that end below it.
+A tree also sends a flow of an unknown class to one of its leaves. But such a flow
+differs from that leaf's training flows in columns that the tree did not test. So the
+ranges of all columns are stored for cells of a few trees. A cell is a node with the
+training flows that end below it.
 """
 
 import math
@@ -16,18 +16,18 @@ from mtl_traffic.errors import InputError
 from mtl_traffic.methods import forest
 from mtl_traffic.methods.forest import Forest
 
-_NUM_TREES = 5  # Ten take twice the time and the memory, and tell hardly more.
-_LEAST_FLOWS = 100  # In a cell; of fewer flows a range would say little.
-# Three columns out of a hundred beyond their range make a flow 9 % less familiar.
+_NUM_TREES = 5  # Ten take twice the time and memory, and detect hardly more.
+_LEAST_FLOWS = 100  # Flows in a cell; ranges of fewer flows are unreliable.
+# If 3 % of the columns are out of range, a flow is 9 % less familiar.
 _POWER = 3
 
 
 def with_ranges(trees: Forest, inputs: np.ndarray) -> Forest:
-  """The forest, and the ranges of its training flows' columns.
+  """Adds the ranges of the training flows' columns to a forest.
 
   Args:
     trees: the forest.
-    inputs: `[N, F]` float32, of the training flows.
+    inputs: `[N, F]` float32, the training flows.
 
   Returns:
     The forest with "cells", `[M]` int32, the cell of each leaf of the first trees; and
@@ -36,34 +36,34 @@ def with_ranges(trees: Forest, inputs: np.ndarray) -> Forest:
   at = forest.in_blocks(forest.leaves, trees, inputs, axis=1)[:_NUM_TREES]
   cells = _cells(trees, at)
   used, index = np.unique(cells[at], return_inverse=True)
-  # Few sizes, so that few programs are compiled for many forests.
+  # Padded to a few sizes, so that few programs are compiled for many forests.
   shape = 1 << math.ceil(math.log2(len(used))), inputs.shape[1]
   lows, highs = np.full(shape, np.inf, np.float32), np.full(shape, -np.inf, np.float32)
   for of_tree in index.reshape(at.shape):
     np.minimum.at(lows, of_tree, inputs)
     np.maximum.at(highs, of_tree, inputs)
   lows[len(used) :] = highs[len(used) :] = 0
-  of_leaves = np.searchsorted(used, cells) % len(used)  # Where no flow comes, any.
+  of_leaves = np.searchsorted(used, cells) % len(used)  # Arbitrary without flows.
   ranges = {"cells": of_leaves.astype(np.int32), "lows": lows, "highs": highs}
   return {**trees, **{name: jnp.asarray(array) for name, array in ranges.items()}}
 
 
 def familiarity(trees: Forest, inputs: jax.Array) -> jax.Array:
-  """How familiar N flows are, `[N]` float32: 0 = not at all, 1 = as training flows are.
+  """How familiar N flows are, `[N]` float32: 0 = not at all, 1 = like training flows.
 
   Args:
     trees: a forest with ranges.
     inputs: `[N, F]` float32.
   """
-  # Walks through all trees: in one program with `forest.answer` they are the same, and
-  # XLA takes them once.
+  # Walks through all trees: `forest.answer` has the same walks, and XLA merges them if
+  # both are in one program.
   cells = trees["cells"][forest.leaves(trees, inputs)[:_NUM_TREES]]
   within = (inputs >= trees["lows"][cells]) & (inputs <= trees["highs"][cells])
   return jnp.mean(within, axis=(0, 2), dtype=jnp.float32) ** _POWER
 
 
 def check(trees: Forest, num_inputs: int) -> None:
-  """Raises an InputError unless forests of elsewhere have ranges that fit them.
+  """Raises an InputError if ranges from an untrusted source do not fit their forests.
 
   Args:
     trees: R forests, R as leading axis.
@@ -76,13 +76,13 @@ def check(trees: Forest, num_inputs: int) -> None:
   if not (np.isfinite(lows).all() and np.isfinite(highs).all()):
     raise InputError("the ranges of a forest are not finite")
   if cells.shape != np.shape(trees["features"]) or cells.dtype.kind not in "iu":
-    raise InputError("the cells of a forest are not whole numbers, one a node")
+    raise InputError("the cells of a forest are not whole numbers, one per node")
   if not ((cells >= 0) & (cells < lows.shape[1])).all():
-    raise InputError("a forest has a node of no cell")
+    raise InputError("a forest has a node without a cell")
 
 
 def _cells(trees: Forest, at: np.ndarray) -> np.ndarray:
-  """The node of each node's cell, `[M]`: the next above it with flows enough.
+  """The node of each node's cell, `[M]`: the nearest one above with enough flows.
 
   Args:
     trees: the forest.

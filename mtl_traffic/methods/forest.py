@@ -1,6 +1,6 @@
-"""Forests as plain arrays: grown by scikit-learn, asked under JAX.
+"""Forests as plain arrays: grown by scikit-learn, evaluated in JAX.
 
-The arrays can be kept and read by anything, run no code when they are loaded, and are
+The arrays can be stored in any format, run no code when they are loaded, and are
 exported with the rest of a model.
 """
 
@@ -16,19 +16,19 @@ from sklearn.base import BaseEstimator
 
 from mtl_traffic.errors import InputError
 
-# How far all walks go before the few that are not at a leaf yet are gathered.
+# Steps that all walks make before the few that have not ended are gathered.
 _STEPS_OF_ALL, _STEPS_OF_FEW, _FEW = 20, 10, 4
 _BLOCK = 2048  # Flows whose walks are in memory together.
 
 
-# T trees, of M nodes together, as arrays by name. They end in nodes of no tree.
+# T trees with M nodes in all, as arrays by name. The last nodes are padding.
 #   "roots": `[T]` int32.
-#   "features": `[M]` int32, the input that a node looks at.
-#   "thresholds": `[M]` float32: up to it a flow goes to the first child, else to the
-#     second; infinite at leaves.
-#   "children": `[M]` int32, the first child, which the second follows; a leaf's is
-#     itself.
-#   "values": `[M, V]` float32, what a tree answers at each leaf; or a pytree of such.
+#   "features": `[M]` int32, the input that a node tests.
+#   "thresholds": `[M]` float32: a flow goes to the first child if the input is at most
+#     this, else to the second; infinite at leaves.
+#   "children": `[M]` int32, the first child; the second is the next node. A leaf is its
+#     own child.
+#   "values": `[M, V]` float32, the prediction at each leaf; or a pytree of such arrays.
 Forest = Mapping[str, Any]
 
 
@@ -38,27 +38,27 @@ def grow(
   targets: np.ndarray,
   num_classes: int | None = None,
 ) -> Forest:
-  """Fits a forest of scikit-learn's and keeps its trees.
+  """Fits a scikit-learn forest and converts its trees.
 
   Args:
-    estimator: a forest or extra trees.
+    estimator: a random forest or extra trees.
     inputs: `[N, F]` float32.
-    targets: `[N]` int classes, or `[N, V]` values of a regressor.
-    num_classes: of a classifier; its values are `[M, num_classes]`, whichever classes
-      there are among the targets.
+    targets: `[N]` int classes, or `[N, V]` values for a regressor.
+    num_classes: for a classifier, the number of classes. Values are
+      `[M, num_classes]`, even if a class is missing in the targets.
 
   Returns:
-    The forest, whose values are the classes' probabilities, or the means of targets.
+    The forest. Its values are class probabilities, or means of targets.
   """
-  # The trees' threads each change Python's filters of warnings for a while, and may
-  # leave them empty between them; scikit-learn then warns of that at every tree.
+  # The threads of the trees change Python's warning filters, and together may leave
+  # them empty; scikit-learn then warns at every tree.
   with warnings.catch_warnings():
     estimator.fit(inputs, targets)
   trees = [_tree(tree.tree_) for tree in estimator.estimators_]
   sizes = [len(features) for features, *_ in trees]
   roots = np.cumsum([0, *sizes[:-1]])
   children = [child + root for root, (_, _, child, _) in zip(roots, trees, strict=True)]
-  # Few sizes, so that few programs are compiled for many forests.
+  # Padded to a few sizes, so that few programs are compiled for many forests.
   missing = 2 ** math.ceil(math.log2(sum(sizes))) - sum(sizes)
 
   def joined(arrays, dtype) -> np.ndarray:
@@ -81,7 +81,7 @@ def grow(
 
 
 def leaves(forest: Forest, inputs: jax.Array) -> jax.Array:
-  """The leaf that each flow comes to in each tree, `[T, N]` int32.
+  """The leaf that each flow reaches in each tree, `[T, N]` int32.
 
   Args:
     forest: the trees.
@@ -102,7 +102,7 @@ def leaves(forest: Forest, inputs: jax.Array) -> jax.Array:
 
     return jax.lax.fori_loop(0, steps, step, nodes)
 
-  # Most walks end early, and the longest takes three times as many steps as the mean.
+  # Most walks end early; the longest takes three times as many steps as the mean.
   def walk_few(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
     nodes, are_on = state
     (few,) = jnp.nonzero(are_on, size=-(-num_walks // _FEW), fill_value=num_walks)
@@ -121,18 +121,18 @@ def leaves(forest: Forest, inputs: jax.Array) -> jax.Array:
 
 
 def answer(forest: Forest, inputs: jax.Array) -> Any:
-  """The mean over the trees of what they answer, `[N, V]`, as their values are."""
+  """The mean prediction of the trees, `[N, V]`, or a pytree like their values."""
   at = leaves(forest, inputs)
   return jax.tree.map(lambda values: jnp.mean(values[at], axis=0), forest["values"])
 
 
 def with_means(forest: Forest, inputs: np.ndarray, values: Any) -> Forest:
-  """The forest that answers, at each leaf, the mean of the values of the flows there.
+  """Replaces the values of a forest: each leaf gets the mean value of its flows.
 
   Args:
     forest: the trees.
-    inputs: `[N, F]` float32, of the flows that have values.
-    values: `[N, V]`, or a pytree of such. A leaf that no flow comes to answers 0.
+    inputs: `[N, F]` float32, the flows that have values.
+    values: `[N, V]`, or a pytree of such arrays. Leaves that no flow reaches get 0.
   """
   at = in_blocks(leaves, forest, inputs, axis=1)
   num_nodes = len(forest["features"])
@@ -149,10 +149,12 @@ def with_means(forest: Forest, inputs: np.ndarray, values: Any) -> Forest:
 
 
 def check(forests: Forest, num_inputs: int) -> None:
-  """Raises an InputError unless every walk through forests of elsewhere has an end.
+  """Raises an InputError if a forest from an untrusted source is invalid.
+
+  In a valid forest every walk ends at a leaf.
 
   Args:
-    forests: R of them, R as leading axis.
+    forests: R forests, R as leading axis.
     num_inputs: F.
   """
   roots, features, thresholds, children = (
@@ -166,7 +168,7 @@ def check(forests: Forest, num_inputs: int) -> None:
     raise InputError("a forest's roots, features or children are not whole numbers")
   nodes = np.arange(num_nodes)
   is_leaf = (thresholds == np.inf) & (children == nodes)
-  # To a node that comes later, so that none comes twice.
+  # Children must come after their parent, so that no walk visits a node twice.
   is_inner = (thresholds < np.inf) & (children > nodes) & (children < num_nodes - 1)
   is_sound = (is_leaf | is_inner) & (features >= 0) & (features < num_inputs)
   for run in range(len(features)):
@@ -183,13 +185,13 @@ def check(forests: Forest, num_inputs: int) -> None:
 def in_blocks(
   function: Callable, forest: Forest, inputs: np.ndarray, axis: int = 0
 ) -> np.ndarray:
-  """A function of a forest and of inputs `[N, F]`, of some flows at a time.
+  """Applies a function of a forest and inputs `[N, F]` to blocks of flows.
 
   Args:
-    function: `leaves`, `answer` or the like.
+    function: `leaves`, `answer` or a similar function.
     forest: its first argument.
-    inputs: its second one.
-    axis: of the flows, in what it returns.
+    inputs: its second argument.
+    axis: the axis of the flows in the function's results.
   """
   jitted = jax.jit(function)
   parts = [
@@ -200,12 +202,12 @@ def in_blocks(
 
 
 def seed_of(key: jax.Array) -> int:
-  """A seed for scikit-learn, from a random key."""
+  """Derives a seed for scikit-learn from a random key."""
   return int(jax.random.bits(key) >> 1)
 
 
 def _tree(tree) -> tuple[np.ndarray, ...]:
-  """Features, thresholds, children and values of a tree, its nodes level by level."""
+  """Features, thresholds, children and values of a tree, with nodes in level order."""
   levels = [np.array([0])]
   while True:
     inner = levels[-1][tree.children_left[levels[-1]] >= 0]
@@ -218,7 +220,7 @@ def _tree(tree) -> tuple[np.ndarray, ...]:
   place[order] = np.arange(len(order))
   first = tree.children_left[order]
   is_leaf = first < 0
-  # A float32 is at most a float64 if it is at most the next float32 below that.
+  # A float32 x has x ≤ t for a float64 t exactly if x ≤ t rounded down to float32.
   exact = tree.threshold[order]
   rounded = exact.astype(np.float32)
   rounded = np.where(
@@ -228,6 +230,6 @@ def _tree(tree) -> tuple[np.ndarray, ...]:
     np.where(is_leaf, 0, tree.feature[order]),
     np.where(is_leaf, np.float32(np.inf), rounded),
     np.where(is_leaf, np.arange(len(order)), place[np.maximum(first, 0)]),
-    # A classifier's are [nodes, 1, classes], a regressor's [nodes, outputs, 1].
+    # A classifier has [nodes, 1, classes], a regressor [nodes, outputs, 1].
     tree.value[order].reshape(len(order), -1),
   )

@@ -1,4 +1,4 @@
-"""The floor that any network must clear: the label of the most similar flow."""
+"""A simple baseline: predicts the label of the most similar flow."""
 
 import dataclasses
 from typing import ClassVar
@@ -21,15 +21,15 @@ from mtl_traffic.methods.base import (
 )
 
 _NUM_PACKETS = 10
-_NOWHERE = 1e9  # How far a class is of which no flow is labelled.
+_NOWHERE = 1e9  # The distance to a class without labelled flows.
 
 
 @dataclasses.dataclass(frozen=True)
 class NearestNeighbor(Method):
-  """Takes the class of the labelled flow whose first ten lengths are closest.
+  """Predicts the class of the labelled flow whose first ten lengths are closest.
 
-  The distance is L1 on direction × length. No weights, no training: the parameters are
-  the labelled flows, which answer minus the distance to the closest one of each class.
+  The distance is L1 on direction × length. There is no training: the parameters are the
+  labelled flows. The score of a class is minus the distance to its closest flow.
 
   Attributes:
     signed_lengths: see `encoding.encode`.

@@ -1,8 +1,8 @@
 """Statistics of a flow's packets, as columns for forests.
 
 The paper takes the idea from Aceto et al., *Mobile Encrypted Traffic Classification
-Using Deep Learning* (2018): statistics of lengths and inter-arrival times, of both
-directions and of each.
+Using Deep Learning* (2018): statistics of lengths and inter-arrival times, for both
+directions together and for each direction.
 """
 
 import jax
@@ -32,9 +32,9 @@ FEATURES = tuple(
 
 
 def statistics(packets: FirstPackets) -> jax.Array:
-  """Statistics of each flow's packets, `[N, len(FEATURES)]`; 0 where there are none.
+  """Statistics of each flow's packets, `[N, len(FEATURES)]`; 0 without packets.
 
-  An inter-arrival time of one direction is the time since its own last packet.
+  An inter-arrival time of one direction is the time since that direction's last packet.
   """
   columns = []
   for chosen in (
@@ -52,9 +52,9 @@ def statistics(packets: FirstPackets) -> jax.Array:
 
 
 def _since_last(gaps: jax.Array, chosen: jax.Array) -> jax.Array:
-  """Seconds since the last chosen packet before, `[N, P]`.
+  """Seconds since the previous chosen packet, `[N, P]`.
 
-  Sums of gaps rather than differences of times, whose last digits a float32 loses.
+  Sums gaps: differences of times would lose digits in float32.
   """
 
   def joined(left, right):
@@ -74,7 +74,7 @@ def _summary(values: jax.Array, chosen: jax.Array) -> jax.Array:
   last, size = jnp.maximum(counts - 1, 0), jnp.maximum(counts, 1)
   mean = jnp.sum(jnp.where(chosen, values, 0), axis=1, keepdims=True) / size
   squares = jnp.where(chosen, (values - mean) ** 2, 0)
-  # Percentiles between order statistics, as numpy.percentile has them.
+  # Percentiles are interpolated, as in numpy.percentile.
   place = _PERCENTILES / 100 * last
   low = jnp.floor(place).astype(jnp.int32)
   below = jnp.take_along_axis(ordered, low, axis=1)
@@ -92,16 +92,16 @@ def _summary(values: jax.Array, chosen: jax.Array) -> jax.Array:
 def sorted_rows(values: jax.Array) -> jax.Array:
   """The values of each row in ascending order, `[N, P]`.
 
-  By a bitonic network: K. Batcher, Sorting Networks and Their Applications, AFIPS 1968.
-  Its steps are the same for all rows, so they are computed for many rows at once, ten
-  times as fast as `jnp.sort` on a CPU.
+  Uses a bitonic network: K. Batcher, Sorting Networks and Their Applications, AFIPS
+  1968. Its steps are the same for all rows, so many rows are sorted at once. On a CPU
+  this is ten times as fast as `jnp.sort`.
   """
   num_rows, num_values = values.shape
   size = 1 << max(num_values - 1, 0).bit_length()
   columns = jnp.pad(values.T, ((0, size - num_values), (0, 0)), constant_values=jnp.inf)
   sorted_size = 1
   while sorted_size < size:
-    # Two sorted blocks: the first with the second turned round, then halves of halves.
+    # Merges two sorted blocks: the second is reversed first, then halves are compared.
     pairs = columns.reshape(size // sorted_size // 2, 2, sorted_size, num_rows)
     first, second = pairs[:, 0], pairs[:, 1, ::-1]
     low, high = jnp.minimum(first, second), jnp.maximum(first, second)

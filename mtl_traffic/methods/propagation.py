@@ -1,9 +1,9 @@
-"""Opinions on the class of training flows, after flows that are alike have heard them.
+"""Spreads opinions on the class of training flows among similar flows.
 
-Neighbours tell each other what they think, again and again, and each holds on to its
-first opinion: D. Zhou et al., Learning with Local and Global Consistency, NIPS 2003.
-Whose neighbour a flow is, a forest tells: those that share leaves are alike in what
-bears on the class.
+An opinion is a flow's class probabilities. In each round a flow's opinion becomes a
+weighted mean of its neighbours' opinions and its own first one: D. Zhou et al.,
+Learning with Local and Global Consistency, NIPS 2003. Neighbours are flows that share
+leaves of a forest, so they are similar in columns that matter for the class.
 """
 
 from collections.abc import Callable
@@ -13,25 +13,25 @@ from scipy import sparse
 from sklearn.ensemble import ExtraTreesRegressor
 
 _NUM_TREES = 100
-_LEAF_SIZE = 2  # Training flows: a flow alone in its leaf has no neighbour.
-_SHARE_OF_COLUMNS = 0.3  # Looked at for a split.
-_ROUNDS = 8  # By then opinions have settled.
-# What neighbours say weighs as much as an opinion from so many labels a class. At one
-# label a class they are nearly all that counts, at a hundred hardly anything.
+_LEAF_SIZE = 2  # Training flows in a leaf; a flow alone in it has no neighbour.
+_SHARE_OF_COLUMNS = 0.3  # Share of the columns that a split may use.
+_ROUNDS = 8  # Opinions have converged by then.
+# With this many labels per class, neighbours and a flow's own opinion weigh the same.
+# With one label per class nearly only the neighbours count, with a hundred hardly.
 _LABELS_OF_NEIGHBOURS = 10
-_LEAST_SHARE = 1e-30  # Against dividing by 0.
+_LEAST_SHARE = 1e-30  # Avoids a division by 0.
 
 
 def propagated(
   columns: np.ndarray, opinions: np.ndarray, labels: np.ndarray, seed: int
 ) -> np.ndarray:
-  """The opinions on T flows after flows that are alike have heard them, `[T, C]`.
+  """Returns the opinions on T flows after they have spread, `[T, C]`.
 
   Args:
-    columns: `[T, F]`, all that is known of the flows.
-    opinions: `[T, C]` probabilities; the labelled flows come first, and keep theirs.
+    columns: `[T, F]`, all columns of the flows.
+    opinions: `[T, C]` probabilities. Labelled flows come first and keep theirs.
     labels: `[L]` int, the classes of the labelled flows.
-    seed: of the forest.
+    seed: the random seed of the forest.
   """
   means = neighbour_means(*_grow(columns, weighed(opinions, labels), seed))
   per_class = len(labels) / len(np.unique(labels))
@@ -40,7 +40,7 @@ def propagated(
   for _ in range(_ROUNDS):
     said = means(weighed(heard, labels))
     total = np.sum(said, axis=1, keepdims=True)
-    # Whoever has no neighbours stays with its own opinion.
+    # A flow without neighbours keeps its own opinion.
     said = np.where(total > 0, said / np.maximum(total, _LEAST_SHARE), opinions)
     heard = own_part * opinions + (1 - own_part) * said
     heard[: len(labels)] = opinions[: len(labels)]
@@ -48,9 +48,9 @@ def propagated(
 
 
 def weighed(opinions: np.ndarray, labels: np.ndarray) -> np.ndarray:
-  """Opinions `[T, C]` in which a class weighs as its labels, all together 1.
+  """Rescales opinions `[T, C]` so that a class's share is its share of the labels.
 
-  Classes of as many labels weigh alike, however many flows are of them.
+  Classes with equally many labels get equal weight, however many flows they have.
 
   Args:
     opinions: `[T, C]` probabilities.
@@ -63,18 +63,18 @@ def weighed(opinions: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def neighbour_means(
   leaves: np.ndarray, drawn: np.ndarray
 ) -> Callable[[np.ndarray], np.ndarray]:
-  """A function from values of T flows `[T, C]` to the means of their neighbours.
+  """Makes a function from values of T flows `[T, C]` to means over their neighbours.
 
-  The neighbours of a flow are the flows that its leaves are made of, in the trees that
-  did not learn from it: so no flow hears itself. A flow that all trees learnt from
-  hears 0.
+  Only trees that were not trained on a flow count. The flow's neighbours are the
+  training flows of its leaves in these trees, so no flow is its own neighbour. If all
+  trees were trained on a flow, its mean is 0.
 
   Args:
-    leaves: `[T, trees]` int, the leaf of each tree that a flow falls into.
-    drawn: `[T, trees]` int, how many times a tree learnt from a flow.
+    leaves: `[T, trees]` int, the leaf of each flow in each tree.
+    drawn: `[T, trees]` int, how often each flow is in a tree's bootstrap sample.
   """
   num_flows, num_trees = leaves.shape
-  # Every leaf of every tree has a number of its own.
+  # Numbers the leaves of all trees.
   sizes = np.max(leaves, axis=0) + 1
   numbers = (leaves + np.cumsum(sizes) - sizes).ravel()
   flows = np.repeat(np.arange(num_flows), num_trees)
@@ -94,7 +94,7 @@ def neighbour_means(
 def _grow(
   columns: np.ndarray, opinions: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """The leaves of a forest that learns opinions, and what its trees learnt from."""
+  """Fits a forest to opinions; returns its leaves, and its trees' bootstrap samples."""
   forest = ExtraTreesRegressor(
     _NUM_TREES,
     min_samples_leaf=_LEAF_SIZE,

@@ -1,4 +1,4 @@
-"""Random forests on statistics of a flow's packets, learning the class alone.
+"""Random forests on statistics of a flow's packets; they learn only the class.
 
 The paper takes its random forest from Aceto et al., *Mobile Encrypted Traffic
 Classification Using Deep Learning* (2018).
@@ -31,7 +31,7 @@ _NUM_TREES = 300
 
 @dataclasses.dataclass(frozen=True)
 class RandomForestOnline(Method):
-  """A forest on the first k packets of the labelled flows: what the networks see."""
+  """A forest on the first k packets of the labelled flows, as the networks read."""
 
   @property
   def answered(self) -> tuple[str, ...]:
@@ -71,6 +71,6 @@ class RandomForestOnline(Method):
 
 @dataclasses.dataclass(frozen=True)
 class RandomForest(RandomForestOnline):
-  """The paper's, offline: a forest on all stored packets of the labelled flows."""
+  """The paper's offline forest, on all stored packets of the labelled flows."""
 
   reads_whole_flows: ClassVar[bool] = True

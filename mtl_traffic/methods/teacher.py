@@ -1,10 +1,10 @@
-"""What whole flows say of the class of training flows: probabilities for all of them.
+"""The teacher: predicts the class of all training flows from whole flows.
 
-Three forests learn the class from the labelled flows: from totals of the whole flow,
-from all its stored packets, and from what the student reads of its first packets. Their
-probabilities are multiplied, each to a power that the labelled flows give out of bag:
-where totals say little of the class, as in some traffic, they are hardly heard. Then
-flows that are alike, by all that is known of them, hear each other's opinion
+Three forests learn the class from the labelled flows. They read the totals of the whole
+flow, all its stored packets, and the student's inputs from its first packets. Their
+probabilities are multiplied, each to a power that is fitted to out-of-bag predictions
+for the labelled flows. So a source that says little about the class, as totals do in
+some traffic, gets a low power. Then the predictions spread among similar flows
 (`propagation`).
 """
 
@@ -27,17 +27,17 @@ from mtl_traffic.tasks import bandwidth, mean_length
 
 SOURCES = ("totals", "whole_flows", "first_packets")
 _NUM_TREES = 200
-_DOUBT = 0.02  # Of an opinion: none excludes a class.
-# Of a source's power around 1, before any flow is seen. Ten labels say little of it.
+_DOUBT = 0.02  # Mixed into each opinion, so that none excludes a class.
+# Standard deviation of the prior on a source's power; ten labels tell little about it.
 _POWER_DEVIATION = 0.3
 _LARGEST_POWER = 3.0
 _FLOWS_AT_ONCE = 4096
 
 
 def totals(flows: Flows) -> np.ndarray:
-  """What a whole flow adds up to, `[N, 5]`; NaN where it has no such value.
+  """Totals of whole flows, `[N, 5]`; NaN where a flow has no such value.
 
-  Bandwidth (bytes/s), duration (s), packets, bytes, and bytes a packet.
+  Bandwidth (bytes/s), duration (s), packets, bytes, and bytes per packet.
   """
   columns = [bandwidth(flows), flows.durations, flows.num_packets, flows.num_bytes]
   return np.stack([*columns, mean_length(flows)], axis=1).astype(np.float64)
@@ -59,12 +59,12 @@ def whole_columns(flows: Flows) -> np.ndarray:
 def sources(
   flows: Flows, inputs: np.ndarray, names: Sequence[str] = SOURCES
 ) -> list[np.ndarray]:
-  """What the teacher looks at, `[T, F]` of each source.
+  """The teacher's inputs, `[T, F]` for each source.
 
   Args:
     flows: T training flows.
-    inputs: `[T, F]`, what the student reads of their first packets.
-    names: in `SOURCES`.
+    inputs: `[T, F]`, the student's inputs from their first packets.
+    names: names in `SOURCES`.
   """
   return [
     {
@@ -90,17 +90,17 @@ def opinions(
   *,
   hear_neighbours: bool = True,
 ) -> np.ndarray:
-  """The classes that T training flows have by what is known of them, `[T, C]`.
+  """Predicts the class of T training flows, `[T, C]`.
 
   Args:
-    columns: `[T, F]` of each source, the labelled flows first.
+    columns: `[T, F]` for each source, the labelled flows first.
     labels: `[L]` int, the classes of the labelled flows.
     num_classes: C.
-    seed: of the forests.
-    hear_neighbours: whether flows that are alike hear each other's opinion.
+    seed: the random seed of the forests.
+    hear_neighbours: whether opinions spread among similar flows.
 
   Returns:
-    Probabilities. Labelled flows have their labels.
+    Probabilities. A labelled flow has probability 1 for its label.
   """
   if len(labels) == len(columns[0]):
     return np.eye(num_classes)[labels]
@@ -108,7 +108,7 @@ def opinions(
   of_sources = [learn(of_source) for of_source in columns]
   powers = source_powers([out_of_bag for _, out_of_bag in of_sources], labels)
   product = multiplied([of_all for of_all, _ in of_sources], powers)
-  # Doubt does not make a class of one that nobody named.
+  # Doubt must not give probability to a class that no source predicts.
   product[:, np.bincount(labels, minlength=num_classes) == 0] = 0
   product = _shares(product)
   product[: len(labels)] = np.eye(num_classes)[labels]
@@ -118,7 +118,7 @@ def opinions(
 
 
 def multiplied(opinions: Sequence[np.ndarray], powers: Sequence[float]) -> np.ndarray:
-  """The product of probabilities `[N, C]` to some powers, each with some doubt."""
+  """The product of probabilities `[N, C]`, each mixed with doubt, to some powers."""
   logs = [
     power * np.log(_doubted(opinion))
     for opinion, power in zip(opinions, powers, strict=True)
@@ -127,14 +127,14 @@ def multiplied(opinions: Sequence[np.ndarray], powers: Sequence[float]) -> np.nd
 
 
 def source_powers(opinions: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
-  """The powers, one a source, for which the product names labelled flows best.
+  """The power of each source for which the product predicts labelled flows best.
 
-  The most probable ones, given the labels, and before that normal distributions around
-  1. So they stay at 1 where labels say nothing.
+  The powers maximise the posterior given the labels, with normal priors around 1. So
+  they stay near 1 where labels say little.
 
   Args:
-    opinions: of each source `[L, C]`, on labelled flows that it did not learn from;
-      rows of NaN do not count.
+    opinions: for each source `[L, C]`, predictions for labelled flows from trees that
+      were not trained on them; rows of NaN do not count.
     labels: `[L]` int.
   """
   known = ~np.isnan(np.sum(opinions, axis=(0, 2)))
@@ -151,7 +151,7 @@ def source_powers(opinions: Sequence[np.ndarray], labels: np.ndarray) -> np.ndar
 
 
 def ranked(totals: np.ndarray) -> np.ndarray:
-  """The rank of each flow in each total, 0 to 1; 0.5 where it has none."""
+  """The rank of each flow in each total, 0 to 1; 0.5 for a missing value."""
   ranks = stats.rankdata(totals, axis=0, nan_policy="omit") / len(totals)
   return np.nan_to_num(ranks, nan=0.5).astype(np.float32)
 
@@ -159,7 +159,7 @@ def ranked(totals: np.ndarray) -> np.ndarray:
 def _learn(
   columns: np.ndarray, labels: np.ndarray, num_classes: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """What one source says of all flows, and out of bag of the labelled ones."""
+  """One source's predictions for all flows, and out of bag for the labelled flows."""
   settings = {
     "n_estimators": _NUM_TREES,
     "random_state": seed,
@@ -169,8 +169,8 @@ def _learn(
   bagged = ExtraTreesClassifier(bootstrap=True, oob_score=True, **settings)
   of_all = np.zeros((len(columns), num_classes))
   out_of_bag = np.full((len(labels), num_classes), np.nan)
-  # The trees' threads change Python's filters of warnings. And a class of a single flow
-  # has no tree that knows it and did not learn from that flow.
+  # The trees' threads change Python's warning filters. And for a class with a single
+  # flow, every tree that knows the class was trained on that flow.
   with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     whole.fit(columns[: len(labels)], labels)

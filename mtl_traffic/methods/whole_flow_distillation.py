@@ -1,13 +1,13 @@
-"""Whole flows teach, first packets answer: distillation of privileged information.
+"""Distills what whole flows tell about the class into a model of first packets.
 
-Training flows are complete: what is known of them is everything they did. Only the flow
-that is to be answered for is short. So a teacher that sees whole flows learns the class
-from the labelled ones and names it for all the others (`teacher`). A student that sees
-first packets learns what the teacher says, bandwidth and duration, from all training
-flows at once. The student answers.
+Training flows are complete, while a flow to predict has only its first packets. So a
+teacher, which reads whole flows, learns the class from the labelled flows and predicts
+it for all other training flows (`teacher`). A student, which reads first packets,
+learns the teacher's predictions, bandwidth and duration from all training flows. Only
+the student is used to predict.
 
-It is the paper's own argument taken to its end: what is free to know of a captured flow
-teaches what bears on the class. Learning with privileged information: V. Vapnik and A.
+This extends the paper's argument: properties that are free to measure on a captured
+flow help to learn the class. Learning with privileged information: V. Vapnik and A.
 Vashist, Neural Networks 22, 2009; by distillation: D. Lopez-Paz, L. Bottou, B.
 Schölkopf and V. Vapnik, ICLR 2016.
 """
@@ -37,22 +37,22 @@ from mtl_traffic.methods.base import (
 from mtl_traffic.methods.packet_statistics import statistics
 from mtl_traffic.tasks import MAIN_TASKS
 
-# What can be left out, to see what it contributes: what the teacher looks at, what it
-# hears from flows that are alike, and all flows without a label.
+# The parts that an ablation can leave out: the teacher's sources, the propagation among
+# similar flows, and the unlabelled flows.
 PARTS = (*teacher.SOURCES, "neighbours", "unlabelled_flows")
-_NUM_TREES = 50  # 200 are no better, and answer four times as slowly.
-_LEAF_SIZE = 2  # Training flows: a leaf of one would repeat the training set.
-_SHARE_OF_COLUMNS = 0.2  # Looked at for a split.
-_DOUBT = 1e-3  # Of an answer: none excludes a class.
-_LEAST_SHARE = 1e-9  # Where nothing is known, every class is as likely.
+_NUM_TREES = 50  # 200 are no more accurate, and four times as slow.
+_LEAF_SIZE = 2  # Training flows in a leaf; with one, trees would overfit.
+_SHARE_OF_COLUMNS = 0.2  # Share of the columns that a split may use.
+_DOUBT = 1e-3  # Mixed into each answer, so that none excludes a class.
+_LEAST_SHARE = 1e-9  # Makes all classes equally likely where nothing is known.
 
 
 @dataclasses.dataclass(frozen=True)
 class WholeFlowDistillation(Method):
   """A forest on first packets, taught by forests that see whole training flows.
 
-  The parameters are one forest, which answers the shares of each task's classes among
-  the training flows of a leaf, and knows the ranges of their columns.
+  The parameters are one forest. Each leaf holds the shares of each task's classes among
+  its training flows. The forest also has the ranges of their columns (`familiarity`).
 
   Attributes:
     parts: which of `PARTS` to use; at least one of the teacher's sources.
@@ -91,7 +91,7 @@ class WholeFlowDistillation(Method):
       random_state=seed,
       n_jobs=-1,
     )
-    # Each task weighs the same, however many classes it has.
+    # Each task has the same weight, however many classes it has.
     joined = np.concatenate([taught[task] for task in self.answered], axis=1)
     trees = forest.with_means(forest.grow(student, inputs, joined), inputs, taught)
     return familiarity.with_ranges(trees, inputs)
@@ -99,7 +99,7 @@ class WholeFlowDistillation(Method):
   def _targets(
     self, problem: Problem, draw: Draw, inputs: np.ndarray, seed: int
   ) -> dict[str, np.ndarray]:
-    """What the student is to learn of the training flows, per task `[T, classes]`."""
+    """The student's targets for the training flows, per task `[T, classes]`."""
     train = np.asarray(draw.train)
     flows, (_, labels) = problem.flows[train], draw.labelled()
     num_classes: Mapping[str, int] = problem.num_classes
@@ -129,7 +129,7 @@ class WholeFlowDistillation(Method):
     answers = forest.answer(parameters, inputs)
 
     def score(shares: jax.Array) -> jax.Array:
-      # In leaves of flows without a bandwidth, say, nothing is known of it.
+      # A leaf may have no target, for example if its flows have no bandwidth.
       doubted = shares + _DOUBT * jnp.sum(shares, axis=1, keepdims=True) + _LEAST_SHARE
       return log_probabilities(doubted / jnp.sum(doubted, axis=1, keepdims=True))
 
@@ -139,8 +139,8 @@ class WholeFlowDistillation(Method):
 def columns(packets: FirstPackets) -> jax.Array:
   """The first k packets as columns for trees, `[N, F]` float32.
 
-  Direction × length and logarithmic inter-arrival time of each packet; then the
-  `encoding.length_counts` of the first sixth, half and all of them, and their
+  The columns are direction × length and logarithmic inter-arrival time of each packet,
+  `encoding.length_counts` of the first sixth, the first half and all of them, and
   `packet_statistics.statistics`.
 
   Args:

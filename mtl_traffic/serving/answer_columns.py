@@ -1,6 +1,6 @@
-"""The columns of answers, which `docs/answers.schema.json` describes as JSON.
+"""The columns of answers; `docs/answers.schema.json` describes them as JSON.
 
-Names and meanings stay as they are within a version; columns may be added.
+Within a version, names and meanings do not change, but columns may be added.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import pyarrow as pa
 from mtl_traffic.serving.answer_files import VERSION
 from mtl_traffic.serving.truth import MEASURED_TASKS
 
-NUMBER = 1  # Of the version; raised when a name or a meaning changes.
+NUMBER = 1  # The version; raise it when a name or a meaning changes.
 
 
 def columns(
@@ -19,9 +19,9 @@ def columns(
   """The columns of answers.
 
   Args:
-    tasks: what is answered.
-    evaluate: with what flows turned out to be when they end.
-    labelled: with the class that labels give.
+    tasks: the tasks that the model answers.
+    evaluate: whether to add the true values that are measured when flows end.
+    labelled: whether to add the true class from labels.
   """
   text, count = pa.string(), pa.int64()
   when = pa.timestamp("ns", "UTC")
@@ -51,7 +51,7 @@ def columns(
 
 
 def of_task(task: str) -> tuple[str, str, str, str]:
-  """The columns of a task: its class, how probable, how certain, and why unknown."""
+  """The columns of a task: class, probability, certainty, and why it is unknown."""
   return (
     task,
     f"{task}_probability",

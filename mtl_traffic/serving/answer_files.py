@@ -1,9 +1,9 @@
-"""Files of answers that grow while traffic goes on: CSV, JSON lines or Parquet.
+"""Writes answers to CSV, JSON lines or Parquet files while traffic goes on.
 
-Whatever ends the run, what was written can be read. CSV and JSON lines hold complete
-lines only. Parquet cannot be read without its footer, so its rows are kept in a journal
-until the file is closed and appears whole; the journal that a killed process left
-becomes its file when the next one wants to write there.
+The answers stay readable however the run ends. CSV and JSON lines hold complete lines
+only. Parquet cannot be read without its footer, so its rows are kept in a journal, and
+the file is written when it is closed. If a process was killed, its journal is converted
+to its file the next time that file is to be written.
 """
 
 import abc
@@ -25,35 +25,35 @@ from mtl_traffic import files
 from mtl_traffic.errors import InputError
 from mtl_traffic.tables import csv_text
 
-# Rows are columns by name: lists, or arrays of int64 ns since 1970 for those in TIMES.
+# Rows are columns by name: lists, or int64 arrays in ns since 1970 for those in TIMES.
 Rows = Mapping[str, Sequence | np.ndarray]
 TIMES = ("start_time", "time")
 STANDARD_OUTPUT = pathlib.Path("-")
-VERSION = "version"  # In a schema's metadata, and in each JSON line.
+VERSION = "version"  # A key in a schema's metadata and in each JSON line.
 
-# What may ask a process to end, and may ask again.
+# Signals that ask a process to end; they may be sent more than once.
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _ROWS_IN_GROUP = 1 << 14
-# Disk space that is taken for the file beside the journal, which is larger.
+# Disk space reserved for the file; the journal is larger.
 _RESERVED_AT_ONCE, _FOOTER_BYTES = 1 << 20, 1 << 15
 
 
 def open_answers(
   path: str | os.PathLike, schema: pa.Schema, append: bool = False
 ) -> "AnswerFile":
-  """Opens a file by its suffix, `.csv`, `.jsonl` or `.parquet`, for writing.
+  """Opens a file for writing; the suffix `.csv`, `.jsonl` or `.parquet` is its format.
 
-  A pipe or a device, such as /dev/null, needs no suffix and then gets JSON lines, as
-  does standard output, "-".
+  Standard output, "-", gets JSON lines. So does a pipe or a device, such as /dev/null,
+  without a suffix.
 
   Args:
     path: the file.
     schema: its columns.
-    append: go on with the CSV or JSON lines that are there.
+    append: whether to append to existing CSV or JSON lines.
 
   Raises:
-    InputError: the suffix is another, something is in the file already, another process
-      is writing it, or it cannot be written.
+    InputError: the suffix is unknown, the file exists and is not to be appended to,
+      another process is writing it, or it cannot be written.
   """
   path = pathlib.Path(path)
   try:
@@ -66,9 +66,9 @@ def open_answers(
 
 
 def check(path: str | os.PathLike, append: bool = False) -> None:
-  """Raises an InputError if answers cannot go to a file of that name.
+  """Raises an InputError if answers cannot be written to a file of that name.
 
-  As `open_answers` does, but before a model is loaded to give any.
+  Makes the checks of `open_answers` early, before a model is loaded.
   """
   path = pathlib.Path(path)
   kind = _kind(path)
@@ -78,13 +78,13 @@ def check(path: str | os.PathLike, append: bool = False) -> None:
 
 
 def is_file(path: str | os.PathLike) -> bool:
-  """Whether answers of that name go to a file, rather than to a pipe or a device."""
+  """Whether the path is a file, not a pipe or a device."""
   path = pathlib.Path(path)
   return path != STANDARD_OUTPUT and (path.is_file() or not path.exists())
 
 
 def shown(path: str | os.PathLike) -> str:
-  """What to call a file of answers."""
+  """The name of a file of answers in messages."""
   return "standard output" if pathlib.Path(path) == STANDARD_OUTPUT else str(path)
 
 
@@ -100,7 +100,7 @@ def _kind(path: pathlib.Path) -> "type[AnswerFile]":
 
 
 def _take(path: pathlib.Path, file: int, append: bool) -> None:
-  """Locks an open file, by its number, unless somebody writes or has written it."""
+  """Locks an open file; raises if another process writes it, or if it has content."""
   if not stat.S_ISCHR(os.fstat(file).st_mode) and not files.try_lock(file):
     raise InputError(f"{path}: another process is writing it")
   if os.fstat(file).st_size and not append:
@@ -111,7 +111,7 @@ def _take(path: pathlib.Path, file: int, append: bool) -> None:
 
 
 class AnswerFile(abc.ABC):
-  """A file of rows, to be used as a context."""
+  """A file of rows; use it as a context manager."""
 
   def __init__(self, path: pathlib.Path, schema: pa.Schema):
     self._path, self._schema = path, schema
@@ -119,13 +119,13 @@ class AnswerFile(abc.ABC):
   @property
   @abc.abstractmethod
   def num_bytes(self) -> int:
-    """How large it is by now, about."""
+    """The approximate current size in bytes."""
 
   def write(self, rows: Rows) -> None:
-    """Appends rows; columns that they lack are empty.
+    """Appends rows; missing columns are left empty.
 
     Raises:
-      InputError: they could not be written, all of them.
+      InputError: not all rows could be written.
     """
     empty = [None] * len(next(iter(rows.values())))
     try:
@@ -141,13 +141,13 @@ class AnswerFile(abc.ABC):
 
   @abc.abstractmethod
   def close(self) -> None:
-    """Makes the file readable, as far as it was written."""
+    """Closes the file, so that all written rows can be read."""
 
   def __enter__(self) -> "AnswerFile":
     return self
 
   def __exit__(self, *problem) -> None:
-    # A second Ctrl-C must not undo what the first one asked for.
+    # A second Ctrl-C must not interrupt the closing that the first one asked for.
     before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDINGS}
     try:
       self.close()
@@ -157,20 +157,20 @@ class AnswerFile(abc.ABC):
 
 
 class _Lines(AnswerFile):
-  """Goes to the system in whole lines, at once."""
+  """Writes whole lines to the system, without buffering."""
 
   def __init__(self, path: pathlib.Path, schema: pa.Schema, append: bool):
     super().__init__(path, schema)
     if path == STANDARD_OUTPUT:
       self._file = os.dup(sys.stdout.fileno())
       return
-    # A pipe is opened for writing alone, or nobody would notice that its reader left.
+    # A pipe is opened only for writing; otherwise a reader that left is not noticed.
     mode = os.O_RDWR | os.O_APPEND if is_file(path) else os.O_WRONLY
     self._file = os.open(path, mode | os.O_CREAT, 0o666)
     try:
       _take(path, self._file, append)
       if self.num_bytes:
-        _cut_last_line(self._file)  # That of a killed process.
+        _cut_last_line(self._file)  # A killed process may have left part of a line.
     except BaseException:
       os.close(self._file)
       raise
@@ -189,7 +189,7 @@ class _Lines(AnswerFile):
     _put(self._file, self._text(zip(*shown, strict=True)).encode())
 
   def _first_line(self) -> str:
-    """That of a file that is there already; "" without."""
+    """The first line of an existing file; "" for a new one."""
     first, *_ = os.pread(self._file, 1 << 16, 0).split(b"\n")
     return first.decode(errors="replace")
 
@@ -223,7 +223,7 @@ class _Csv(_Lines):
 class _JsonLines(_Lines):
   def __init__(self, path: pathlib.Path, schema: pa.Schema, append: bool):
     super().__init__(path, schema, append)
-    # What each line says of all of them.
+    # The fields that are the same in every line.
     version = (schema.metadata or {}).get(VERSION.encode())
     self._always = {VERSION: int(version)} if version else {}
     if is_file(path) and self.num_bytes and not self._goes_on():
@@ -233,7 +233,7 @@ class _JsonLines(_Lines):
       )
 
   def _goes_on(self) -> bool:
-    """Whether what is there is of the same version."""
+    """Whether the existing lines have the same version."""
     try:
       first = json.loads(self._first_line())
     except ValueError:
@@ -287,7 +287,7 @@ class _Parquet(AnswerFile):
     self._keep(len(arrays[0]))
 
   def _keep(self, num_rows: int) -> None:
-    """Puts what was written of a batch in the journal, and makes room in the file."""
+    """Moves the written batch to the journal, and reserves disk space for the file."""
     content = self._batch.getvalue()
     self._batch.seek(0)
     self._batch.truncate()
@@ -302,7 +302,7 @@ class _Parquet(AnswerFile):
 
   def close(self) -> None:
     try:
-      # What was written of a batch when the disk was full is none of it.
+      # A batch that was cut off by a full disk is dropped.
       os.ftruncate(self._journal, self._kept)
       with self._open:
         self._become_parquet()
@@ -313,7 +313,7 @@ class _Parquet(AnswerFile):
       ) from error
 
   def _become_parquet(self) -> None:
-    """Writes the rows of the journal, up to where it breaks off, as Parquet."""
+    """Writes the rows of the journal as Parquet, up to where it breaks off."""
     writer = pq.ParquetWriter(self._parquet, self._schema, compression="zstd")
     group: list[pa.RecordBatch] = []
     for batch in _batches(self._journal_path):
@@ -330,7 +330,7 @@ class _Parquet(AnswerFile):
 
 
 def _cut_last_line(file: int) -> None:
-  """Cuts off what was written of a line when the disk was full."""
+  """Cuts off an incomplete last line."""
   end = size = os.fstat(file).st_size
   while end:
     begin = max(0, end - (1 << 16))
@@ -343,7 +343,7 @@ def _cut_last_line(file: int) -> None:
 
 
 def _put(file: int, content: bytes) -> None:
-  """Writes all of it to an open file, by its number."""
+  """Writes all of the content to an open file descriptor."""
   rest = memoryview(content)
   while rest:
     rest = rest[os.write(file, rest) :]

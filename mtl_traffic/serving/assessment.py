@@ -1,11 +1,11 @@
-"""How right a model was, with 95 % intervals, by its answers for labelled flows.
+"""Assesses a model by its answers for labelled flows, with 95 % intervals.
 
-`assess` gives what `evaluation.json` holds; docs/evaluation.md says what each name
-means. A flow that is unknown, for whatever reason, is not right. Nor is one of a class
-that the model does not know.
+`assess` returns the content of `evaluation.json`; docs/evaluation.md explains each
+name. An unknown answer counts as wrong, for whatever reason it is unknown. So does an
+answer for a flow of a class that the model does not know.
 
-Intervals are those of drawing captures again, with all their flows: flows of one
-capture are alike, so a hundred of them say little more than a few.
+Intervals are from a bootstrap over captures, with all their flows. Flows of one capture
+are alike, so a hundred of them carry little more information than a few.
 """
 
 import dataclasses
@@ -31,21 +31,21 @@ HEADLINES = (
   "accuracy_of_answered",
   "accuracy_of_known_classes",
 )
-_NOBODY = ("", "0.0.0.0", "::")  # Whoever has no address yet asks for one from these.
-_MIXED = -2  # The truth of a group of flows of several classes.
+_NOBODY = ("", "0.0.0.0", "::")  # Hosts without an address (DHCP) send from these.
+_MIXED = -2  # The truth of a group whose flows are of several classes.
 
 
 def assess(observed: Observations, *, seed: int = 0, num_samples: int = 1000) -> dict:
-  """How right a model was.
+  """Assesses a model.
 
   Args:
     observed: its answers for N labelled flows.
-    seed: what the intervals follow from.
-    num_samples: how often captures are drawn again for them.
+    seed: the random seed of the intervals.
+    num_samples: the number of bootstrap samples.
 
   Returns:
-    Numbers, names, lists and dicts of these, ready for JSON. Fractions are None where
-    there is nothing to divide by.
+    Numbers, names, lists and dicts, ready for JSON. A fraction with denominator 0 is
+    None.
   """
   of_class = observed.tasks["class"]
   bins = packet_bins(observed.k)
@@ -147,9 +147,9 @@ def assess(observed: Observations, *, seed: int = 0, num_samples: int = 1000) ->
 
 
 def packet_bins(k: int) -> list[tuple[int, int]]:
-  """Ranges of packets seen, the first and the last of each, up to the k of a model.
+  """Ranges of packets seen, as (first, last), up to the k of a model.
 
-  They begin at 1, 5, 10, 20, 50, 100, …, and at k, as most flows may have that many.
+  They begin at 1, 5, 10, 20, 50, 100, …, and at k, since many flows may have exactly k.
   """
   firsts = {1, k}
   firsts |= {n * 10**power for power in range(9) for n in (1, 2, 5)} & set(range(5, k))
@@ -161,13 +161,13 @@ def packet_bins(k: int) -> list[tuple[int, int]]:
 
 
 def present(answered: Answered) -> np.ndarray:
-  """The classes that flows are of or were taken for, ascending."""
+  """The classes that flows have or were predicted as, ascending."""
   both = np.concatenate([answered.truth, answered.labels])
   return np.unique(both[both >= 0])
 
 
 def reliability_of(answered: Answered) -> Reliability:
-  """How sure a model was beside how right, whatever the threshold."""
+  """Confidence against accuracy; the threshold is ignored."""
   asked = _asked(answered)
   return evaluation.reliability(
     answered.confidences[asked], (answered.best == answered.truth)[asked]
@@ -175,7 +175,7 @@ def reliability_of(answered: Answered) -> Reliability:
 
 
 def coverage_of(answered: Answered) -> Coverage:
-  """Accuracy against coverage of flows that have a truth, whatever the threshold."""
+  """Accuracy against coverage of flows that have a truth; the threshold is ignored."""
   asked = _asked(answered)
   return evaluation.coverage(
     answered.certainties[asked],
@@ -185,20 +185,20 @@ def coverage_of(answered: Answered) -> Coverage:
 
 
 def _asked(answered: Answered) -> np.ndarray:
-  """`[N]` bool, the flows that have a truth and packets enough to say."""
+  """`[N]` bool, the flows that have a truth and enough packets for an answer."""
   return (answered.truth >= 0) & (answered.reasons != Reason.TOO_FEW)
 
 
 @dataclasses.dataclass(frozen=True)
 class Votes:
-  """What G groups of flows were taken for, by the vote of their flows.
+  """The classes of G groups of flows, by the votes of their flows.
 
   Attributes:
     names: `[G]` str.
-    members: `[N]` int, the group of each flow; −1 = of none.
-    truth: `[G]` int, the class of their flows; −2 where these are of several.
-    elected: `[G]` int, the class with most votes, −1 where no flow was answered. A
-      flow has a vote for each packet seen, shared out by its probabilities.
+    members: `[N]` int, the group of each flow; −1 = none.
+    truth: `[G]` int, the class of the group's flows; −2 if they are of several classes.
+    elected: `[G]` int, the class with the most votes; −1 if no flow was answered. A
+      flow has one vote per packet seen, divided among classes by their probability.
   """
 
   names: np.ndarray
@@ -218,13 +218,13 @@ class Votes:
 
 
 def votes(answered: Answered, names: np.ndarray, seen: np.ndarray) -> Votes:
-  """Lets flows vote on what their groups are.
+  """Predicts the class of groups of flows by the votes of their flows.
 
   Args:
     answered: the answers for N flows.
-    names: `[N]` str, the group of each; "" = of none.
-    seen: `[N]` int, the packets that answers are based on. What is said of many says
-      more, and short flows are alike: else twenty look-ups of names outvote a session.
+    names: `[N]` str, the group of each flow; "" = none.
+    seen: `[N]` int, the packets that answers are based on; they weight the votes.
+      Otherwise twenty DNS look-ups, which are all alike, would outvote a long session.
   """
   there = names != ""
   found, places = np.unique(names[there].astype(str), return_inverse=True)
@@ -242,7 +242,7 @@ def votes(answered: Answered, names: np.ndarray, seen: np.ndarray) -> Votes:
 
 
 def _clients(observed: Observations) -> np.ndarray:
-  """`[N]` str: each address within its capture, as another may use it again."""
+  """`[N]` str: client and capture; the same address may be another host elsewhere."""
   return np.array(
     [
       f"{client} in {capture}" if capture and client not in _NOBODY else ""
@@ -253,12 +253,12 @@ def _clients(observed: Observations) -> np.ndarray:
 
 
 class _Units(NamedTuple):
-  """What is drawn again for intervals.
+  """The units that the bootstrap resamples.
 
   Attributes:
-    are_captures: whether they are captures, or else flows.
+    are_captures: whether the units are captures; otherwise they are flows.
     of_flow: `[N]` int, the unit of each flow.
-    sizes: `[G]` int, how many alike units there are.
+    sizes: `[G]` int, how many equal units each entry stands for.
   """
 
   are_captures: bool
@@ -267,7 +267,7 @@ class _Units(NamedTuple):
 
 
 def _units(observed: Observations) -> _Units:
-  """Captures if every flow is of one; else flows, alike ones counted together."""
+  """Captures if every flow has one; otherwise flows, equal ones counted together."""
   if (observed.captures != "").all():
     names, of_flow = np.unique(observed.captures.astype(str), return_inverse=True)
     return _Units(True, of_flow, np.ones(len(names), int))
@@ -280,7 +280,7 @@ def _units(observed: Observations) -> _Units:
 
 
 class _Sums:
-  """Counts by name, which are linear in how often each unit is drawn."""
+  """Counts by name; each is linear in how often each unit is drawn."""
 
   def __init__(self, units: _Units):
     self._units, self._parts = units, {}
@@ -288,13 +288,13 @@ class _Sums:
   def add(
     self, name: str, index: np.ndarray, size: int, of_unit: np.ndarray | None = None
   ) -> None:
-    """Counts things by an index.
+    """Counts items by an index.
 
     Args:
-      name: of the counts.
-      index: `[M]` int, below `size`; what is −1 does not count.
-      size: how many there are to count by.
-      of_unit: `[M]` the units that they are of; flows if not given.
+      name: the name of the counts.
+      index: `[M]` int, below `size`; items with −1 do not count.
+      size: the number of counts.
+      of_unit: `[M]` the unit of each item; by default items are flows.
     """
     of_unit = self._units.of_flow if of_unit is None else of_unit
     counted = index >= 0
@@ -302,12 +302,12 @@ class _Sums:
     shape = (size, len(self._units.sizes))
     ones = np.ones(len(index))
     part = sparse.coo_array((ones, (index, of_unit)), shape=shape).tocsr()
-    # Of one unit, so that counts are exact.
+    # Counts of a single unit of each kind, to be multiplied by the number drawn.
     part.data /= self._units.sizes[part.indices]
     self._parts[name] = part
 
   def with_intervals(self, values, seed: int, num_samples: int) -> tuple[dict, dict]:
-    """What follows from the counts, `[M]` by name, and its intervals `[M, 2]`."""
+    """Computes values from the counts, `[M]` by name, and their intervals `[M, 2]`."""
     matrix = sparse.vstack(list(self._parts.values()), format="csr")
     stops = np.cumsum([part.shape[0] for part in self._parts.values()])
 
@@ -347,7 +347,7 @@ def _count_packets(sums: _Sums, observed: Observations, bins: list) -> None:
 
 
 def _count_others(sums: _Sums, observed: Observations) -> None:
-  """The other tasks, and the class after each number of packets."""
+  """Counts for the other tasks, and for the class after each number of packets."""
   others = {task: of for task, of in observed.tasks.items() if task != "class"}
   for name, answered in {**others, **observed.after}.items():
     has_truth = answered.truth >= 0
@@ -357,7 +357,7 @@ def _count_others(sums: _Sums, observed: Observations) -> None:
 
 
 def _count_groups(sums: _Sums, name: str, groups: Votes, units: _Units) -> None:
-  """Groups are drawn with the captures that they are in."""
+  """Counts groups; they are resampled with the captures that they are in."""
   of_group = np.zeros(len(groups.names), int)
   there = groups.members >= 0
   of_group[groups.members[there]] = units.of_flow[there]
@@ -366,12 +366,12 @@ def _count_groups(sums: _Sums, name: str, groups: Votes, units: _Units) -> None:
 
 
 def _where(mask: np.ndarray, index: np.ndarray | int = 0) -> np.ndarray:
-  """The index where the mask is true; −1, which does not count, elsewhere."""
+  """The index where the mask is true; elsewhere −1, which does not count."""
   return np.where(mask, index, -1)
 
 
 def _values(counts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """What follows from counts: each `[M]`, NaN where there is nothing to divide by."""
+  """Computes fractions and scores from counts, each `[M]`; NaN where they divide by 0."""
   flows, right = counts["of"].sum(keepdims=True), counts["right"].sum(keepdims=True)
   answered = counts["taken_for"].sum(keepdims=True)
   scores = evaluation.scores_of_sums(counts["right"], counts["taken_for"], counts["of"])
@@ -419,7 +419,7 @@ def _number(value: float) -> float | None:
 
 
 def _foreign(observed: Observations) -> dict[str, int]:
-  """The classes that the model does not know, and how many flows are of each."""
+  """The number of flows of each class that the model does not know."""
   counts = np.bincount(
     observed.tasks["class"].truth, minlength=len(observed.class_names)
   )
@@ -428,7 +428,7 @@ def _foreign(observed: Observations) -> dict[str, int]:
 
 
 def _detection(observed: Observations) -> dict | None:
-  """How well certainty tells flows of other classes; None if there are none."""
+  """How well certainty detects flows of other classes; None if there are none."""
   of_class = observed.tasks["class"]
   is_known = of_class.truth < observed.num_known
   found = evaluation.detection(
@@ -438,8 +438,8 @@ def _detection(observed: Observations) -> dict | None:
 
 
 def _told(groups: Votes, class_names: tuple[str, ...]) -> dict:
-  """How many groups there are, which are left out, and which were wrong."""
-  names = (*class_names, UNKNOWN_NAME)  # Of −1.
+  """The number of groups, those left out as of several classes, and the wrong ones."""
+  names = (*class_names, UNKNOWN_NAME)  # The last one is the name of −1.
   num_flows = np.bincount(groups.members[groups.members >= 0])
   wrong = np.flatnonzero(groups.counted & ~groups.is_right)
   wrong = wrong[np.argsort(-num_flows[wrong], kind="stable")]
@@ -473,7 +473,7 @@ def _calibration(reliability: Reliability) -> list[dict]:
 
 
 def _coverage(curve: Coverage) -> list[dict]:
-  """What becomes of accuracy and coverage from some thresholds on."""
+  """Accuracy and coverage at some thresholds."""
   return [
     {"threshold": threshold, "coverage": share, "accuracy": _number(accuracy)}
     for threshold in THRESHOLDS
@@ -482,7 +482,7 @@ def _coverage(curve: Coverage) -> list[dict]:
 
 
 def _confusion(observed: Observations) -> dict:
-  """Counts, a line for each class that is there, whose last column is unknown."""
+  """Counts, a row for each class that occurs; the last column is unknown."""
   of_class = observed.tasks["class"]
   classes = present(of_class)
   counts = np.zeros((len(classes), len(classes) + 1), int)

@@ -1,4 +1,4 @@
-"""Temperature scaling, which makes probabilities as sure as they are right.
+"""Temperature scaling, which calibrates probabilities.
 
 C. Guo, G. Pleiss, Y. Sun and K. Weinberger, "On Calibration of Modern Neural Networks",
 ICML 2017.
@@ -8,21 +8,21 @@ import numpy as np
 from scipy import optimize, special
 
 _LARGEST_LOG_TEMPERATURE = 4.0
-# Of log T, before any flow is seen. 150 flows leave log T uncertain by 0.1 to 0.2, and
-# without this made probabilities worse as often as better.
+# Standard deviation of the prior on log T. 150 flows leave log T uncertain by 0.1 to
+# 0.2; without a prior, scaling made calibration worse as often as better.
 _PRIOR_DEVIATION = 0.1
-_LEAST_DOUBT = 1e-12  # Or being wrong once would count without bounds.
+_LEAST_DOUBT = 1e-12  # Keeps the loss of a single wrong answer finite.
 
 
 def fit_temperature(scores: np.ndarray, targets: np.ndarray) -> float:
-  """The T for which the confidences of `softmax(scores / T)` are best.
+  """Fits T so that the confidences of `softmax(scores / T)` match the accuracy.
 
-  A confidence, the probability of the most probable class, says how often that class is
-  right. T is the most probable one, given which flows it was right for, and before that
-  a normal distribution of log T around 0. So few flows move T little away from 1.
+  A confidence is the probability of the most probable class. T maximises the posterior
+  of which answers are correct, with a normal prior on log T around 0. So few flows move
+  T only a little away from 1.
 
-  The likelihood of the targets themselves would let a few flows that are far off make
-  all others less sure than they are right.
+  The likelihood of the targets is not used: there, a few flows with extreme scores
+  would make all other answers underconfident.
 
   Args:
     scores: `[N, C]` logits or log probabilities of validation flows.

@@ -1,6 +1,6 @@
-"""What a model is, for whoever is given it: a card beside it, `README.md`.
+"""Writes a model's card, `README.md`, which describes it to the people who use it.
 
-Names come from the data, and are shown and never obeyed.
+Names come from the data; they are escaped before they are shown.
 """
 
 import os
@@ -16,24 +16,24 @@ from mtl_traffic.serving.checkpoints import Description
 
 _NOT_FOR = """\
 - Traffic unlike its data: of other networks, devices, applications, versions or years.
-  How right it is there, `mtl-traffic evaluate` on labelled captures tells, and nothing
-  else.
-- Classes that it does not know. Their flows are taken for one of its classes, or for
-  `unknown` where a threshold is set and they are less certain than that.
+  Only `mtl-traffic evaluate` on labelled captures shows how accurate it is there.
+- Classes that it does not know. It takes their flows for one of its classes, or for
+  `unknown` if a threshold is set and they are less certain than that.
 - Flows that were made by other rules, of time-outs or lengths, than those above.
-- Traffic shaped so that a classifier is wrong. It detects no attack.
+- Traffic that was shaped to mislead a classifier. It does not detect attacks.
 - Decisions about people. A class is a guess from lengths, times and directions of
-  packets, and says nothing of who sent them or why.
-- Probabilities as facts. They are calibrated on flows like those it learnt from."""
+  packets. It says nothing about who sent them, or why.
+- Probabilities taken as facts. They are calibrated only on flows like its training
+  flows."""
 
 
 def data(dataset: str, inputs: Inputs, draw: Draw) -> dict[str, object]:
-  """What a model was trained and tested on, as its description keeps it.
+  """Describes the data that a model was trained and tested on, by name.
 
   Args:
-    dataset: its name.
+    dataset: the name of the dataset.
     inputs: its flows.
-    draw: the model's.
+    draw: the model's draw.
   """
   counts = {
     "training flows": len(draw.train),
@@ -51,7 +51,7 @@ def data(dataset: str, inputs: Inputs, draw: Draw) -> dict[str, object]:
 
 
 def facts(description: Description) -> Iterator[tuple[str, str]]:
-  """What a model is, a name and a value at a time; names of classes are as they are."""
+  """Yields the facts about a model, as name and value; class names are not escaped."""
   yield "method", description.method
   k, shortest = description.k, description.shortest_prefix
   lengths = "payload" if description.rules["payload_lengths"] else "IP packets"
@@ -74,9 +74,9 @@ def write(folder: str | os.PathLike, description: Description, report: str) -> N
   """Writes the card of a model to its folder.
 
   Args:
-    folder: the model's.
-    description: what the model is.
-    report: how it was tested, as Markdown.
+    folder: the model's folder.
+    description: the model's description.
+    report: the test report, as Markdown.
   """
   files.write_text(pathlib.Path(folder) / "README.md", text(description, report))
 
@@ -87,15 +87,15 @@ def text(description: Description, report: str) -> str:
   measured = ""
   if tasks:
     measured = (
-      f" {' and '.join(tasks).capitalize()} need no label: they are what the whole "
-      "flow came to, cut into classes at the values between their names."
+      f" {' and '.join(tasks).capitalize()} need no label: they are measured on the "
+      "whole flow, and divided into classes at the values in their names."
     )
   return f"""\
 # A model of network traffic
 
-It tells the class of a network flow from its first packets. Its files are `model.json`,
-which says all of this for programs, and `parameters/`. `mtl-traffic info` checks them.
-Loading it runs no code of it.
+It predicts the class of a network flow from its first packets. Its files are
+`model.json`, which holds these facts for programs, and `parameters/`. `mtl-traffic
+info` checks them. Loading the model runs no code from its files.
 
     mtl-traffic predict --model=FOLDER --captures=capture.pcap --out=answers.jsonl
 

@@ -1,11 +1,11 @@
-"""A trained model on disk: everything that answering for flows needs.
+"""Stores trained models on disk, and loads them.
 
-A folder with `model.json`, what the model is and how its answers are called, and
+A model is a folder with `model.json`, which describes it and names its classes, and
 `parameters/`, written by Orbax. `model.json` is written last and holds a digest of
-itself and of the parameters, so what is there is whole or is refused.
+itself and of the parameters. So incomplete or damaged models are refused.
 
-A folder may come from elsewhere. Loading runs no code of it, follows no link out of it,
-and takes nothing that it says unchecked, see `model_schema` and `Method.check`.
+A folder may come from an untrusted source. Loading runs no code from it, follows no
+link out of it, and checks all its content, see `model_schema` and `Method.check`.
 """
 
 import contextlib
@@ -32,31 +32,31 @@ from mtl_traffic.methods.base import Method, Parameters
 from mtl_traffic.serving import model_schema
 from mtl_traffic.tasks import UNITS
 
-FORMAT = 3  # To be raised when an older reader would misunderstand.
+FORMAT = 3  # Raise it when an older version would misread the model.
 _DESCRIPTION, _PARAMETERS = "model.json", "parameters"
-_MOST_BYTES = 1 << 30  # Of the parameters in memory.
+_MOST_BYTES = 1 << 30  # Size of the parameters in memory.
 _MOST_MEMBERS = 1000
-_ROOM = 1 << 25  # That must be left on the disk before training begins.
-_LITTLE_ROOM = 1 << 20  # Beside the parameters.
+_ROOM = 1 << 25  # Free bytes on the disk that training needs to begin.
+_LITTLE_ROOM = 1 << 20  # Bytes of all files except the parameters.
 _VERSIONED = ("mtl_traffic", "jax", "flax", "numpy", "orbax-checkpoint")
 
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-  """What a trained model is, apart from its parameters.
+  """A trained model without its parameters.
 
   Attributes:
-    method: its name in `methods.METHODS`.
+    method: the method's name in `methods.METHODS`.
     settings: the method's static settings.
-    k: packets that it reads.
-    min_packets: it was trained on flows of at least so many packets.
-    rules: what its flows were made by, of `captures.Rules.shared` as much as is known,
-      "payload_lengths" in any case.
+    k: packets that the model reads.
+    min_packets: the model was trained on flows of at least this many packets.
+    rules: the rules that made its flows, see `captures.Rules.shared`. Unknown rules are
+      left out, but "payload_lengths" is always given.
     class_names: the traffic classes.
-    dividers: of every other task that it answers, ascending, in its unit
+    dividers: for every other task that it answers, ascending, in the task's unit
       (`tasks.UNITS`).
-    temperatures: of every task that it answers, what calibrates its probabilities.
-    data: what it was trained and tested on, texts and numbers by name (`card.data`).
+    temperatures: for every task that it answers, the temperature that calibrates it.
+    data: a description of its training and test data by name (`card.data`).
   """
 
   method: str
@@ -70,16 +70,16 @@ class Description:
   data: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
   def make(self) -> Method:
-    """The method, to be asked with parameters."""
+    """Makes the method, to be used with the parameters."""
     return methods.make(self.method, self.settings)
 
   @property
   def shortest_prefix(self) -> int:
-    """From how many packets on the model can answer."""
+    """The fewest packets after which the model can answer."""
     return self.settings.get("shortest_prefix") or self.k
 
   def names(self) -> dict[str, tuple[str, ...]]:
-    """What the classes of each task are called."""
+    """The class names of each task."""
     return {
       task: self.class_names
       if task == "class"
@@ -103,7 +103,7 @@ def range_names(dividers: tuple[float, ...], unit: str) -> tuple[str, ...]:
 
 
 def check_absent(path: str | os.PathLike) -> None:
-  """Raises an InputError if a folder has a model already, or no room for one."""
+  """Raises an InputError if a folder holds a model already, or has no room for one."""
   path = pathlib.Path(path)
   if (path / _DESCRIPTION).exists():
     raise InputError(f"{path}: holds a trained model already; take another directory")
@@ -116,30 +116,30 @@ def save(
   """Writes a trained model to a folder.
 
   Args:
-    path: the folder; a model that it holds is replaced.
-    description: what the model is.
-    parameters: those of M members of an ensemble, M as leading axis: dictionaries of
-      arrays.
+    path: the folder; a model in it is replaced.
+    description: the model's description.
+    parameters: the parameters of an ensemble's M members, as dictionaries of arrays
+      with M as leading axis.
 
   Raises:
-    InputError: it cannot be written, the disk being full say.
+    InputError: the model cannot be written, for example because the disk is full.
   """
-  from orbax.checkpoint import v1 as ocp  # Takes a second, which not all need.
+  from orbax.checkpoint import v1 as ocp  # Imported here, since it takes a second.
 
   path = pathlib.Path(path).absolute()
   parameters = jax.tree.map(np.asarray, parameters)
   try:
-    # Before anything is removed; of a full disk Orbax tells by tracebacks.
+    # Checked before anything is removed: on a full disk Orbax prints tracebacks.
     _check_room(path, sum(leaf.nbytes for leaf in jax.tree.leaves(parameters)))
     path.mkdir(parents=True, exist_ok=True)
     (path / _DESCRIPTION).unlink(missing_ok=True)
-    for folder in path.glob(f"{_PARAMETERS}*"):  # That of a killed process too.
+    for folder in path.glob(f"{_PARAMETERS}*"):  # Also of a killed process.
       shutil.rmtree(folder)
     with _quiet():
       ocp.save(path / _PARAMETERS, parameters)
   except InputError:
     raise
-  # What Orbax and TensorStore raise is of any kind.
+  # Orbax and TensorStore raise errors of many kinds.
   except Exception as error:
     raise InputError(
       f"{path}: the model cannot be written ({first_line(error)}); train it again when "
@@ -164,8 +164,8 @@ def load(path: str | os.PathLike) -> tuple[Description, Parameters]:
     The description, and the parameters with the members as leading axis.
 
   Raises:
-    InputError: there is no model, it is cut short or damaged, of another format, or
-      says what cannot be.
+    InputError: there is no model, or it is cut short, damaged, of another format, or
+      has an invalid value.
   """
   path = pathlib.Path(path).absolute()
   content = read_description(path)
@@ -182,7 +182,7 @@ def load(path: str | os.PathLike) -> tuple[Description, Parameters]:
     )
   try:
     _check_parameters(description, parameters)
-  # JAX raises errors of many kinds of arrays that do not fit.
+  # JAX raises errors of many kinds if arrays do not fit.
   except Exception as error:
     raise InputError(
       f"{path / _PARAMETERS}: cannot be the parameters of this model "
@@ -203,10 +203,10 @@ def _check_room(path: pathlib.Path, num_bytes: int) -> None:
 
 
 def read_description(path: str | os.PathLike) -> dict:
-  """What the `model.json` of a folder says, of this format; unchecked but for that.
+  """Reads the `model.json` of a folder, and checks nothing but its format.
 
   Raises:
-    InputError: there is none, it cannot be read, or it is of another format.
+    InputError: the file is missing, cannot be read, or is of another format.
   """
   path = pathlib.Path(path)
   file = path / _DESCRIPTION
@@ -250,12 +250,12 @@ def _read_parameters(path: pathlib.Path) -> Parameters:
     _check_folder(path)
     with _quiet():
       arrays = jax.tree.leaves(ocp.metadata(path).metadata)
-      # Arrays of zeros take no room on disk.
+      # Checked here, since arrays of zeros take no room on disk.
       size = sum(math.prod(a.shape) * np.dtype(a.dtype).itemsize for a in arrays)
       if size > _MOST_BYTES:
-        raise InputError(f"{size} bytes in memory, which may be {_MOST_BYTES}")
+        raise InputError(f"{size} bytes in memory, more than {_MOST_BYTES}")
       return ocp.load(path)
-  # What Orbax and TensorStore raise of a damaged folder is of any kind.
+  # For a damaged folder Orbax and TensorStore raise errors of many kinds.
   except Exception as error:
     raise InputError(
       f"{path}: cannot be read ({first_line(error)}); train the model again"
@@ -263,7 +263,7 @@ def _read_parameters(path: pathlib.Path) -> Parameters:
 
 
 def _check_folder(path: pathlib.Path) -> None:
-  """Raises an InputError if something in a folder leads out of it, or is no file."""
+  """Raises an InputError if a folder holds links, or anything that is not a file."""
   for metadata in path.rglob("_METADATA"):
     _check_metadata(metadata)
   for parent, folders, names in os.walk(path):
@@ -274,10 +274,11 @@ def _check_folder(path: pathlib.Path) -> None:
 
 
 def _check_metadata(path: pathlib.Path) -> None:
-  """Raises an InputError if what Orbax says of its arrays leads out of their folder.
+  """Raises an InputError if Orbax's metadata refers to files outside the folder.
 
-  Without OCDBT, a database in that folder, names of arrays are paths of files, and an
-  absolute one would be read. TensorStore itself refuses ".." and paths in manifests.
+  Without OCDBT, a database in the folder, the names of arrays are paths of files, and
+  an absolute path would be read. TensorStore itself refuses ".." and paths in
+  manifests.
   """
   content = model_schema.parse(path.read_bytes())
   if content.get("use_ocdbt") is not True:
@@ -296,11 +297,11 @@ def _check_metadata(path: pathlib.Path) -> None:
 
 
 def _check_parameters(description: Description, parameters: Parameters) -> None:
-  """Raises an error if parameters are not those of such a model."""
+  """Raises an error if the parameters do not fit the description."""
   leaves = jax.tree.leaves(parameters)
   sizes = {leaf.shape[:1] for leaf in leaves}
   if len(sizes) != 1 or not 1 <= math.prod(*sizes) <= _MOST_MEMBERS:
-    raise InputError("the number of members is not one and the same")
+    raise InputError("arrays differ in the number of members")
   if any(leaf.dtype.kind not in "fiub" for leaf in map(np.asarray, leaves)):
     raise InputError("not all are numbers")
   method = description.make()
@@ -319,7 +320,7 @@ def _check_parameters(description: Description, parameters: Parameters) -> None:
 
 
 def _digest(content: Mapping, parameters: Parameters) -> str:
-  """Of everything that `model.json` says but the digest, and of the parameters."""
+  """A digest of `model.json`, without its own digest, and of the parameters."""
   said = {name: value for name, value in content.items() if name != "digest"}
   digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
   for path, leaf in jax.tree_util.tree_leaves_with_path(parameters):
@@ -332,7 +333,7 @@ def _digest(content: Mapping, parameters: Parameters) -> str:
 def _versions() -> dict[str, str]:
   versions = {"python": platform.python_version()}
   for name in _VERSIONED:
-    # The package itself may be used without being installed.
+    # The package may be used without being installed.
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
       versions[name] = importlib.metadata.version(name)
   return versions
@@ -340,7 +341,7 @@ def _versions() -> dict[str, str]:
 
 @contextlib.contextmanager
 def _quiet():
-  """Keeps back what Orbax tells of each of its steps."""
+  """Silences Orbax's log of its steps."""
   before = logging.get_verbosity()
   logging.set_verbosity(logging.ERROR)
   try:

@@ -1,16 +1,16 @@
-"""Whether an answer counts: where it does not, the flow is unknown, for a reason."""
+"""Decides whether an answer counts. If not, the flow is unknown, with a reason."""
 
 import enum
 from typing import NamedTuple
 
 import numpy as np
 
-UNKNOWN = -1  # The label of a flow of which too little is known.
+UNKNOWN = -1  # The label of a flow whose answer does not count.
 UNKNOWN_NAME = "unknown"
 
 
 class Reason(enum.IntEnum):
-  """Why a flow is unknown; 0 is one that is not."""
+  """Why a flow is unknown; 0 = it is not."""
 
   ANSWERED = 0
   TOO_FEW = enum.auto()
@@ -26,7 +26,7 @@ REASON_NAMES = {
 
 
 class Judgement(NamedTuple):
-  """What counts of the answers for N flows.
+  """The labels of N flows after unreliable answers were replaced by unknown.
 
   Attributes:
     labels: `[N]` int, the most probable class; −1 = unknown.
@@ -42,14 +42,14 @@ def certainty(
 ) -> np.ndarray:
   """How certain the answers for N flows are, `[N]`, 0 to 1.
 
-  One over the number of classes that a model wavers between (the exponential of the
-  entropy of its probabilities), times the familiarity of the flow. It is at most the
-  probability of the most probable class. Traffic of a class that training never saw is
-  told by it better than by that probability: see `unknown_traffic`.
+  Certainty is the flow's familiarity divided by the effective number of classes, which
+  is the exponential of the entropy of the probabilities. It is at most the probability
+  of the most probable class. It detects traffic of classes that training never saw
+  better than that probability does, see `unknown_traffic`.
 
   Args:
     probabilities: `[N, C]`.
-    familiarity: `[N]`, how far the flows are like the training flows.
+    familiarity: `[N]`, how similar the flows are to the training flows, 0 to 1.
   """
   logarithms = np.log(np.where(probabilities > 0, probabilities, 1))
   return np.exp(np.sum(probabilities * logarithms, axis=-1)) * familiarity
@@ -63,23 +63,23 @@ def judge(
   seen: np.ndarray | None = None,
   fewest: int = 0,
 ) -> Judgement:
-  """Which of the answers for N flows count.
+  """Decides which of the answers for N flows count.
 
   Args:
     probabilities: `[N, C]`.
-    familiarity: `[N]`, how far the flows are like the training flows.
-    threshold: an answer of less `certainty` is unknown.
+    familiarity: `[N]`, how similar the flows are to the training flows, 0 to 1.
+    threshold: a flow whose `certainty` is lower is unknown.
     seen: `[N]` int, the packets of each flow that the answer is based on.
-    fewest: after fewer packets a flow is unknown, however certain its class.
+    fewest: a flow with fewer packets is unknown, however certain its class.
   """
   labels = np.argmax(probabilities, axis=-1)
   reasons = np.full(len(labels), Reason.ANSWERED, np.int8)
-  # NaN is at no threshold.
+  # NaN is below every threshold.
   is_sure = certainty(probabilities, familiarity) >= threshold
   reasons[~is_sure] = Reason.TOO_STRANGE
-  # First of the two, as a strange flow would be unknown for it too.
+  # First of the two: this reason would also apply to a strange flow.
   reasons[~(certainty(probabilities) >= threshold)] = Reason.TOO_IMPROBABLE
   if seen is not None:
-    # First of all, as nothing else is to be told of such a flow.
+    # Takes precedence: nothing else can be said of such a flow.
     reasons[seen < fewest] = Reason.TOO_FEW
   return Judgement(np.where(reasons == Reason.ANSWERED, labels, UNKNOWN), reasons)

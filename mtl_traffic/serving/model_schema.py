@@ -1,7 +1,7 @@
-"""What `model.json` must say, checked before anything that it says is used.
+"""Checks the content of `model.json` before any of it is used.
 
-A model may come from elsewhere. Its digest tells damage, not malice: whoever writes a
-file can write its digest too.
+A model may come from an untrusted source. Its digest detects damage, not malice:
+whoever writes a file can write its digest too.
 """
 
 import dataclasses
@@ -17,12 +17,12 @@ from mtl_traffic.data.captures import Rules
 from mtl_traffic.errors import InputError
 from mtl_traffic.methods.base import Method
 
-MOST_PACKETS = 10_000  # That a model may read of a flow, or be trained for.
+MOST_PACKETS = 10_000  # The most packets of a flow that a model may read.
 _MOST_BYTES = 1 << 22
 _MOST_NAMES, _LONGEST_NAME = 10_000, 1000
-_MOST_FACTS = 100  # That are told of the data.
+_MOST_FACTS = 100  # Entries of "data".
 _TEMPERATURES = (1e-3, 1e3)
-_OPTIONAL = ("data",)  # Models are older than these.
+_OPTIONAL = ("data",)  # Older models lack these fields.
 
 
 def parse(text: bytes) -> dict:
@@ -35,7 +35,7 @@ def parse(text: bytes) -> dict:
     raise ValueError(f"over {_MOST_BYTES} bytes")
 
   def refuse(constant: str):
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a number in JSON")
 
   try:
     content = json.loads(text, parse_constant=refuse)
@@ -47,10 +47,10 @@ def parse(text: bytes) -> dict:
 
 
 def check(content: Mapping) -> None:
-  """Returns if every field is there and can be.
+  """Checks that every field exists and is valid.
 
   Raises:
-    InputError: naming the field at fault, and what it must be.
+    InputError: a field is invalid; names it, and what it must be.
   """
   for name, must_be in _FIELDS.items():
     if name not in content:
@@ -73,7 +73,7 @@ def check(content: Mapping) -> None:
 
 
 def _method(content: Mapping) -> Method:
-  """The method, made of settings that are of the types of its fields."""
+  """Makes the method, after checking the types of its settings."""
   settings = content["settings"]
   method = methods.make(content["method"], {})
   for field in dataclasses.fields(method):
@@ -85,12 +85,14 @@ def _method(content: Mapping) -> Method:
       )
   unknown = set(settings) - {field.name for field in dataclasses.fields(method)}
   if unknown:
-    raise InputError(f"settings: {_shown(min(unknown))} is none of {content['method']}")
+    raise InputError(
+      f"settings: {content['method']} has no setting {_shown(min(unknown))}"
+    )
   return methods.make(content["method"], frozen(settings))
 
 
 def frozen(settings: Mapping) -> dict:
-  """The settings of a method, their lists as tuples."""
+  """The settings of a method, with lists turned into tuples."""
   return {
     name: tuple(value) if isinstance(value, list) else value
     for name, value in settings.items()
@@ -104,7 +106,7 @@ class _MustBe:
 
 
 def _is_a(value: object, hint) -> bool:
-  """Whether a value of JSON is of a type, whose tuples are lists there."""
+  """Whether a JSON value has a Python type; tuples are lists in JSON."""
   origin, arguments = typing.get_origin(hint), typing.get_args(hint)
   if origin in (typing.Union, types.UnionType):
     return any(_is_a(value, one) for one in arguments)
@@ -127,7 +129,7 @@ def _is_number(value: object) -> bool:
 
 
 def check_training(k: int, class_names: tuple[str, ...]) -> None:
-  """Raises an InputError if a model of these could not be loaded again."""
+  """Raises an InputError if a model with these values could not be loaded again."""
   for name, value in (("k", k), ("class_names", list(class_names))):
     if not _FIELDS[name].holds(value):
       raise InputError(f"{name} is {_shown(value)}, must be {_FIELDS[name].text}")

@@ -1,4 +1,4 @@
-"""A model's answers inside NFStream, which the extra `nfstream` brings.
+"""Adds a model's answers to flows of NFStream; needs the extra `nfstream`.
 
     from nfstream import NFStreamer
     from mtl_traffic.serving.nfstream_plugin import Answers
@@ -6,9 +6,9 @@
     for flow in NFStreamer(source="capture.pcap", udps=Answers(model="DIR")):
       print(flow.src_ip, flow.udps.mtl_class, flow.udps.mtl_class_probability)
 
-A flow has its answer from its k-th packet on, or when it expires before that. Meters
-are processes of their own, which NFStream forks: each loads the model when it sees its
-first packet. Nothing must have used JAX before in the process that makes the streamer.
+A flow gets its answer at its k-th packet, or when it expires before that. NFStream
+forks a process for each meter; each loads the model at its first packet. The process
+that makes the streamer must not have used JAX before.
 """
 
 import numpy as np
@@ -19,38 +19,38 @@ from mtl_traffic.serving import checkpoints
 from mtl_traffic.serving.answer_columns import of_task
 from mtl_traffic.serving.judgement import REASON_NAMES, UNKNOWN_NAME
 
-_PROTOCOLS = (6, 17)  # TCP and UDP, of which models are.
+_PROTOCOLS = (6, 17)  # TCP and UDP; models are trained on these only.
 
 
 class Answers(NFPlugin):
-  """Gives a flow `udps.mtl_class`, `mtl_bandwidth`, `mtl_duration` and what is beside.
+  """Adds `udps.mtl_class`, `mtl_bandwidth` and `mtl_duration` to flows.
 
-  Those are of the tasks that the model has, each with `…_probability`,
-  `…_certainty` and `…_unknown_because`; and `mtl_packets`, how many packets the answer
-  is based on. All are None of flows other than TCP and UDP, and until there is an
-  answer.
+  There is one field for each of the model's tasks, and for each of them
+  `…_probability`, `…_certainty` and `…_unknown_because`. `mtl_packets` is the number of
+  packets that the answer is based on. All are None until there is an answer, and for
+  flows other than TCP and UDP.
   """
 
   def __init__(self, model: str, threshold: float = 0.0):
     """Args:
     model: the folder of a trained model.
-    threshold: what is less certain is unknown.
+    threshold: flows of lower certainty are unknown.
 
     Raises:
-      InputError: there is no model.
+      InputError: the folder holds no model.
     """
-    content = checkpoints.read_description(model)  # All else where it is used.
+    content = checkpoints.read_description(model)  # The meters load the rest.
     names = [name for task in content["temperatures"] for name in of_task(task)]
     super().__init__(
       model=str(model),
       threshold=threshold,
       names=("packets", *names),
       predictor=None,
-      seen={},  # By flow that has no answer yet: times, lengths and directions.
+      seen={},  # Times, lengths and directions of flows that have no answer yet.
     )
 
   def on_init(self, packet, flow) -> None:
-    """Takes the first packet of a flow."""
+    """Handles the first packet of a flow."""
     for name in self.names:
       setattr(flow.udps, f"mtl_{name}", None)
     if packet.protocol in _PROTOCOLS:
@@ -58,7 +58,7 @@ class Answers(NFPlugin):
       self.on_update(packet, flow)
 
   def on_update(self, packet, flow) -> None:
-    """Takes another packet, and answers for the flow if it is the k-th."""
+    """Handles a further packet; predicts the flow at the k-th."""
     seen = self.seen.get(id(flow))
     if seen is None:
       return
@@ -70,7 +70,7 @@ class Answers(NFPlugin):
       self._answer(flow)
 
   def on_expire(self, flow) -> None:
-    """Answers for a flow that had fewer packets."""
+    """Predicts a flow that had fewer than k packets."""
     if id(flow) in self.seen:
       self._answer(flow)
 

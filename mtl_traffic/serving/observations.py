@@ -1,4 +1,4 @@
-"""What a model answered for flows whose class is known, beside what was true."""
+"""A model's answers for flows of known class, together with the truth."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class Answered:
     truth: `[N]` int, the true class; −1 = the flow has none.
     probabilities: `[N, C]` float64, of the classes that the model knows.
     certainties: `[N]` float64, see `judgement.certainty`.
-    reasons: `[N]` int8, why it does not count, a `Reason`.
+    reasons: `[N]` int8, a `Reason`; not 0 if the answer does not count.
   """
 
   truth: np.ndarray
@@ -29,22 +29,22 @@ class Answered:
 
   @property
   def best(self) -> np.ndarray:
-    """`[N]` int, the most probable class, whether it counts or not."""
+    """`[N]` int, the most probable class, also of answers that do not count."""
     return np.argmax(self.probabilities, axis=-1)
 
   @property
   def confidences(self) -> np.ndarray:
-    """`[N]`, its probability."""
+    """`[N]`, the probability of the most probable class."""
     return np.max(self.probabilities, axis=-1)
 
   @property
   def labels(self) -> np.ndarray:
-    """`[N]` int, what counts of the answers; −1 = unknown."""
+    """`[N]` int, the most probable class; −1 = the answer does not count."""
     return np.where(self.reasons == Reason.ANSWERED, self.best, UNKNOWN)
 
   @property
   def is_right(self) -> np.ndarray:
-    """`[N]` bool; an unknown flow is not right."""
+    """`[N]` bool, whether the answer is correct; unknown counts as wrong."""
     return (self.labels == self.truth) & (self.truth != NO_TRUTH)
 
 
@@ -53,15 +53,16 @@ class Observations:
   """N labelled flows and what a model answered for them.
 
   Attributes:
-    class_names: those that the model knows, and after them others that flows are of.
-    num_known: how many the model knows.
-    k: packets that it reads at most.
+    class_names: the classes that the model knows, then the flows' other classes.
+    num_known: the number of classes that the model knows.
+    k: the most packets that the model reads.
     seen: `[N]` int, packets that the last answers are based on.
-    captures: `[N]` str, the capture of each flow; "" = it is of none.
-    clients: `[N]` str, its client's address; "" = it is not known.
-    tasks: the last answers, of the class and of what the end of a flow tells.
-    after: by number of packets, the classes answered after so many at most.
-    task_names: what the classes of the other tasks are called.
+    captures: `[N]` str, the capture of each flow; "" = none.
+    clients: `[N]` str, the address of each flow's client; "" = unknown.
+    tasks: the last answers, for the class and for tasks that are measured at the end of
+      a flow.
+    after: the class answers after at most so many packets, by number of packets.
+    task_names: the class names of the other tasks.
   """
 
   class_names: tuple[str, ...]
@@ -87,18 +88,18 @@ def observe(
   points: Sequence[int] | None = None,
   threshold: float = 0.0,
 ) -> Observations:
-  """Asks a model about those of N flows whose class is known.
+  """Predicts those of N flows whose class is known.
 
   Args:
-    predictor: the model; it answers for the class.
-    flows: N flows. One whose id begins with the name of its partition and "#", as
-      those of captures do, is of that capture.
-    clients: `[N]`, the addresses of their clients.
-    came_to_end: `[N]` bool; a flow that was cut off has no true bandwidth or duration.
-      All came to their end by default.
-    points: at which packets to ask, ascending; a flow that ends before is asked about
-      with what there is. Once, after k, by default.
-    threshold: what is less certain is unknown.
+    predictor: the model; the class must be one of its tasks.
+    flows: N flows. If a flow's id begins with its partition and "#", as ids from
+      captures do, the partition is its capture.
+    clients: `[N]`, the addresses of the flows' clients.
+    came_to_end: `[N]` bool, whether a flow is complete; a flow that was cut off has no
+      true bandwidth or duration. By default all are complete.
+    points: the packet counts after which to predict, ascending. Shorter flows are
+      predicted from all their packets. By default only k.
+    threshold: flows of lower certainty are unknown.
   """
   labelled = flows.classes >= 0
   flows = flows[labelled]
@@ -142,7 +143,7 @@ def observe(
 
 
 def captures_of(flows: Flows) -> np.ndarray:
-  """`[N]` str, the capture that each flow is of; "" where it is of none."""
+  """`[N]` str, the capture of each flow; "" = none."""
   partitions = [flows.partition_names[i] for i in flows.partitions.tolist()]
   return np.array(
     [
@@ -154,7 +155,7 @@ def captures_of(flows: Flows) -> np.ndarray:
 
 
 def join(batches: Sequence[Observations]) -> Observations:
-  """Observations of one model, asked in one way about flows of the same class names."""
+  """Joins observations of one model, with equal points and class names."""
 
   def joined(*parts: Answered) -> Answered:
     fields = zip(*(vars(part).values() for part in parts), strict=True)

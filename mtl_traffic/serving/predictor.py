@@ -1,11 +1,11 @@
-"""Answers for flows, by a trained model.
+"""Predicts flows with a trained model.
 
     predictor = load_model(DIR)
     answers = predictor(flows)
     answers.probabilities["class"]  # [N, classes]
 
-The probabilities are the mean over the members of an ensemble, calibrated by the
-temperature that was fitted on validation flows.
+The probabilities are the mean over the members of an ensemble. They are calibrated by
+the temperature that was fitted on validation flows.
 """
 
 import concurrent.futures
@@ -31,20 +31,20 @@ from mtl_traffic.serving import checkpoints
 from mtl_traffic.serving.checkpoints import Description
 from mtl_traffic.serving.judgement import Judgement, certainty, judge
 
-# Flows in a batch are one of these numbers, so that no other is ever compiled. Beyond
-# the largest, activations leave a core's cache, and flows a second become fewer.
+# Sizes of batches. Only these are compiled. In larger batches the activations do not
+# fit a core's cache, and throughput falls.
 BATCH_SIZES = (16, 32, 64, 128)
 _PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-  """What a model says of N flows.
+  """A model's answers for N flows.
 
   Attributes:
     probabilities: per task `[N, classes]` float32.
-    names: per task what its classes are called.
-    familiarity: `[N]` float32, how far the flows are like the training flows, 0 to 1.
+    names: per task its class names.
+    familiarity: `[N]` float32, how similar the flows are to the training flows, 0 to 1.
   """
 
   probabilities: dict[str, np.ndarray]
@@ -60,7 +60,7 @@ class Answers:
     return certainty(self.probabilities[task], self.familiarity)
 
   def labels(self, task: str, threshold: float = 0.0) -> np.ndarray:
-    """`[N]` int, the most probable class; −1 = less certain than the threshold."""
+    """`[N]` int, the most probable class; −1 = certainty is below the threshold."""
     return judge(self.probabilities[task], self.familiarity, threshold=threshold).labels
 
 
@@ -69,14 +69,14 @@ class Predictor:
 
   def __init__(self, description: Description, parameters: Parameters):
     """Args:
-    description: what the model is.
-    parameters: those of the members of an ensemble, as leading axis.
+    description: the model's description.
+    parameters: the parameters; the members of the ensemble are the leading axis.
     """
     self.description = description
     self.names = description.names()
     self.tasks = tuple(self.names)
     self._method = description.make()
-    # Taken apart by NumPy: JAX would compile a program for each shape.
+    # Split with NumPy: JAX would compile a program for each shape.
     parameters = jax.tree.map(np.asarray, parameters)
     self._members = [
       jax.tree.map(lambda leaf, i=i: jnp.asarray(leaf[i]), parameters)
@@ -85,7 +85,7 @@ class Predictor:
     self._temperatures = {
       task: jnp.float32(description.temperatures[task]) for task in self.tasks
     }
-    # One call does not keep the cores of a CPU busy, nor do as many as there are.
+    # A single call does not keep a CPU's cores busy; one call per core does not either.
     self._pool = concurrent.futures.ThreadPoolExecutor(
       os.cpu_count() + 1 if jax.default_backend() == "cpu" else 1
     )
@@ -97,21 +97,21 @@ class Predictor:
 
   @property
   def fewest(self) -> int:
-    """Packets of a flow before which no answer counts: in training none had fewer."""
-    # A model for all k packets answers too for a flow that ends before the k-th.
+    """The fewest packets of a flow for an answer to count; training had no shorter."""
+    # A model for all k packets also answers for flows that end before the k-th.
     shortest = self.description.settings.get("shortest_prefix") or 1
     return max(self.description.min_packets, shortest)
 
   def judge(
     self, answers: Answers, task: str, seen: np.ndarray, threshold: float = 0.0
   ) -> Judgement:
-    """Which of the answers for N flows count, for one task.
+    """Decides which of the answers for N flows count, for one task.
 
     Args:
-      answers: what this model says of the flows.
+      answers: this model's answers.
       task: one of its tasks.
       seen: `[N]`, the packets of each flow that the answers are based on.
-      threshold: what is less certain is unknown.
+      threshold: flows of lower certainty are unknown.
     """
     return judge(
       answers.probabilities[task],
@@ -122,14 +122,14 @@ class Predictor:
     )
 
   def __call__(self, flows: Flows | Packets, num_packets: int | None = None) -> Answers:
-    """Answers for N flows.
+    """Predicts N flows.
 
     Args:
       flows: flows, or their first packets `[N, P]`.
-      num_packets: look at so many of their first packets only; k by default.
+      num_packets: how many of their first packets to read; by default k.
 
     Raises:
-      InputError: the model cannot answer after so few packets, or so many.
+      InputError: the model cannot answer after this number of packets.
     """
     packets = flows.packets if isinstance(flows, Flows) else flows
     num_packets = self.k if num_packets is None else num_packets
@@ -144,7 +144,7 @@ class Predictor:
     return Answers(probabilities, self.names, familiarity)
 
   def check_num_packets(self, num_packets: int) -> None:
-    """Raises an InputError if the model cannot answer after so many packets."""
+    """Raises an InputError if the model cannot answer after this number of packets."""
     shortest = self.description.shortest_prefix
     if not shortest <= num_packets <= self.k:
       able = f"{self.k}" if shortest == self.k else f"{shortest} to {self.k}"
@@ -154,24 +154,24 @@ class Predictor:
       )
 
   def warm_up(self) -> None:
-    """Compiles for all sizes of batches, so that no answer has to wait for it."""
+    """Compiles for all batch sizes, so that no answer waits for compilation."""
     batches = [_no_packets(size, self.k) for size in BATCH_SIZES]
     list(self._pool.map(self._asked, batches))
 
   def export(self, path: str | os.PathLike) -> None:
-    """Writes the model as one file that runs with JAX alone.
+    """Writes the model as one file that needs only JAX to run.
 
-    A zip file of `model.json`, with `k` and the `names` of the classes, and
-    `predict.jax`, a function serialised by `jax.export` of float32
-    `inter_arrival_times` `[N, k]` (seconds since the packet before, 0 for the first),
+    The file is a zip of `model.json`, with `k` and the class `names`, and
+    `predict.jax`, a function that `jax.export` serialised. Its arguments are float32
+    `inter_arrival_times` `[N, k]` (seconds since the previous packet, 0 for the first),
     int32 `lengths` `[N, k]` (bytes), int8 `directions` `[N, k]` (±1, 0 = padding) and
-    int32 `counts` `[N]`, for any N, that returns per task probabilities `[N, classes]`:
+    int32 `counts` `[N]`, for any N. It returns per task probabilities `[N, classes]`:
 
         with zipfile.ZipFile(path) as file:
           predict = jax.export.deserialize(bytearray(file.read("predict.jax"))).call
           names = json.loads(file.read("model.json"))["names"]
 
-    JAX promises to read it for six months of its releases.
+    JAX guarantees that releases of the next six months can read it.
 
     Raises:
       InputError: `mtl_traffic[export]` is not installed, or the file cannot be written.
@@ -188,7 +188,7 @@ class Predictor:
       serialized = bytes(exported.serialize())
     except ImportError as error:
       raise InputError(
-        f"{error}; pip install 'mtl_traffic[export]' brings it"
+        f"{error}; pip install 'mtl_traffic[export]' installs it"
       ) from None
     names = {"k": self.k, "names": self.names}
     content = io.BytesIO()
@@ -199,7 +199,7 @@ class Predictor:
       partial.write_bytes(content.getvalue())
 
   def function(self):
-    """The model as a pure function of the fields of `FirstPackets`, in their order."""
+    """The model as a pure function of the fields of `FirstPackets`, in that order."""
 
     def predict(inter_arrival_times, lengths, directions, counts):
       probabilities, _ = self._asked(
@@ -227,10 +227,10 @@ class Predictor:
 
 
 def load_model(path: str | os.PathLike) -> Predictor:
-  """The model that was trained to a folder.
+  """Loads a trained model from its folder.
 
   Raises:
-    InputError: there is no model, it is cut short or damaged, or of another format.
+    InputError: there is no model, or it is cut short, damaged or of another format.
   """
   return Predictor(*checkpoints.load(path))
 
@@ -245,7 +245,7 @@ def _ask(
 ) -> tuple[dict[str, jax.Array], jax.Array]:
   """Probabilities per task, and familiarity."""
   inputs = method.inputs(packets)
-  # Not a loop of the compiler's, in which matrix products are several times slower.
+  # A Python loop: in a compiled loop matrix products are several times slower.
   scores = [method.apply(parameters, inputs) for parameters in members]
 
   def probabilities(task: str) -> jax.Array:

@@ -1,4 +1,4 @@
-"""How good a trained model is, and how far its probabilities can be trusted."""
+"""Reports a trained model's accuracy and the calibration of its probabilities."""
 
 import dataclasses
 import pathlib
@@ -15,8 +15,8 @@ from mtl_traffic.serving.trainer import Trained
 _MEASURES = ("accuracy", "balanced_accuracy", "macro_f1", "ece_raw", "ece")
 THRESHOLDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 _REFITTED = (
-  "The figures are those of a model that learnt from the training flows only; the one "
-  "that is kept has learnt from the validation and test flows as well.\n\n"
+  "These figures are of a model trained on the training flows only. The saved model "
+  "was then trained on the validation and test flows as well.\n\n"
 )
 
 
@@ -27,15 +27,18 @@ def write(
   *,
   refitted: bool = False,
 ) -> str:
-  """Accuracy and calibration on flows that had no part in training, as text.
+  """Measures accuracy and calibration on flows that were not used in training.
 
-  Writes it to `report.md`, and accuracy against coverage to `calibration.png`.
+  Writes the report to `report.md`, and accuracy against coverage to `calibration.png`.
 
   Args:
     inputs: the flows.
-    trained: a model of each draw.
+    trained: a model for each draw.
     workdir: where to write.
-    refitted: whether the model that is kept has learnt from all flows since.
+    refitted: whether the saved model was trained again on all flows.
+
+  Returns:
+    The report as text.
   """
   rows = [_quality(inputs, one) for one in trained]
   header = ["tested on", "task", "flows", "accuracy", "balanced", "macro F1"]
@@ -53,16 +56,17 @@ def write(
   text = (
     f"{parts.describe(inputs, trained[0].draw)}\n{_REFITTED if refitted else ''}"
     "Accuracy and expected calibration error (ECE) in %, without and with the "
-    "temperature T that validation flows gave. Balanced accuracy is the mean recall of "
-    "the classes, macro F1 the mean of their F1, however few flows each has.\n\n"
+    "temperature T fitted on validation flows. Balanced accuracy is the mean recall of "
+    "the classes, macro F1 the mean of their F1; all classes weigh the same.\n\n"
     f"{tables.markdown_table(header, quality)}\n"
-    "Accuracy of the answers that are at least so probable, of how many flows (%).\n\n"
+    "Accuracy of the answers with at least the probability in the header, and the share "
+    'of flows that have one: "accuracy of share", in %.\n\n'
     + tables.markdown_table(["tested on", "task", *THRESHOLDS], coverages)
   )
   if len(trained) > 1:
     text += (
       f"\nThe same over {len(trained)} draws of split and labels, the first of which "
-      "is the above: mean ± half of the 95 % t-interval.\n\n" + _over_draws(rows)
+      "is shown above: mean ± half of the 95 % t-interval.\n\n" + _over_draws(rows)
     )
   files.write_text(workdir / "report.md", text)
   figures.coverage_figure(curves, workdir / "calibration.png")
@@ -70,13 +74,13 @@ def write(
 
 
 def _quality(inputs: Inputs, trained: Trained) -> list[dict]:
-  """How good a model is, for each part of the flows and each task.
+  """Measures a model on each part of the flows and each task.
 
   Returns:
-    `part`, `task`, how many `flows` have a target, and of those `accuracy`,
-    `balanced_accuracy` and `macro_f1`, and the expected calibration error without and
-    with the `temperature`, `ece_raw` and `ece`: fractions, None without flows. And
-    accuracy against coverage, `curve`.
+    A row per part and task with `part`, `task`, the number of `flows` with a target,
+    and their `accuracy`, `balanced_accuracy` and `macro_f1`. `ece_raw` and `ece` are
+    the expected calibration errors without and with the `temperature`. All are
+    fractions, None without flows. `curve` is accuracy against coverage.
   """
   flows, (description, parameters, draw) = inputs.flows, trained
   calibrated = Predictor(description, parameters)
@@ -119,7 +123,7 @@ def _quality(inputs: Inputs, trained: Trained) -> list[dict]:
 
 
 def _over_draws(drawn: Sequence[Sequence[Mapping]]) -> str:
-  """A table of what `_quality` says of each draw: means over draws, with intervals."""
+  """A table of `_quality` over draws: means with intervals."""
   fields = (*_MEASURES, "temperature")
   lines = []
   for part in dict.fromkeys(row["part"] for row in drawn[0]):

@@ -1,11 +1,10 @@
-"""Trains a model to keep: chooses its epoch, and calibrates its probabilities.
+"""Trains a model to save: chooses its epoch, and calibrates its probabilities.
 
-The epoch is chosen, and probabilities are calibrated, on the validation flows.
-Bandwidth and duration need no label, so some of the training flows without one are held
-back and validate those two as well. Without validation flows there is nothing to choose
-by: the model is that of the last epoch, as in a comparison.
+Both are done on the validation flows. Bandwidth and duration need no label, so some
+unlabelled training flows are held back to validate these two as well. Without
+validation flows the last epoch is kept, as in a comparison.
 
-A model that was tested may then learn from all flows, see `refit`.
+After its test, a model can be trained again on all flows, see `refit`.
 """
 
 import dataclasses
@@ -28,8 +27,8 @@ from mtl_traffic.serving.checkpoints import Description
 from mtl_traffic.serving.predictor import Predictor
 from mtl_traffic.settings import ALL, Settings
 
-HELD_BACK = 8  # One in so many training flows without label.
-_ASKED = 128  # Flows by which answers are seen to be finite.
+HELD_BACK = 8  # One in 8 unlabelled training flows is held back.
+_ASKED = 128  # Flows for the check that answers are finite.
 _PREFIXES = 5  # Numbers of packets at which a model for prefixes is calibrated.
 
 
@@ -37,9 +36,9 @@ class Trained(NamedTuple):
   """A trained model.
 
   Attributes:
-    description: what it is.
-    parameters: those of its members, as leading axis.
-    draw: what it was trained and is to be tested on.
+    description: the model's description.
+    parameters: the parameters; the members are the leading axis.
+    draw: the flows that it was trained on, and those to test it on.
   """
 
   description: Description
@@ -48,18 +47,18 @@ class Trained(NamedTuple):
 
 
 def check(run: Run, settings: Settings, num_members: int = 1) -> None:
-  """Raises an InputError if such a model cannot be trained to keep."""
+  """Raises an InputError if a model of this kind cannot be saved."""
   check_run(run, settings)
   method = make_method(run, settings)
   if method.reads_whole_flows:
     raise InputError(
-      f"{run.method} reads whole flows, so it cannot answer for one that goes on; "
+      f"{run.method} reads whole flows, so it cannot answer while a flow goes on; "
       "take another method"
     )
   if num_members > 1 and not method.is_random:
     raise InputError(
-      f"an ensemble of {run.method} would be {num_members} times the same; "
-      "train a single one"
+      f"{run.method} is not random: {num_members} members would be equal; train a "
+      "single one"
     )
 
 
@@ -77,21 +76,21 @@ def train(
   Args:
     settings: see `Settings`.
     inputs: the flows.
-    run: what to train; its seed's draw is that of all members.
-    num_members: those of an ensemble; each starts from, and is shuffled by, the key of
-      a seed of its own.
-    rules: what is known of how the flows were made, see `captures.Rules.shared`.
-    progress: told the fraction that is done.
+    run: the run to train; all members use the draw of its seed.
+    num_members: size of the ensemble. Each member has a seed of its own for its initial
+      parameters and for shuffling.
+    rules: the rules that made the flows, if known, see `captures.Rules.shared`.
+    progress: called with the fraction that is done.
 
   Raises:
-    InputError: such a model cannot be trained to keep, or its training diverged.
+    InputError: a model of this kind cannot be saved, or its training diverged.
   """
   check(run, settings, num_members)
   model_schema.check_training(run.k, inputs.flows.class_names)
   method, problem = inputs.problem(run)
   runs = _members(run, num_members)
   of_members = inputs.draw(runs)
-  # One split for all members, or a flow that tests one would train another.
+  # All members have one split. Otherwise a test flow of one could train another.
   one = next(draws.each_run(of_members))
   validation = None
   if len(one.validation):
@@ -125,11 +124,11 @@ def train(
 
 
 def can_refit(run: Run, settings: Settings) -> bool:
-  """Whether a tested model may learn from all flows: see `refit`.
+  """Whether a tested model can be trained again on all flows, see `refit`.
 
-  It must have had all labels. And it must not be chosen by its epoch, as networks are,
-  which are fitted together: without validation flows there would be nothing to choose
-  by.
+  It must have been trained with all labels. And its epoch must not have been chosen, as
+  it is for networks (methods that fit runs together): then no validation flows would be
+  left to choose it.
   """
   return run.labels_per_class == ALL and not make_method(run, settings).fits_together
 
@@ -141,14 +140,14 @@ def refit(
   *,
   progress: Progress = lambda fraction: None,
 ) -> Trained:
-  """The model that learns from all flows to split, once they have told how good it is.
+  """Trains a tested model again, on all flows to split, test flows included.
 
   Args:
     inputs: the flows.
-    run: what was trained.
-    tested: the model of a part of the flows, whose members, dividers and temperatures
-      it has: nothing is left to choose these by.
-    progress: told the fraction that is done.
+    run: the run that was trained.
+    tested: the tested model. The new one keeps its number of members, dividers and
+      temperatures, because no flows are left to choose these.
+    progress: called with the fraction that is done.
   """
   method, problem = inputs.problem(run)
   runs = _members(run, len(jax.tree.leaves(tested.parameters)[0]))
@@ -174,7 +173,7 @@ def _fit(
   score: Score | None = None,
   progress: Progress,
 ) -> Parameters:
-  """The parameters of members that learn from one draw, each by a key of its own."""
+  """Fits members on one draw, each with a key of its own; returns their parameters."""
   shared = jax.tree.map(
     lambda leaf: jnp.broadcast_to(leaf, (len(runs), *leaf.shape)), draw
   )
@@ -193,7 +192,7 @@ def _fit(
 
 
 def _check_finite(predictor: Predictor, flows: Flows, run: Run) -> None:
-  """Numbers may be too large for a score though each parameter is finite."""
+  """Raises an InputError if answers overflow, although each parameter is finite."""
   probabilities = jax.tree.leaves(predictor(flows).probabilities)
   if not all(np.isfinite(of_task).all() for of_task in probabilities):
     raise InputError(
@@ -203,11 +202,11 @@ def _check_finite(predictor: Predictor, flows: Flows, run: Run) -> None:
 
 
 class _Validation(NamedTuple):
-  """What members are chosen and calibrated by.
+  """The flows that choose the epoch and calibrate the members.
 
   Attributes:
-    flows: `[V]`, which flows.
-    known: per task `[V]`, their targets; −1 where they may not be known.
+    flows: `[V]`, indices of the flows.
+    known: per task `[V]`, their targets; −1 = none, or hidden.
   """
 
   flows: np.ndarray
@@ -215,7 +214,7 @@ class _Validation(NamedTuple):
 
 
 def _validation(flows: Flows, draw: Draw, held_back: np.ndarray) -> _Validation:
-  """The validation flows, and after them those that were held back, without class."""
+  """The validation flows, followed by the flows held back, whose class is hidden."""
   validation = np.asarray(draw.validation)
   both = np.concatenate([validation, held_back])
   known = {
@@ -226,16 +225,16 @@ def _validation(flows: Flows, draw: Draw, held_back: np.ndarray) -> _Validation:
 
 
 def _score(method: Method, problem: Problem, validation: _Validation) -> Score:
-  """Marks runs by their accuracy on the validation flows, the mean over tasks.
+  """Scores runs by accuracy on the validation flows, the mean over tasks.
 
-  Of equal ones, the greater likelihood is better. Likelihood alone ends as soon as
-  networks become too sure, which the temperature makes up for.
+  Likelihood breaks ties. Likelihood alone would choose an epoch before networks become
+  overconfident, although the temperature corrects that.
   """
   num_flows = len(validation.flows)
   inputs = problem.inputs[validation.flows]
   shortest = getattr(method, "shortest_prefix", None)
   if shortest is not None:
-    # Every flow at another number of packets, from the fewest to all.
+    # Flows are cut to different numbers of packets, from the fewest to all.
     prefixes = jnp.linspace(shortest, inputs.shape[1], num_flows).round()
     order = jax.random.permutation(jax.random.key(0), num_flows)
     inputs = encoding.cut(inputs, prefixes[order])
@@ -262,7 +261,7 @@ def _score(method: Method, problem: Problem, validation: _Validation) -> Score:
 def _temperatures(
   predictor: Predictor, flows: Flows, validation: _Validation
 ) -> dict[str, float]:
-  """The temperature of each task, for a predictor of temperature 1."""
+  """Fits the temperature of each task, given a predictor with temperatures of 1."""
   asked = flows[validation.flows]
   shortest = predictor.description.shortest_prefix
   answers = [predictor(asked, n) for n in prefixes(shortest, predictor.k)]
@@ -279,10 +278,10 @@ def prefixes(shortest: int, k: int) -> list[int]:
   """The numbers of packets at which a model is calibrated, ascending, up to k.
 
   Args:
-    shortest: from how many packets on it answers.
-    k: packets that it reads.
+    shortest: the fewest packets after which the model answers.
+    k: packets that the model reads.
   """
-  # Rounded, or 48 packets, which come out as 47.999…, would be 47.
+  # Rounded: otherwise 48 packets, computed as 47.999…, would become 47.
   return np.unique(np.geomspace(shortest, k, _PREFIXES).round().astype(int)).tolist()
 
 

@@ -1,4 +1,4 @@
-"""What whole flows turned out to be, which the end of a flow tells."""
+"""True bandwidth and duration classes, measured when a flow has ended."""
 
 import numpy as np
 
@@ -11,13 +11,13 @@ NO_TRUTH = -1
 def measured(flows: Flows, task: str, dividers: tuple[float, ...]) -> np.ndarray:
   """`[N]` int, the bandwidth or duration class of whole flows.
 
-  By NumPy, in float32 as `targets.divide`, since packets that come in do not wait for
-  JAX.
+  Computed with NumPy, in float32 as in `targets.divide`, because JAX would delay live
+  packets.
 
   Args:
     flows: N flows.
     task: one of `MEASURED_TASKS`.
-    dividers: of its classes, ascending, in bytes/s or s.
+    dividers: the dividers of its classes, ascending, in bytes/s or s.
 
   Returns:
     The classes; −1 for a flow without a bandwidth.

@@ -1,8 +1,8 @@
-"""How well a model tells traffic of a class that it never saw.
+"""Measures how well a model detects traffic of classes that it never saw.
 
-One class at a time is left out of training, with all its flows. Then the model is asked
-about the test flows of the other classes and about all flows of that class. A score
-that is lower for the latter tells them apart, whatever the threshold.
+One class at a time is left out of training, with all its flows. The model then predicts
+the test flows of the other classes and all flows of the class left out. A score
+separates the two if it is lower for the class left out; this needs no threshold.
 """
 
 import operator
@@ -34,10 +34,10 @@ SCORES = {
 
 INTRODUCTION = (
   "In %, mean over seeds ± half of its 95 % t-interval. AUROC: how often a flow of the "
-  "class left out scores lower than one of a known class. Kept: the known flows above "
-  "the score that 95 % of the left out ones are below."
+  "class left out scores lower than a flow of a known class. Kept: the share of known "
+  "flows above the threshold that 95 % of the flows left out are below."
 )
-# Settings that say how much to run, or that a row tells.
+# Settings that only say how much to run, or that are columns of a row.
 _EXTENT = ("methods", "labels_per_class", "num_seeds", "first_seed")
 
 
@@ -48,13 +48,13 @@ def conduct(
   runs: Sequence[Run],
   path: str | os.PathLike,
 ) -> str:
-  """Runs what has no row yet in the work directory, then writes the table.
+  """Runs all runs that have no row in the work directory yet, then writes the table.
 
   Args:
     settings: see `Settings`.
-    dataset: its name.
-    flows: all partitions.
-    runs: what to train, with each class left out.
+    dataset: the name of the dataset.
+    flows: the flows of all partitions.
+    runs: the runs; each is trained once for every class left out.
     path: the work directory.
 
   Returns:
@@ -71,7 +71,7 @@ def conduct(
   workdir = WorkDir(path, meaning, extent)
   rows = workdir.rows()
   done = {(Run.of(row), row["left_out"]) for row in rows}
-  # The first seeds of all methods first.
+  # Ordered by seed, for all methods.
   wanted = [
     (run, name)
     for run in sorted(runs, key=operator.attrgetter("seed"))
@@ -112,13 +112,13 @@ def classes_to_leave_out(flows: Flows) -> list[str]:
 def detections(
   settings: Settings, flows: Flows, run: Run, left_out: str
 ) -> dict[str, Detection]:
-  """How well each of `SCORES` tells a class that training never saw.
+  """How well each of `SCORES` detects a class that training never saw.
 
   Args:
     settings: see `Settings`.
-    flows: all partitions.
-    run: what to train.
-    left_out: the class.
+    flows: the flows of all partitions.
+    run: the run to train.
+    left_out: the class to leave out.
 
   Raises:
     InputError: naming the setting at fault and what to do.
@@ -129,7 +129,7 @@ def detections(
   inputs = Inputs(settings, flows[~is_left_out], [run])
   trained = trainer.train(settings, inputs, run)
   predictor = Predictor(trained.description, trained.parameters)
-  # As long as those that were trained on, and as those that test.
+  # Of the same minimum length as the training and test flows.
   unknown = flows[is_left_out & (flows.num_packets >= settings.min_packets)]
   known = inputs.flows[np.asarray(trained.draw.test)]
   of_known, of_unknown = _scores(predictor(known)), _scores(predictor(unknown))
@@ -142,8 +142,8 @@ def table(rows: Iterable[dict]) -> Table:
   """AUROC and known flows kept, in %, by class left out: means over seeds.
 
   Args:
-    rows: with "method", "labels_per_class", "left_out", "seed", and for each of
-      `SCORES` a pair, the fields of `Detection`.
+    rows: have "method", "labels_per_class", "left_out", "seed", and for each of
+      `SCORES` the two fields of a `Detection`.
   """
   rows = list(rows)
   header = ["method", "labels/class", "left out", "seeds"]
@@ -163,13 +163,13 @@ def _lines(rows: list[dict]) -> Iterator[list]:
     by_seed: dict[int, list[dict]] = {}
     for row in of_model:
       by_seed.setdefault(row["seed"], []).append(row)
-    # Of seeds that left out each of them.
+    # Only seeds for which every class was left out.
     whole = [of_seed for of_seed in by_seed.values() if len(of_seed) == len(names)]
     yield [*model, "mean", *_means(whole)]
 
 
 def _means(units: list[list[dict]]) -> list:
-  """Over units, one a seed, of the mean over the rows of each."""
+  """Means over units, one unit per seed, after taking the mean over a unit's rows."""
   cells: list = [len(units)]
   for field in range(len(Detection._fields)):
     for name in SCORES:

@@ -120,7 +120,7 @@ def test_what_is_kept_has_learnt_from_all_flows(flows, dataset, tmp_path):
     ([*SMOKE, "--method=magic"], "method 'magic' is unknown; there are multitask"),
     # Before flows, of which there are none here, are looked for.
     (["--method=random_forest", "--dataset=/no.parquet"], "reads whole flows"),
-    (["--method=nearest_neighbor", "--ensemble=2"], "would be 2 times the same"),
+    (["--method=nearest_neighbor", "--ensemble=2"], "2 members would be equal"),
   ],
 )
 def test_settings_that_cannot_be_are_named(tmp_path, options, message):
