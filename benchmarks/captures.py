@@ -1,10 +1,10 @@
-"""Packets per second from capture to flows, against NFStream on the same capture.
+"""Measures packets per second from capture to flows, compared with NFStream.
 
     python -m benchmarks.captures --workdir=runs/captures
 
-Writes captures of simulated flows as UDP packets, then reads them in turns with this
-project and with NFStream, each in one process and without NFStream's statistics and
-dissection, and with this project in two processes. Prints the best of each and the
+Writes captures of simulated flows as UDP packets. Then reads them in turn with this
+project and with NFStream, each in one process, and with this project in two processes.
+NFStream's statistics and dissection are off. Prints the best rate of each and the
 median of the paired ratios. Needs the `nfstream` extra.
 """
 
@@ -21,7 +21,7 @@ from mtl_traffic.commands import cli
 from mtl_traffic.data import simulated
 from mtl_traffic.errors import InputError
 
-_ARRIVAL_S = 600.0  # The time in which flows begin.
+_ARRIVAL_S = 600.0  # All flows begin within this time.
 _RECORD = np.dtype(
   [
     ("seconds", "<u4"),
@@ -72,8 +72,8 @@ print(num_packets, num_flows, time.perf_counter() - begun)
 def define_flags() -> None:
   cli.define_required("workdir", "where captures go")
   for name, default, meaning in (
-    ("num_flows", 4000, "Flows of a capture."),
-    ("packets_per_flow", 256, "Most packets of a flow."),
+    ("num_flows", 4000, "Flows in a capture."),
+    ("packets_per_flow", 256, "The most packets of a flow."),
     ("snap_length", 65535, "Bytes kept of a packet."),
     ("repeats", 5, "How often each is measured."),
   ):
@@ -100,7 +100,7 @@ def main() -> None:
     "mtl_traffic, two processes": lambda: measure(_OURS, paths),
   }
   speeds = {way: [] for way in ways}
-  for _ in range(args.repeats):  # In turns, so that all share the machine's moods.
+  for _ in range(args.repeats):  # In turn, so that changes in load affect all alike.
     for way, speed in ways.items():
       speeds[way].append(speed())
   for way, values in speeds.items():
@@ -155,7 +155,7 @@ def write_capture(
 
 
 def measure(program: str, paths: Sequence[pathlib.Path]) -> float:
-  """Packets per second of a program, run at once on each of the captures."""
+  """Packets per second of a program, run on all captures in parallel."""
   runs = [
     subprocess.Popen(
       [sys.executable, "-c", program, path], stdout=subprocess.PIPE, text=True

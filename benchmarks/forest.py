@@ -1,15 +1,15 @@
-"""How right a kept model is, beside scikit-learn's random forest on the same flows.
+"""Compares a saved model's accuracy with scikit-learn's random forest.
 
     python -m benchmarks.forest --train=train.parquet --test=test.parquet --workdir=DIR
 
-Ours is what `mtl-traffic train --config=own_captures` keeps. The other is a
-`RandomForestClassifier` of scikit-learn's defaults, on statistics of as many first
-packets (those of `random_forest_online`). Both learn from the same labelled flows, by
-several seeds, and are asked about those of other captures, `--test`.
+Our model is the one that `mtl-traffic train --config=own_captures` saves. The other is
+a `RandomForestClassifier` with scikit-learn's defaults, on the statistics of
+`random_forest_online` of as many first packets. Both are trained on the same labelled
+flows with several seeds, and tested on flows of other captures, `--test`.
 
-Intervals are those of drawing the test captures again; for the differences both models
-answer for the same ones. Beside them stands what lengths alone allow: many flows have a
-twin of another class, the same lengths in the same directions. Writes `forest.md` and
+Intervals are from a bootstrap over the test captures; differences are paired. The
+report also gives the accuracy that lengths alone allow: many flows have a twin of
+another class, with the same lengths in the same directions. Writes `forest.md` and
 `forest.json` to the work directory.
 """
 
@@ -36,24 +36,24 @@ from mtl_traffic.serving.observations import Answered, Observations
 from mtl_traffic.serving.predictor import Predictor
 from mtl_traffic.settings import ALL, Settings
 
-_MANY = 10  # Packets from which on a flow is one of many.
+_MANY = 10  # The fewest packets of a flow of "many packets".
 _MEASURES = {
   "accuracy": "flows right",
   "macro_f1": "macro F1",
   "accuracy_of_many_packets": f"flows of {_MANY} packets or more right",
   "capture_accuracy": "captures right, by the vote of their flows",
 }
-_READS = RandomForestOnline()  # What scikit-learn's forest sees of a flow.
+_READS = RandomForestOnline()  # Gives the inputs of scikit-learn's forest.
 _SIDES = ("ours", "scikit_learn", "difference")
 
 
 def define_flags() -> None:
   cli.define_required("train", "a Parquet file of labelled flows")
   cli.define_required("test", "a Parquet file of flows of other captures")
-  cli.define_required("workdir", "where to write what was measured")
-  flags.DEFINE_string("method", "whole_flow_distillation", "How ours is trained.")
+  cli.define_required("workdir", "where to write the results")
+  flags.DEFINE_string("method", "whole_flow_distillation", "The method of our model.")
   flags.DEFINE_integer(
-    "num_seeds", 5, "Both are trained so often; figures are means.", lower_bound=1
+    "num_seeds", 5, "Trainings of each model; figures are means.", lower_bound=1
   )
 
 
@@ -79,12 +79,12 @@ def _flows(flag: str) -> Flows:
 
 
 def compare(train: Flows, test: Flows, *, method: str, num_seeds: int) -> dict:
-  """Both models' figures, ready for JSON.
+  """Trains and tests both models; returns figures that are ready for JSON.
 
   Args:
-    train: flows, of which both learn those with a label.
-    test: flows; those with a label are asked about.
-    method: how ours is trained.
+    train: flows; both models are trained on those with a label.
+    test: flows; both models are tested on those with a label.
+    method: the method of our model.
     num_seeds: how often both are trained.
   """
   settings = Settings.of(own_captures.get_config()).replace(
@@ -122,7 +122,7 @@ def compare(train: Flows, test: Flows, *, method: str, num_seeds: int) -> dict:
 
 
 def _forest(learnt: Flows, observed: Observations, asked: Flows, seed: int) -> Answered:
-  """What scikit-learn's forest answers about the observed flows."""
+  """The answers of scikit-learn's forest for the observed flows."""
 
   def columns(flows: Flows) -> np.ndarray:
     return np.asarray(read(_READS, flows, observed.k))
@@ -138,7 +138,7 @@ def _forest(learnt: Flows, observed: Observations, asked: Flows, seed: int) -> A
 
 
 def _units(observed: Observations) -> np.ndarray:
-  """`[N]` int, what is drawn again: captures, or flows if some are of none."""
+  """`[N]` int, the units to resample: captures, or flows if some have no capture."""
   if not (observed.captures != "").all():
     return np.arange(len(observed))
   return np.unique(observed.captures.astype(str), return_inverse=True)[1]
@@ -147,10 +147,10 @@ def _units(observed: Observations) -> np.ndarray:
 def _counts(
   observed: Observations, answered: Answered, units: np.ndarray
 ) -> np.ndarray:
-  """`[3 C + 4, U]`, what figures follow from, counted in each unit.
+  """Counts in each unit, `[3 C + 4, U]`, from which the figures are computed.
 
-  Flows of each class, taken for it, and rightly so; flows of many packets, right ones;
-  captures, right ones.
+  For each class: its flows, the flows predicted as it, and the correct ones. Then flows
+  of many packets and the correct ones, and captures and the correct ones.
   """
   num_classes, num_units = len(observed.class_names), int(units.max()) + 1
   counts = np.zeros((3 * num_classes + 4, num_units))
@@ -172,7 +172,7 @@ def _counts(
 
 
 def figures(counts: np.ndarray) -> np.ndarray:
-  """What follows from counts `[3 C + 4]`: the `_MEASURES`, NaN where there is none."""
+  """Computes the `_MEASURES` from counts `[3 C + 4]`; NaN where undefined."""
   of_class, taken_for, right = np.split(counts[:-4], 3)
   many, right_many, captures, right_captures = counts[-4:]
   f1 = evaluation.scores_of_sums(right, taken_for, of_class).f1
@@ -185,7 +185,7 @@ def figures(counts: np.ndarray) -> np.ndarray:
 
 
 def _measured(ours: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> dict:
-  """Each measure of both sides, and the difference, with intervals."""
+  """Each measure of both models, and the difference, with intervals."""
 
   def of_drawn(drawn: np.ndarray) -> np.ndarray:
     sides = [
@@ -210,15 +210,16 @@ def _measured(ours: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> dict:
 
 
 def by_lengths(flows: Flows, k: int) -> tuple[float, float]:
-  """What lengths and directions of first packets tell of flows that have a class.
+  """How well lengths and directions of first packets can separate the classes.
 
   Args:
-    flows: N flows.
-    k: how many packets are looked at.
+    flows: N flows; those without a class are left out.
+    k: how many packets are compared.
 
   Returns:
-    The fraction that has a twin in another class, and the fraction that is right if
-    each flow is taken for what most of its twins are, which nobody knows beforehand.
+    The fraction of flows that have a twin in another class, and the accuracy if each
+    flow is predicted as the most frequent class of its twins. No real model can know
+    that class beforehand.
   """
   first = encoding.first_packets(flows.packets, k)
   signed = np.asarray(first.lengths * first.directions)
@@ -238,14 +239,14 @@ def _text(result: dict) -> str:
   ]
   header = ["%", result["method"], "scikit-learn's random forest", "difference"]
   return (
-    f"Trained on {result['num_train']:,} labelled flows, k = {result['k']}, by "
-    f"{result['num_seeds']} seeds; asked about {result['num_test']:,} flows. In "
-    f"brackets 95 % intervals by drawing the {result['num_resampled']:,} "
-    f"{result['resampled']} again.\n\n"
+    f"Trained on {result['num_train']:,} labelled flows, k = {result['k']}, with "
+    f"{result['num_seeds']} seeds; tested on {result['num_test']:,} flows. In "
+    f"brackets: 95 % bootstrap intervals over {result['num_resampled']:,} "
+    f"{result['resampled']}.\n\n"
     f"{tables.markdown_table(header, rows)}\n"
     f"{result['twins_of_other_classes']:.1%} of the flows have a twin of another "
-    "class: the same lengths in the same directions. Who knew them all, and took each "
-    f"for what most of them are, would get {result['best_by_lengths']:.1%} right.\n"
+    "class, with the same lengths in the same directions. Predicting the most frequent "
+    f"class of all twins would give {result['best_by_lengths']:.1%} accuracy.\n"
   )
 
 

@@ -1,8 +1,9 @@
-"""The paper's network in Keras and PyTorch, which the benchmark compares with.
+"""The paper's network in Keras and PyTorch, for comparison in the benchmark.
 
-Each peer trains on the same shapes: Table II's trunk with a head a task, the class
-masked, Adam at 1e-3 on clipped gradients. They come with the `peers` extra and run in
-processes of their own, so that no library's threads or devices disturb another's.
+All peers train on the same shapes: Table II's trunk with a head per task, a masked
+class task, and Adam at 1e-3 on clipped gradients. They need the `peers` extra. Each
+runs in a process of its own, so that libraries do not disturb each other's threads or
+devices.
 """
 
 import contextlib
@@ -18,15 +19,15 @@ import numpy as np
 
 _CONVOLUTIONS = ((2, 32, 32), (32, 64, 64), (64, 128, 128))  # Channels, Table II.
 
-# Of inputs `[N, k, 2]`, targets `[N]` of each task (−1 = none) and the batch size it
-# makes a function that trains an epoch.
+# Takes inputs `[N, k, 2]`, targets `[N]` of each task (−1 = none) and the batch size;
+# returns a function that trains an epoch.
 Peer = Callable[[np.ndarray, Mapping[str, np.ndarray], int], Callable[[], None]]
 
 
 def keras_peer(
   inputs: np.ndarray, targets: Mapping[str, np.ndarray], batch_size: int
 ) -> Callable[[], None]:
-  """The model of the authors' script, trained by `fit` as there."""
+  """The model of the authors' script, trained by `fit` as in the script."""
   os.environ["KERAS_BACKEND"] = "tensorflow"
   os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
   import keras
@@ -41,7 +42,7 @@ def keras_peer(
   for _ in range(2):
     x = keras.layers.Dense(256, activation="relu")(x)
   features = dict.fromkeys(targets, x)
-  # So the authors keep unlabelled flows out of the class task.
+  # This is how the authors keep unlabelled flows out of the class task.
   features["class"] = keras.layers.Multiply()([x, mask])
   outputs = [
     keras.layers.Dense(int(target.max()) + 1, activation="softmax")(features[task])
@@ -65,7 +66,7 @@ def torch_peer(
   batch_size: int,
   compiled: bool = False,
 ) -> Callable[[], None]:
-  """The same model and step in PyTorch, eager or by `torch.compile`."""
+  """The same model and step in PyTorch, eager or with `torch.compile`."""
   import torch
   from torch import nn
 
@@ -80,11 +81,11 @@ def torch_peer(
   layers += [nn.Flatten(), nn.LazyLinear(256), nn.ReLU()]
   layers += [nn.Linear(256, 256), nn.ReLU()]
   trunk = nn.Sequential(*layers)
-  # "class" is no name that a module may have.
+  # A module may not be named "class".
   heads = nn.ModuleList(nn.Linear(256, int(t.max()) + 1) for t in targets.values())
   x = torch.from_numpy(inputs).transpose(1, 2).contiguous().to(device)
   known = [torch.from_numpy(t).long().to(device) for t in targets.values()]
-  trunk(x[:1].cpu())  # Finds the shape of the lazy layer.
+  trunk(x[:1].cpu())  # Initialises the lazy layer's shape.
   trunk, heads = trunk.to(device), heads.to(device)
   parameters = [*trunk.parameters(), *heads.parameters()]
   adam = torch.optim.Adam(parameters, 1e-3, fused=True)
@@ -125,9 +126,9 @@ PEERS: dict[str, tuple[str, Peer]] = {
 def epochs_of(
   name: str, inputs: np.ndarray, targets: Mapping[str, np.ndarray], batch_size: int
 ) -> Iterator[Callable[[], float] | None]:
-  """Starts a peer; gives a function that trains an epoch and says its seconds.
+  """Starts a peer; returns a function that trains an epoch and returns its seconds.
 
-  Gives None, after a line that says why, if the peer is not installed or cannot run.
+  If the peer is not installed or cannot run, prints the reason and returns None.
   """
   module, peer = PEERS[name]
   if importlib.util.find_spec(module) is None:
@@ -160,7 +161,7 @@ def epochs_of(
 
 
 def _serve(connection: Connection, peer: Peer, *arguments) -> None:
-  """Trains an epoch whenever it is asked to, and sends how long that took."""
+  """Trains an epoch at each request, and sends the seconds that it took."""
   try:
     epoch = peer(*arguments)
     epoch()  # Traces, compiles, and finds its memory.

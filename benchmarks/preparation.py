@@ -1,8 +1,8 @@
-"""How long text takes to prepare, beside reading the same files with numpy.loadtxt.
+"""Measures the time to prepare text flows, compared with numpy.loadtxt.
 
 The text flows of a folder are repeated up to a size. Then both run a few times in turn,
-each on the same number of cores: `loadtxt` in that many processes, which are warm
-before the clock starts, the preparation, whole, in a process of its own.
+on the same number of cores. `loadtxt` runs in as many processes as cores, which are
+started before the clock. The preparation runs completely in a process of its own.
 
     python -m benchmarks.preparation --text_dir=DIR
 """
@@ -34,10 +34,10 @@ def define_flags() -> None:
   flags.DEFINE_string(
     "text_dir",
     None,
-    "A folder with text flows, also in zips; invented ones by default.",
+    "A folder with text flows, also in zips; by default flows are made up.",
   )
   flags.DEFINE_float("megabytes", 200, "How much text.", lower_bound=0)
-  flags.DEFINE_integer("workers", None, "All cores by default.", lower_bound=1)
+  flags.DEFINE_integer("workers", None, "By default all cores.", lower_bound=1)
   flags.DEFINE_integer("repeats", 3, "How often both run.", lower_bound=1)
 
 
@@ -83,10 +83,10 @@ def repeat(
 
 
 def time_loadtxt(paths: Sequence[pathlib.Path], processes: int) -> tuple[float, int]:
-  """Seconds to read the files, and how many lines they have."""
+  """Seconds to read the files, and their number of lines."""
   context = multiprocessing.get_context("spawn")
   with concurrent.futures.ProcessPoolExecutor(processes, context) as pool:
-    # One slow call for each process, so that all have started.
+    # A slow call for each process makes sure that all have started.
     list(pool.map(time.sleep, [0.5] * processes))
     start = time.perf_counter()
     packets = sum(pool.map(_loadtxt, paths, chunksize=8))

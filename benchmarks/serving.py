@@ -1,13 +1,15 @@
-"""How fast a model answers: flows, packets from a capture, and delay on a pipe.
+"""Measures how fast a model answers: flows, packets of a capture, delay on a pipe.
 
     python -m benchmarks.serving --method=whole_flow_distillation --workdir=runs/serving
 
-Measures a model of `--method` with k = 60 that is hardly trained, which is as fast as a
-trained one, on simulated flows; a forest has all of its trees. Flows a second, from
-packets to probabilities; packets a second from a capture file to a file of answers, and
-the memory that takes as the capture gets longer; and, on a pipe with `--rate` packets a
-second, the delay from writing a flow's k-th packet to reading its answer.
-`--measure=delays` measures that alone.
+The model is of `--method` with k = 60, trained for one epoch on simulated flows. That
+does not affect its speed; a forest has all of its trees. Measures:
+
+- flows per second, from packets to probabilities;
+- packets per second, from a capture file to a file of answers, and the memory that this
+  needs as the capture gets longer;
+- on a pipe with `--rate` packets per second, the delay from writing a flow's k-th
+  packet to reading its answer. `--measure=delays` measures only this.
 """
 
 import json
@@ -38,21 +40,21 @@ from mtl_traffic.settings import ALL, Settings
 _MEASURES = ("flows", "packets", "memory", "delays")
 _K, _SNAP_LENGTH = 60, 96
 _LONGER = 4
-_PIECE_S = 1e-3  # Packets are written to the pipe so often.
+_PIECE_S = 1e-3  # The interval between writes to the pipe.
 
 
 def define_flags() -> None:
   cli.define_required("workdir", "where the model, captures and answers go")
-  flags.DEFINE_string("method", "multitask", "What answers; any that can be served.")
+  flags.DEFINE_string("method", "multitask", "The model's method.")
   flags.DEFINE_multi_enum(
     "measure", _MEASURES, _MEASURES, "What to measure; may be given several times."
   )
   for name, default, meaning in (
-    ("num_flows", 4000, "Flows of a capture."),
+    ("num_flows", 4000, "Flows in a capture."),
     ("predicted_flows", 20_000, "Flows that are predicted at once."),
-    ("training_flows", 2800, "Flows that a forest is grown from."),
-    ("rate", 20_000, "Packets a second on the pipe."),
-    ("seconds", 20, "How long packets come on the pipe."),
+    ("training_flows", 2800, "Training flows of a forest."),
+    ("rate", 20_000, "Packets per second on the pipe."),
+    ("seconds", 20, "Duration of the traffic on the pipe."),
     ("repeats", 5, "How often each is measured."),
   ):
     flags.DEFINE_integer(name, default, meaning, lower_bound=1)
@@ -73,7 +75,7 @@ def main() -> None:
   paths = {name: workdir / f"{name}.pcap" for name in num_flows}
   for name, path in paths.items():
     _say(f"writing {path}")
-    # As many flows are open at a time in the long capture as in the short one.
+    # The long capture has as many open flows at a time as the short one.
     arrival_s = 600.0 * num_flows[name] / num_flows["short"]
     write_capture(path, num_flows[name], 256, _SNAP_LENGTH, 0, arrival_s=arrival_s)
   measured = {"method": args.method}
@@ -108,7 +110,7 @@ def save_model(path: pathlib.Path, method: str, num_flows: int) -> None:
   """Trains a model of a method for an epoch, on all labels of simulated flows.
 
   Raises:
-    InputError: there is no such method, or it cannot be served.
+    InputError: the method does not exist, or cannot answer live traffic.
   """
   settings = Settings(
     methods=(method,), labels_per_class=(ALL,), num_seeds=1, k=_K, epochs=1
@@ -146,7 +148,7 @@ def _packets_per_second(
 
 
 def _median(function, count: int) -> float:
-  """How many of `count` are done a second, the median of a few calls."""
+  """Items per second: `count` per call, the median of a few calls."""
   speeds = []
   for _ in range(flags.FLAGS.repeats):
     begun = time.perf_counter()
@@ -156,7 +158,7 @@ def _median(function, count: int) -> float:
 
 
 def _fresh(path: pathlib.Path) -> pathlib.Path:
-  """Removes the answers before, as no file is written over."""
+  """Removes earlier answers, because existing files are not overwritten."""
   path.unlink(missing_ok=True)
   return path
 
@@ -184,7 +186,7 @@ def _peak_resident_mb(
     stdout=subprocess.DEVNULL,
     stderr=subprocess.DEVNULL,
   )
-  # The system's own account of a child begins with what its parent had in memory.
+  # The system's figure for a child starts from its parent's memory.
   status, peak_kb = pathlib.Path(f"/proc/{process.pid}/status"), 0
   while process.poll() is None:
     for line in status.read_text().splitlines():
@@ -212,12 +214,12 @@ def _delays(
   is_ready = threading.Event()
 
   def listen() -> None:
-    # Returns when the other side opens it, which it does when the model is compiled.
+    # Returns when the other side opens the pipe, after compiling the model.
     with answers.open() as lines:
       is_ready.set()
       for line in lines:
         now, answer = time.perf_counter(), json.loads(line)
-        if answer["packets"] == _K:  # And not one that ended early.
+        if answer["packets"] == _K:  # Leaves out flows that ended early.
           arrivals[int(answer["flow"].rpartition("#")[2])] = now
 
   listener = threading.Thread(target=listen, daemon=True)
@@ -241,10 +243,10 @@ def _delays(
 
 
 def _records(path: pathlib.Path, num_packets: int) -> tuple[np.ndarray, dict[int, int]]:
-  """Of the first packets of a capture, what `_delays` needs to know.
+  """Reads the positions of a capture's first packets for `_delays`.
 
   Returns:
-    Where each packet's record ends, and by each flow's first packet its k-th.
+    Where each packet's record ends, and the k-th packet of each flow by its first one.
   """
   accounts, ends, keys = captures.Accounts(), [], []
   decoder = Decoder(accounts)
@@ -266,7 +268,7 @@ def _records(path: pathlib.Path, num_packets: int) -> tuple[np.ndarray, dict[int
 
 
 def _write_at_rate(pipe, content: bytes, ends: np.ndarray) -> np.ndarray:
-  """Writes packets as they are due; returns when each was written."""
+  """Writes packets at their due times; returns when each was written."""
   written = np.zeros(len(ends))
   pipe.write(content[:24])
   sent, position, begun = 0, 24, time.perf_counter()
@@ -277,7 +279,7 @@ def _write_at_rate(pipe, content: bytes, ends: np.ndarray) -> np.ndarray:
       due = min(int((time.perf_counter() - begun) * flags.FLAGS.rate), len(ends))
       if due > sent:
         end = int(ends[due - 1])
-        # Before the write, as waiting for the reader is part of the delay.
+        # Taken before the write, since waiting for the reader is part of the delay.
         written[sent:due] = time.perf_counter()
         pipe.write(content[position:end])
         pipe.flush()

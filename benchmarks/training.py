@@ -1,13 +1,14 @@
-"""Throughput: against Keras and PyTorch, and by runs, flows and packets.
+"""Measures training throughput: against Keras and PyTorch, by runs, flows and packets.
 
     python -m benchmarks.training --workdir=runs/benchmark
 
-Measures the paper's network (k = 60, batches of 64) on random flows, in steps a second
-summed over the runs of a program: what `mtl_traffic.fit` does by default, runs vmapped,
-bfloat16, one run on one device, and the same network in Keras 3 and in
-PyTorch where the `peers` extra is installed. All of them and a large float32 matrix
-product are measured in turn, several times; ratios are medians over the rounds. Then
-runs, flows and packets are scaled up one at a time.
+Measures the paper's network (k = 60, batches of 64) on random flows, in steps per
+second summed over the runs of a program. The variants are `mtl_traffic.fit` by default,
+with vmapped runs, in bfloat16, and with one run on one device. If the `peers` extra is
+installed, the same network in Keras 3 and in PyTorch is measured too. The variants and
+a large float32 matrix product are measured in turn, several times; ratios are medians
+over the rounds. Then the numbers of runs, flows and packets are increased, one at a
+time.
 """
 
 import contextlib
@@ -37,23 +38,23 @@ from mtl_traffic.training import Assignment, Schedule
 
 _K, _BATCH, _NUM_FLOWS = 60, 64, 6_400
 _HEADS = (("bandwidth", 5), ("duration", 5), ("class", 5))
-_PEAK_SIZE = 2048  # Of the matrices whose product is the machine's peak.
+_PEAK_SIZE = 2048  # Size of the matrices whose product gives the machine's peak.
 _OURS, _PEAK = "mtl_traffic", "matrix product"
 
 
 def define_flags() -> None:
   for name, default, meaning in (
-    ("runs", [1, 2, 4, 8, 16, 32], "Runs in one program, until the memory ends."),
-    ("flows", [10**n for n in range(3, 7)], "Flows to encode, learn and predict."),
-    ("packets", [15, 30, 60, 120, 240], "Packets a flow, k."),
+    ("runs", [1, 2, 4, 8, 16, 32], "Runs in one program, as far as memory allows."),
+    ("flows", [10**n for n in range(3, 7)], "Flows to encode, train on and predict."),
+    ("packets", [15, 30, 60, 120, 240], "Packets per flow, k."),
   ):
     flags.DEFINE_multi_integer(name, default, meaning, lower_bound=1)
   for name, default, meaning in (
-    ("steps", 400, "Steps of each measurement, all runs."),
-    ("repeats", 5, "Measurements of each, in turn."),
+    ("steps", 400, "Steps in each measurement, over all runs."),
+    ("repeats", 5, "Measurements of each variant, in turn."),
   ):
     flags.DEFINE_integer(name, default, meaning, lower_bound=1)
-  flags.DEFINE_string("workdir", None, "Where to write what was measured.")
+  flags.DEFINE_string("workdir", None, "Where to write the results.")
 
 
 def main() -> None:
@@ -96,8 +97,8 @@ def product_flops(k: int) -> int:
     for path, kernel in flatten_dict(variables["params"]).items()
     if path[-1] == "kernel"
   }
-  # As many again for the gradient of the weights, and of what comes in, which nobody
-  # asks of the first layer.
+  # The gradients of weights and of inputs each cost as much again; the first layer
+  # needs no gradient of its inputs.
   return 3 * sum(forward.values()) - forward["trunk", "Convolution_0", "kernel"]
 
 
@@ -110,7 +111,7 @@ def _train(
   together: int | None = None,
   mesh: Mesh | None = None,
 ) -> float:
-  """Seconds of an epoch of so many runs, after one in which programs are compiled."""
+  """Seconds of an epoch of several runs, after an epoch that compiles programs."""
   keys = jax.random.split(jax.random.key(0), num_runs)
   targets = jax.random.randint(keys[0], (num_runs, num_flows), 0, 5)
   assignments = Assignment(
@@ -138,13 +139,13 @@ def _train(
 
 
 def _throughput(num_runs: int = 1, **arguments) -> float:
-  """Steps a second, summed over the runs."""
+  """Steps per second, summed over the runs."""
   steps = max(1, flags.FLAGS.steps // num_runs)
   return steps * num_runs / _train(num_runs, num_steps=steps, **arguments)
 
 
 def _peak() -> float:
-  """Floating-point operations a second of a large float32 matrix product."""
+  """Floating-point operations per second of a large float32 matrix product."""
   square = jnp.ones((_PEAK_SIZE, _PEAK_SIZE))
   product = jax.jit(jnp.matmul)
   product(square, square).block_until_ready()
@@ -158,7 +159,7 @@ def _peak() -> float:
 
 @contextlib.contextmanager
 def _sides() -> Iterator[dict[str, Callable[[], float]]]:
-  """What is measured in turn: steps a second of each side, and the machine's peak."""
+  """Yields the measurements: steps per second of each side, and the machine's peak."""
   devices = jax.device_count()
   num_runs = 4 * devices
   rng = np.random.default_rng(0)
@@ -189,7 +190,7 @@ def _sides() -> Iterator[dict[str, Callable[[], float]]]:
 def _in_turn(
   sides: dict[str, Callable[[], float]], repeats: int
 ) -> dict[str, list[float]]:
-  """Measures every side once a round, so that a busy machine slows all."""
+  """Measures every side once per round, so that a busy machine slows all alike."""
   for measure in sides.values():  # Compiles.
     measure()
   rounds = {side: [] for side in sides}
@@ -200,7 +201,7 @@ def _in_turn(
 
 
 def _compare(rounds: dict[str, list[float]]) -> list[dict]:
-  """Each side's median, and the medians of our first side's ratios to it."""
+  """Each side's median, and the median ratio of our first side to it."""
   peak = rounds.pop(_PEAK)
   ours = next(iter(rounds.values()))
   flops = product_flops(_K)
@@ -221,7 +222,7 @@ def _median_ratio(left: Sequence[float], right: Sequence[float]) -> float:
 
 
 def _compile_seconds() -> float:
-  """What the training of a shape that is not in the cache costs once."""
+  """Seconds to compile the training of a shape that is not in the cache."""
   kept = jax.config.jax_enable_compilation_cache
   jax.config.update("jax_enable_compilation_cache", False)
   begun = time.perf_counter()
@@ -238,7 +239,7 @@ def _by_runs() -> list[dict]:
     except Exception as error:
       if not placement.out_of_memory(error):
         raise
-      print(f"{num_runs} runs are more than the memory holds")
+      print(f"{num_runs} runs do not fit the memory")
       break
   return rows
 
@@ -253,7 +254,7 @@ def _of_packets(k: int) -> dict:
 
 
 def _of_flows(num_flows: int) -> dict:
-  """Seconds to encode N flows, to learn from each of them once, and to predict them."""
+  """Seconds to encode N flows, to train on them for one epoch, and to predict them."""
   drawn = simulated.simulate(
     num_flows=min(num_flows, 10_000), max_packets=_K, seed=0
   ).packets

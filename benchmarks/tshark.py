@@ -1,12 +1,12 @@
-"""Whether packets and bytes of each five-tuple are those that tshark sees.
+"""Compares the packets and bytes of each five-tuple with tshark's.
 
     python -m benchmarks.tshark --captures=DIR
     python -m benchmarks.tshark --captures=DIR --inner
 
 Reads each capture with this project and with tshark, and prints five-tuples that
-differ. Needs tshark, which is a package of every Linux distribution. tshark puts no
-fragments together here, as this project does not either: those of a packet count for
-the five-tuple that the first one shows.
+differ. Needs tshark, a package of every Linux distribution. Fragments are not
+reassembled, here and in this project: all fragments of a packet count for the
+five-tuple of the first one.
 """
 
 import collections
@@ -29,7 +29,7 @@ _PREFERENCES = (
   *("ip.defragment:FALSE", "ipv6.defragment:FALSE", "tcp.desegment_tcp_streams:FALSE"),
   "ip.tso_support:TRUE",
 )
-# What carries the start of the packet that it is about, or of one that was dropped.
+# Packets that carry the start of another packet, such as one that was dropped.
 _QUOTING = ("icmp", "icmpv6")
 _NUMBERS = {"tcp": 6, "udp": 17}
 _SHOWN = 20
@@ -136,7 +136,7 @@ def _layer(packet: dict[str, list[str]], inner: bool):
     counts[name] += 1
   if not layers:
     return None
-  # What is not TCP or UDP within a tunnel is in no flow.
+  # Packets in a tunnel that are not TCP or UDP belong to no flow.
   name, i, transport, j = layers[-1 if inner else 0]
   try:
     if name == "ip":

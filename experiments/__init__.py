@@ -1,1 +1,1 @@
-"""Binaries for research questions: `python -m experiments.NAME --help`."""
+"""Experiments, one per research question: `python -m experiments.NAME --help`."""

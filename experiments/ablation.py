@@ -1,8 +1,8 @@
-"""What each part of our method contributes.
+"""Accuracy of our method without each of its parts.
 
-`whole_flow_distillation`, and the same without one of its parts at a time; differences
-are to the whole, on the same draws. `config.methods` is ignored. Writes what
-`label_budget` writes, but its figure.
+Trains `whole_flow_distillation`, and variants that each lack one part. Differences are
+to the full method on the same draws. `config.methods` is ignored. Writes the same files
+as `label_budget`, except the figure.
 
     python -m experiments.ablation --config=ucdavis \\
         --workdir=runs/ablation --config.num_seeds=5

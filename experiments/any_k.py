@@ -1,9 +1,9 @@
-"""One model for any number of packets beside one model for each.
+"""Compares one model for any number of packets with one model per number.
 
-One `multitask` is trained a seed on prefixes of random length, from
-`config.shortest_prefix` to the largest of `config.packet_budgets`, and asked at every
-one of them; another is trained for each. `config.methods` is ignored. Writes what
-`label_budget` writes.
+For each seed, one `multitask` is trained on prefixes of random length, from
+`config.shortest_prefix` to the largest of `config.packet_budgets`, and tested at each
+of these. For comparison, one `multitask` is trained for each of them. `config.methods`
+is ignored. Writes the same files as `label_budget`.
 """
 
 from experiments import binary

@@ -1,8 +1,8 @@
-"""What the authors' code does otherwise than the paper says, and what it changes.
+"""Measures the effect of the differences between the paper and its authors' code.
 
-Each variant alone, then all of them: the mask on the class head's features instead of
-on the loss, lengths without direction, and fixed dividers. Writes what `label_budget`
-writes.
+Each difference is tested alone, then all of them together: the mask is on the class
+head's features instead of on the loss, lengths have no direction, and dividers are
+fixed. Writes the same files as `label_budget`.
 """
 
 from experiments import binary

@@ -1,8 +1,8 @@
-"""What other cheap targets do for the class task (section VI of the paper).
+"""Measures how other auxiliary tasks help the class task (section VI of the paper).
 
-Goes through `config.task_sets`, each a program of its own; the names are those of
-`mtl_traffic/tasks.py`. Differences are to the paper's bandwidth and duration. Writes
-what `label_budget` writes.
+Trains with each set of tasks in `config.task_sets`; `mtl_traffic/tasks.py` defines the
+names. Each set is a program of its own. Differences are to the paper's tasks, bandwidth
+and duration. Writes the same files as `label_budget`.
 """
 
 from experiments import binary

@@ -1,4 +1,4 @@
-"""What the binaries of the experiments share."""
+"""The command line that the experiments share."""
 
 from absl import flags
 
@@ -10,8 +10,8 @@ def run(name: str, about: str) -> None:
   """Runs the binary of an experiment.
 
   Args:
-    name: in `EXPERIMENTS`.
-    about: what it does, for --help.
+    name: the name in `EXPERIMENTS`.
+    about: a description for --help.
   """
   experiment = EXPERIMENTS[name]
 
@@ -21,7 +21,7 @@ def run(name: str, about: str) -> None:
     cli.define_required("workdir", "where results go")
 
   def main() -> None:
-    # With JAX, which --help does without.
+    # Imported here: it needs JAX, and --help does not.
     from mtl_traffic import defaults
     from mtl_traffic.comparison.conduct import conduct
 

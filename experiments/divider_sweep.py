@@ -1,8 +1,9 @@
 """Accuracy with other bandwidth and duration dividers (Table IV).
 
-Goes through `config.divider_rows`, pairs of bandwidth (bytes/s) and duration (s)
-dividers; an empty list is the midpoints between the labelled flows' class averages.
-Rows with equally many dividers are one program. Writes what `label_budget` writes.
+Trains with each row of `config.divider_rows`, a pair of bandwidth (bytes/s) and
+duration (s) dividers. An empty list stands for the midpoints between the labelled
+flows' class averages. Rows with equally many dividers share a program. Writes the same
+files as `label_budget`.
 """
 
 from experiments import binary

@@ -1,4 +1,4 @@
-"""What a dataset looks like: packets, duration and bandwidth of its flows by class.
+"""Describes a dataset: packets, duration and bandwidth of its flows by class.
 
 Writes `table.md`, `statistics.json`, `classes.csv`, `histograms.csv`, `bandwidth.png`
 and `duration.png` to the work directory.
@@ -23,11 +23,12 @@ def define_flags() -> None:
 
 
 def main() -> None:
-  # With JAX, which --help does without.
+  # Imported here: it needs JAX, and --help does not.
   from mtl_traffic.comparison import flow_statistics
 
   args = flags.FLAGS
-  dataset, flows = cli.load_flows("ucdavis_icdm19", max_packets=1)  # Totals say it all.
+  # Only the totals of flows are needed, not their packets.
+  dataset, flows = cli.load_flows("ucdavis_icdm19", max_packets=1)
   selected = flow_statistics.select(flows, args.partitions)
   print(flow_statistics.write(dataset, selected, args.workdir))
   print(f"Results are in {args.workdir}/")

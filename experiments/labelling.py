@@ -1,8 +1,9 @@
-"""Labels of random flows against labels of chosen ones, at equal totals.
+"""Compares labels of random flows with labels of chosen flows, at equal totals.
 
-`random` labels are as many of each class, which nobody can draw who does not know the
-classes yet; `uniform` ones are of any flows. `chosen` are typical flows, each of
-another kind, as `mtl-traffic suggest-labels` does. Writes what `label_budget` writes.
+With `random`, every class gets equally many labels; in practice this is impossible,
+because the classes are not known before labelling. With `uniform`, any flows are
+labelled. With `chosen`, typical flows that differ from each other are labelled, as
+`mtl-traffic suggest-labels` does. Writes the same files as `label_budget`.
 """
 
 from experiments import binary

@@ -1,8 +1,8 @@
 """Accuracy against λ, the weight of the class task (Figures 6 and 8).
 
-All of `config.lambdas` are one program. The paper has 20 labels per class:
-`--config.labels_per_class='(20,)' --config.methods='("multitask",)'`. Writes what
-`label_budget` writes.
+All values in `config.lambdas` share one program. The paper uses 20 labels per class:
+`--config.labels_per_class='(20,)' --config.methods='("multitask",)'`. Writes the same
+files as `label_budget`.
 """
 
 from experiments import binary

@@ -1,8 +1,8 @@
 """Accuracy against the learning rate of Adam.
 
-All of `config.learning_rates` are one program, as the rate is traced. Tunes baselines
-with the care that our own methods get: choose by `validation_class_accuracy` of the
-rows, on seeds that are not reported. Writes what `label_budget` writes.
+All values in `config.learning_rates` share one program. Use it to tune baselines as
+carefully as our own methods: choose the rate by `validation_class_accuracy` in the
+rows, on seeds that are not reported. Writes the same files as `label_budget`.
 """
 
 from experiments import binary

@@ -1,7 +1,8 @@
 """Accuracy against the number of packets that the network reads (Figures 5 and 7).
 
-The paper does not say with how many labels; `config.labels_per_class` does. One program
-for each k in `config.packet_budgets`. Writes what `label_budget` writes.
+The paper does not give the number of labels; here `config.labels_per_class` sets it.
+Each k in `config.packet_budgets` is a program of its own. Writes the same files as
+`label_budget`.
 """
 
 from experiments import binary

@@ -1,8 +1,9 @@
-"""Runs the paper's whole evaluation on one dataset, and ends with the report.
+"""Runs the paper's whole evaluation on one dataset, then writes the report.
 
-Tables III and V with every method over `config.num_seeds` seeds; the other experiments
-with `multitask` over five of them, as they have many settings. Each experiment has a
-directory of its own in the work directory. Called again it continues where it stopped.
+Tables III and V are run with every method over `config.num_seeds` seeds. The other
+experiments have many settings, so they are run with `multitask` over five seeds. Each
+experiment has its own folder in the work directory. Called again, it continues where it
+stopped.
 
     python -m experiments.paper --config=ucdavis \\
         --workdir=runs/paper
@@ -22,7 +23,8 @@ from mtl_traffic.settings import ALL, Settings
 
 _BEYOND_THE_PAPER = ("any_k", "ablation", "labelling", "learning_rate_sweep")
 _SWEEP_SEEDS = 5
-# Of the sweeps, the number of labels that the paper gives, or what shows most.
+# Labels per class in the sweeps: the paper's, or where the paper has none, the number
+# that shows the largest effect.
 _LABELS = {"auxiliary_tasks": (10,)}
 _OTHER_LABELS = (20,)
 # The paper has single-task learning with all labels.
@@ -32,11 +34,11 @@ _WITH_ALL_LABELS = ("multitask", "single_task", "whole_flow_distillation")
 def plan(
   settings: Settings, methods: Sequence[str]
 ) -> list[tuple[Experiment, Settings, list[Run]]]:
-  """Each experiment with its settings and its runs.
+  """Returns each experiment with its settings and its runs.
 
   Args:
     settings: see `Settings`.
-    methods: those of the tables.
+    methods: the methods of the tables.
   """
   planned = []
   for name, experiment in EXPERIMENTS.items():
@@ -64,11 +66,11 @@ def define_flags() -> None:
   cli.define_config("simulated")
   cli.define_dataset()
   cli.define_required("workdir", "where results go")
-  flags.DEFINE_list("methods", None, "Those of the tables; all by default.")
+  flags.DEFINE_list("methods", None, "Methods of the tables; by default all.")
 
 
 def main() -> None:
-  # With JAX, which --help does without.
+  # Imported here: it needs JAX, and --help does not.
   from mtl_traffic import defaults
   from mtl_traffic.comparison import flow_statistics
   from mtl_traffic.comparison.conduct import conduct
@@ -82,7 +84,7 @@ def main() -> None:
   dataset, flows = cli.load_flows(settings.dataset, most_packets, settings.split_by)
   planned = plan(defaults.of_flows(settings, flows), methods)
   for _, mine, asked_for in planned:
-    Inputs(mine, flows, asked_for)  # Raises before anything is written.
+    Inputs(mine, flows, asked_for)  # Checks the flows before anything is written.
   print(flow_statistics.write(dataset, flows, workdir / "flow_statistics"))
   for experiment, mine, asked_for in planned:
     print(f"\n{experiment.title}\n")

@@ -1,9 +1,9 @@
-"""Traffic of a class that training never saw: is it told from the rest?
+"""Measures how well traffic of a class that training never saw is detected.
 
 Each class is left out of training in turn. Writes `config.json`, `results.jsonl`,
-`table.md` and `table.csv` to the work directory: for the scores that a threshold could
-be on, AUROC, and the share of known flows that are kept where 95 % of unknown ones are
-caught. Called again with the same directory it continues where it stopped.
+`table.md` and `table.csv` to the work directory. The tables give, for each possible
+score, the AUROC and the share of known flows kept at the threshold that catches 95 % of
+the unknown flows. Called again with the same directory, it continues where it stopped.
 
     python -m experiments.unknown_traffic --config=ucdavis \\
         --workdir=runs/unknown --config.labels_per_class=all,
@@ -21,7 +21,7 @@ def define_flags() -> None:
 
 
 def main() -> None:
-  # With JAX, which --help does without.
+  # Imported here: it needs JAX, and --help does not.
   from mtl_traffic import defaults
   from mtl_traffic.runs import label_budgets
   from mtl_traffic.serving import unknown_traffic

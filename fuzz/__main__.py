@@ -1,9 +1,9 @@
-"""Runs a fuzz target with Atheris, which `pip install mtl_traffic[fuzz]` brings.
+"""Runs a fuzz target with Atheris, which `pip install mtl_traffic[fuzz]` installs.
 
     python -m fuzz capture --seconds=600
 
-Inputs that reach new code are kept in `fuzz/corpus/TARGET`, which the next run begins
-with; one that is a finding is written to the working directory.
+Inputs that reach new code are kept in `fuzz/corpus/TARGET`, and the next run begins
+with them. An input that causes a finding is written to the working directory.
 """
 
 import argparse

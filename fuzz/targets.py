@@ -1,7 +1,7 @@
-"""A target for each parser of what comes from elsewhere.
+"""Fuzz targets, one for each parser of untrusted input.
 
-A target is given any bytes. It returns, or raises `InputError`; anything else is a
-finding, and so is taking more time or memory than the bytes are worth.
+A target takes any bytes. It must return or raise `InputError`. Any other error is a
+finding; so is too much time or memory for the size of the input.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ Target = Callable[[bytes], None]
 
 
 def _of_file(name: str, read: Callable[[pathlib.Path], object]) -> Target:
-  """A target whose parser wants a file of such a name."""
+  """Makes a target from a parser that reads a file of this name."""
 
   def target(data: bytes) -> None:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
@@ -85,7 +85,7 @@ TARGETS: dict[str, Target] = {
 
 
 def seeds(name: str) -> list[bytes]:
-  """What a target is to begin with: small files that are sound."""
+  """The inputs that a target begins with: small valid files."""
   return _SEEDS[name]()
 
 

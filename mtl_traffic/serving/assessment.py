@@ -371,7 +371,7 @@ def _where(mask: np.ndarray, index: np.ndarray | int = 0) -> np.ndarray:
 
 
 def _values(counts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """Computes fractions and scores from counts, each `[M]`; NaN where they divide by 0."""
+  """Computes fractions and scores from counts, each `[M]`; NaN if they divide by 0."""
   flows, right = counts["of"].sum(keepdims=True), counts["right"].sum(keepdims=True)
   answered = counts["taken_for"].sum(keepdims=True)
   scores = evaluation.scores_of_sums(counts["right"], counts["taken_for"], counts["of"])

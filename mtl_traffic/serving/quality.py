@@ -59,8 +59,8 @@ def write(
     "temperature T fitted on validation flows. Balanced accuracy is the mean recall of "
     "the classes, macro F1 the mean of their F1; all classes weigh the same.\n\n"
     f"{tables.markdown_table(header, quality)}\n"
-    "Accuracy of the answers with at least the probability in the header, and the share "
-    'of flows that have one: "accuracy of share", in %.\n\n'
+    "Accuracy of the answers with at least the probability in the header, and the "
+    "share of flows that have one, in %.\n\n"
     + tables.markdown_table(["tested on", "task", *THRESHOLDS], coverages)
   )
   if len(trained) > 1:
