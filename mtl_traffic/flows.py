@@ -11,7 +11,7 @@ import numpy as np
 
 from mtl_traffic.errors import InputError
 
-UNKNOWN = -1  # The class of a flow that nobody labelled.
+UNKNOWN = -1  # The class of an unlabelled flow.
 _WIDTH_OF_NAMES = 100  # Characters that a list of class or partition names may take.
 
 

@@ -32,7 +32,7 @@ LARGEST_SEED = 2**31 - 1  # Seeds are int32 on the device.
 # same; beyond 1e19 the square of the gradient's norm would be infinite, and clipping
 # would make every step with a labelled flow a step of 0.
 LARGEST_LAMBDA = 1e9
-_FLOWS_AT_ONCE = 1 << 14  # Bounds what is held beside the inputs themselves.
+_FLOWS_AT_ONCE = 1 << 14  # Bounds the memory that is needed besides the inputs.
 
 
 class Inputs:
@@ -228,12 +228,12 @@ def check_run(run: Run, settings: Settings) -> None:
     if not 1 <= run.shortest_prefix <= run.packets:
       raise InputError(
         f"shortest_prefix: {run.shortest_prefix} must be 1 to {run.packets}, the "
-        "packets after which it is asked"
+        "packets after which it is tested"
       )
   elif run.packets != run.k:
     raise InputError(
       f"packets: {run.packets} is not k = {run.k}; only a model that is trained on "
-      "prefixes can be asked earlier"
+      "prefixes can be tested after fewer packets"
     )
   if not 0 <= run.lambda_ <= LARGEST_LAMBDA:
     raise InputError(f"lambda: {run.lambda_} must be 0 to {LARGEST_LAMBDA:g}")

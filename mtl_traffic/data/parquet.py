@@ -123,7 +123,7 @@ def read_rules(path: str | os.PathLike) -> dict[str, object]:
   for file in others:
     if _rules(file) != rules:
       raise InputError(
-        f"{file}: its flows were made by other rules than those of {first}"
+        f"{file}: its flows and those of {first} were made by different rules"
       )
   return rules
 
@@ -258,7 +258,7 @@ def _read_file(
         if group_column in record_batch.schema.names:
           groups = _as_groups(record_batch[group_column], path, group_column)
           flows = flows.replace(groups=groups)
-        elif group_column:  # That of a folder.
+        elif group_column:  # The column is from a folder's name.
           flows = flows.replace(groups=np.full(len(flows), str(given[group_column])))
         yield flows, was_sorted
         first_row += record_batch.num_rows

@@ -223,7 +223,7 @@ def test_labels_by_five_tuple_in_either_direction(folder):
   [
     ("name,label\n", "line 1: the columns are"),
     ("capture,label\na.pcap,\na.pcap,NaN\n", "holds no labels"),
-    ("capture,label\n,x\n", "line 2: does not say of which flows"),
+    ("capture,label\n,x\n", "line 2: does not select any flows"),
     ("capture,label\na,x\na,y\n", "line 3: labelled 'y', but 'x' on line 2"),
     ("capture,label\n", "holds no labels"),
     (

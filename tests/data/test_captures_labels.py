@@ -247,8 +247,8 @@ def test_all_bad_lines_are_named_at_once(read):
     ("7", "end 10 must be after start 20"),
     (
       "8",
-      "does not say of which flows; give capture, address, source, source_port, "
-      "destination, destination_port, protocol, start, end",
+      "does not select any flows; fill in one of capture, address, source, "
+      "source_port, destination, destination_port, protocol, start, end",
     ),
     ("10", "labelled 'b', but 'a' on line 9"),
     ("11", "has more cells than line 1"),

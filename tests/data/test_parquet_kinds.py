@@ -171,7 +171,7 @@ def test_files_of_different_rules_are_not_mixed(tmp_path):
   folder = tmp_path / "both"
   for name, seconds in (("a.parquet", 15.0), ("b.parquet", 30.0)):
     parquet.write(flows, folder / name, rules={"udp_silence_s": seconds})
-  with pytest.raises(InputError, match=r"b\.parquet: its flows were made by other"):
+  with pytest.raises(InputError, match=r"b\.parquet: its flows and those of "):
     parquet.read_rules(folder)
 
 

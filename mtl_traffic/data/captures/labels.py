@@ -196,7 +196,7 @@ def read_labels(path: str | os.PathLike) -> Labels:
         table.add(row, rows.line_num)
         if table.num_rows > _MOST_ROWS:
           raise InputError(
-            f"{path}: has over {_MOST_ROWS} rows; leave out those of other captures"
+            f"{path}: has over {_MOST_ROWS} rows; leave out rows for other captures"
           )
   except OSError as error:
     raise InputError(f"{path}: {error.strerror}; give a CSV file of labels") from error
@@ -251,7 +251,9 @@ class _Table:
     values = {n: text for n, text in values.items() if not is_missing_name(text)}
     label = values.pop("label", None)
     if not values:
-      raise InputError(f"does not say of which flows; give {', '.join(_COLUMNS)}")
+      raise InputError(
+        f"does not select any flows; fill in one of {', '.join(_COLUMNS)}"
+      )
     if _ADDRESS in values:
       if not set(values).isdisjoint(("source", "destination")):
         raise InputError("has address and source or destination; give one of these")

@@ -21,7 +21,7 @@ _HELD_OUT_EVERY = 4
 
 @dataclasses.dataclass(eq=False)
 class Config(tfds.core.BuilderConfig):
-  """What is stored of the dataset; made by `config`.
+  """What is stored from the dataset; made by `config`.
 
   Attributes:
     max_packets: how many packets of each flow are stored.

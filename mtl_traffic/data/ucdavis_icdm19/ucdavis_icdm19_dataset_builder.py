@@ -29,7 +29,7 @@ _FILES_AT_ONCE = 16  # Per thread; more would leave threads idle at a shard's en
 
 @dataclasses.dataclass(eq=False)
 class Config(tfds.core.BuilderConfig):
-  """What is stored of the dataset; made by `config`.
+  """What is stored from the dataset; made by `config`.
 
   Attributes:
     max_packets: how many packets of each flow are stored.
