@@ -67,7 +67,7 @@ class Run:
     return {_IN_A_ROW.get(name, name): getattr(self, name) for name in FIELDS}
 
   def fitted(self) -> "Run":
-    """The run with packets = k. Runs with equal results share one trained model."""
+    """The run with packets = k. Runs for which this is equal share a trained model."""
     return dataclasses.replace(self, packets=self.k)
 
   def dividers(self) -> dict[str, tuple[float, ...]]:

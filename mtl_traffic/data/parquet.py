@@ -35,7 +35,7 @@ _RULES = b"mtl_traffic.rules"  # Key in the file's metadata.
 _BYTES_AT_ONCE = 1 << 22
 _ROWS_AT_ONCE = 65_536  # Bounds the memory for Arrow data beside the result.
 # Limits on the unpacked size, in bytes and as a multiple of the file's size. No file of
-# flows reaches them, because times hardly repeat.
+# flows exceeds both, because times hardly repeat.
 _MOST_BYTES, _MOST_TIMES = 1 << 28, 1000
 _LONGEST_TEXT = 4096  # Bytes of a name or id.
 # Values of split_by, and the columns in which `extract_flows` writes them.

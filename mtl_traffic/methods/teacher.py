@@ -108,7 +108,7 @@ def opinions(
   of_sources = [learn(of_source) for of_source in columns]
   powers = source_powers([out_of_bag for _, out_of_bag in of_sources], labels)
   product = multiplied([of_all for of_all, _ in of_sources], powers)
-  # Doubt must not give probability to a class that no source predicts.
+  # Doubt must not give probability to a class that has no labels.
   product[:, np.bincount(labels, minlength=num_classes) == 0] = 0
   product = _shares(product)
   product[: len(labels)] = np.eye(num_classes)[labels]

@@ -77,7 +77,7 @@ def judge(
   # NaN is below every threshold.
   is_sure = certainty(probabilities, familiarity) >= threshold
   reasons[~is_sure] = Reason.TOO_STRANGE
-  # First of the two: this reason would also apply to a strange flow.
+  # This reason applies if the certainty is too low even without the familiarity.
   reasons[~(certainty(probabilities) >= threshold)] = Reason.TOO_IMPROBABLE
   if seen is not None:
     # Takes precedence: nothing else can be said of such a flow.
