@@ -1,0 +1,340 @@
+"""What figures have in common: colours, ends of lines, axes, maps of confusions.
+
+A figure of lines is `WIDTH` wide and its text `POINTS` high, so that it can be read in
+a column of a paper, at half its size, and on a telephone. Series differ in colour,
+marker and stroke, so that grey suffices, and each has its name at its line's end.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from matplotlib import colors, ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from numpy.typing import ArrayLike
+from scipy import optimize
+from scipy.cluster import hierarchy
+from scipy.spatial import distance
+
+from mtl_traffic.escapes import for_figure
+from mtl_traffic.evaluation import Coverage, Reliability
+
+WIDTH, PANEL_HEIGHT, SWEEP_HEIGHT = 5.2, 2.9, 1.9  # Inches.
+POINTS = 10
+MOST_SERIES = 6
+MOST_ERRORS = 12  # That are written into a map of confusions.
+OURS, PAPERS = "whole_flow_distillation", "multitask"
+
+_LINE_HEIGHT = 1.15 * POINTS / 72  # Inches.
+_MOST_WITH_DIAGONAL = 10  # Classes; of more, only errors are written.
+
+
+@dataclasses.dataclass(frozen=True)
+class Style:
+  """What tells a series apart."""
+
+  color: str
+  marker: str
+  stroke: str = "-"
+  width: float = 1.4
+
+
+# M. Okabe and K. Ito, "Color Universal Design", 2008: told apart by the colour-blind.
+_OWN = {OURS: Style("#d55e00", "o", width=2.4), PAPERS: Style("#0072b2", "s", width=2)}
+_OTHERS = (
+  Style("#009e73", "^", "--"),
+  Style("#cc79a7", "D", "-."),
+  Style("#e69f00", "v", (0, (5, 1, 1, 1, 1, 1))),
+  Style("#56b4e9", "X", (0, (1, 1))),
+  Style("#000000", "P", (0, (7, 2))),
+  Style("#777777", "*", (0, (3, 3))),
+)
+
+
+def styles(names: Iterable[str]) -> dict[str, Style]:
+  """How each series is drawn: our method and the paper's the same everywhere.
+
+  Args:
+    names: of the series, up to `MOST_SERIES`; further ones begin anew.
+  """
+  others = [name for name in dict.fromkeys(names) if name not in _OWN]
+  return _OWN | {
+    name: _OTHERS[number % len(_OTHERS)] for number, name in enumerate(others)
+  }
+
+
+def stack(num_panels: int, height: float = PANEL_HEIGHT) -> tuple[Figure, list[Axes]]:
+  """A figure of panels, one below the other on a common axis."""
+  figure = Figure(figsize=(WIDTH, 0.4 + height * num_panels), layout="constrained")
+  panels = list(figure.subplots(num_panels, sharex=True, squeeze=False)[:, 0])
+  for panel in panels:
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.grid(axis="y", alpha=0.3)
+    panel.set_axisbelow(True)
+  return figure, panels
+
+
+def line(
+  panel: Axes,
+  name: str,
+  places: Sequence[float],
+  values: Sequence[float],
+  intervals: ArrayLike,
+  style: Style,
+) -> None:
+  """Draws a series with its intervals; its name comes with `finish`.
+
+  Args:
+    panel: where to.
+    name: of the series.
+    places: `[N]`.
+    values: `[N]`.
+    intervals: how far they reach from the values, `[N]` both ways, or `[2, N]` down and
+      up; NaN where there is none.
+    style: of the series.
+  """
+  panel.errorbar(
+    places,
+    values,
+    # Of few flows, an interval may lie beside its value.
+    yerr=np.maximum(np.nan_to_num(np.asarray(intervals, float)), 0),
+    label=for_figure(name),
+    color=style.color,
+    marker=style.marker,
+    linestyle=style.stroke,
+    linewidth=style.width,
+    markersize=5,
+    capsize=2.5,
+    elinewidth=1,
+  )
+
+
+def finish(panel: Axes) -> None:
+  """Has the panel's axis where its data is, and writes names at the lines' ends."""
+  drawn = [container.lines[0] for container in panel.containers]
+  ends = [bar for one in panel.containers for bar in _interval_ends(one)]
+  values = np.concatenate([ends, *(one.get_ydata() for one in drawn)])
+  panel.set_ylim(*limits(values))
+  panel.yaxis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 5, 10]))
+  names = [container.get_label() for container in panel.containers]
+  label_ends(panel, names, drawn)
+
+
+def _interval_ends(container) -> Iterable[float]:
+  for bars in container.lines[2]:
+    for segment in bars.get_segments():
+      yield from np.reshape(segment, (-1, 2))[:, 1]  # Empty where a value is NaN.
+
+
+def limits(values: Iterable[float]) -> tuple[float, float]:
+  """An axis in % that holds the values, NaN aside, and little more."""
+  known = np.asarray(list(values), float)
+  known = np.clip(known[~np.isnan(known)], 0, 100)
+  if not len(known):
+    return 0.0, 100.0
+  low, high = known.min(), known.max()
+  margin = max(0.06 * (high - low), 0.5)
+  return float(max(low - margin, 0)), float(min(high + margin, 100 + margin / 2))
+
+
+def label_ends(panel: Axes, names: Sequence[str], drawn: Sequence) -> list[Text]:
+  """Writes the name of each line at its end, moved apart where they would overlap."""
+  known = []
+  for name, one in zip(names, drawn, strict=True):
+    x, y = np.asarray(one.get_xdata(), float), np.asarray(one.get_ydata(), float)
+    there = np.flatnonzero(~np.isnan(y))
+    if len(there):
+      known.append((name, one, x[there[-1]], y[there[-1]]))
+  low, high = panel.get_ylim()
+  # Where the figure is still to be laid out, it has about so much of its height.
+  height = panel.get_position().height * panel.figure.get_figheight()
+  gap = (high - low) * _LINE_HEIGHT / height
+  heights = spread([y for *_, y in known], gap, low, high)
+  return [
+    panel.annotate(
+      name,
+      xy=(x, y),
+      xytext=(1.04, height),
+      textcoords=panel.get_yaxis_transform(),
+      color=one.get_color(),
+      fontsize=POINTS,
+      fontweight="bold" if one.get_linewidth() >= 2 else "normal",
+      va="center",
+      arrowprops={
+        "arrowstyle": "-",
+        "color": one.get_color(),
+        "linewidth": 0.6,
+        "linestyle": ":",
+        "shrinkA": 0,
+        "shrinkB": 3,
+      },
+      annotation_clip=False,
+    )
+    for (name, one, x, y), height in zip(known, heights, strict=True)
+  ]
+
+
+def spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+  """Values moved as little as can be until neighbours are a gap apart.
+
+  Args:
+    values: in any order, which is kept.
+    gap: the least distance.
+    low: what they are not moved below.
+    high: what they are not moved above, where there is room for all.
+  """
+  if not len(values):
+    return []
+  order = np.argsort(values, kind="stable")
+  steps = gap * np.arange(len(values))
+  moved = optimize.isotonic_regression(np.asarray(values, float)[order] - steps).x
+  moved = np.minimum(moved, high - steps[-1])
+  moved = np.maximum(moved, low) + steps
+  placed = np.empty(len(values))
+  placed[order] = moved
+  return placed.tolist()
+
+
+def by_similarity(counts: np.ndarray) -> list[int]:
+  """An order of classes in which those that are confused stand side by side.
+
+  The leaves of a hierarchical clustering (average linkage), in their optimal order:
+  Z. Bar-Joseph, D. Gifford and T. Jaakkola, "Fast optimal leaf ordering for
+  hierarchical clustering", Bioinformatics, 2001.
+
+  Args:
+    counts: `[C, C]` or wider, at `[i, j]` the flows of class i that were taken for j.
+  """
+  counts = np.asarray(counts)
+  size = len(counts)
+  if size < 3:
+    return list(range(size))
+  share = counts[:, :size] / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+  apart = 1 - (share + share.T) / 2
+  np.fill_diagonal(apart, 0)
+  tree = hierarchy.linkage(
+    distance.squareform(apart, checks=False), "average", optimal_ordering=True
+  )
+  return hierarchy.leaves_list(tree).tolist()
+
+
+def errors(counts: np.ndarray, most: int = MOST_ERRORS) -> list[tuple[int, int]]:
+  """The largest errors, by share of the true class, as (true, taken for)."""
+  counts = np.asarray(counts)
+  share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+  np.fill_diagonal(share, 0)
+  largest = np.argsort(-share, axis=None, kind="stable")[:most]
+  found = zip(*np.unravel_index(largest, share.shape), strict=True)
+  return [(int(true), int(taken)) for true, taken in found if share[true, taken] > 0]
+
+
+def confusion_map(
+  counts: np.ndarray, names: Sequence[str], answers: Sequence[str] = ()
+) -> Figure:
+  """How often a class was taken for which, similar classes side by side.
+
+  Args:
+    counts: `[C, A]`, at `[i, j]` the flows of class i that were taken for j.
+    names: of the C classes.
+    answers: beyond them, such as "unknown"; those come last.
+  """
+  counts, size = np.asarray(counts), len(names)
+  order = by_similarity(counts)
+  columns = [*order, *range(size, size + len(answers))]
+  share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+  shown = share[np.ix_(order, columns)]
+  cell = 0.27 if size > _MOST_WITH_DIAGONAL else 0.36
+  heads = [for_figure(name) for name in (*(names[i] for i in order), *answers)]
+  room = 0.7 + 0.09 * max(map(len, heads))  # Of names, on either side.
+  height = room + cell * max(size, 4)
+  width = height + cell * len(answers) + 0.8
+  figure = Figure(figsize=(width, height), layout="constrained")
+  panel = figure.subplots()
+  # Of a root's growth, or a few % could not be seen beside the diagonal.
+  image = panel.imshow(shown, cmap="Blues", norm=colors.PowerNorm(0.5, 0, 100))
+  written = errors(counts)
+  if size <= _MOST_WITH_DIAGONAL:
+    written = [*written, *((i, i) for i in range(size))]
+  for true, taken in written:
+    value = share[true, taken]
+    panel.text(
+      columns.index(taken),
+      order.index(true),
+      f"{value:.0f}" if value >= 0.95 else f"{value:.1f}"[1:],
+      ha="center",
+      va="center",
+      fontsize=POINTS,
+      color="white" if value > 30 else "black",
+    )
+  panel.set_xticks(range(len(heads)), heads, rotation=90, fontsize=POINTS)
+  panel.set_yticks(range(size), heads[:size], fontsize=POINTS)
+  # Faint lines lead the eye from a name to its cell.
+  panel.set_xticks(np.arange(len(heads) - 1) + 0.5, minor=True)
+  panel.set_yticks(np.arange(size - 1) + 0.5, minor=True)
+  panel.grid(which="minor", color="0.9", linewidth=0.5)
+  panel.tick_params(which="minor", length=0)
+  if answers:
+    panel.axvline(size - 0.5, color="black", linewidth=1)
+  panel.set_xlabel("taken for (% of the row)")
+  panel.set_ylabel("class")
+  figure.colorbar(image, ax=panel, shrink=0.6, ticks=[0, 1, 5, 20, 50, 100])
+  return figure
+
+
+def reliability(measured: Reliability) -> Figure:
+  """Accuracy against confidence, and how many flows have which."""
+  figure, (panel, below) = with_strip()
+  edges = np.linspace(0, 100, len(measured.counts) + 1)
+  panel.plot([0, 100], [0, 100], ":", color="0.4", label="as right as sure")
+  there = measured.counts > 0
+  panel.plot(
+    100 * measured.confidences[there],
+    100 * measured.accuracies[there],
+    "o-",
+    color="black",
+    markersize=5,
+    label="the model",
+  )
+  panel.set_ylabel("right (%)")
+  panel.set_xlim(0, 100)
+  panel.set_ylim(-2, 102)
+  panel.legend(loc="upper left", frameon=False, fontsize=POINTS)
+  share = 100 * measured.counts / max(measured.counts.sum(), 1)
+  below.stairs(share, edges, fill=True, color="0.6")
+  below.set_ylabel("flows (%)")
+  below.set_xlabel("probability of the answer (%)")
+  return figure
+
+
+def coverage(curves: Mapping[str, Coverage]) -> Figure:
+  """Accuracy of the answers against how many flows have one, surest first."""
+  figure, (panel,) = stack(1, height=3.3)
+  drawn, of = [], styles(curves) | {"class": Style("#000000", "o")}
+  for name, curve in curves.items():
+    drawn += panel.plot(
+      100 * curve.coverages,
+      100 * curve.accuracies,
+      color=of[name].color,
+      linestyle=of[name].stroke,
+      linewidth=1.8,
+    )
+  # The first few answers are right or not by chance, and say little of the axis.
+  settled = [one.get_ydata()[len(one.get_ydata()) // 20 :] for one in drawn]
+  panel.set_ylim(*limits(np.concatenate([[100.0], *settled])))
+  panel.set_xlim(0, 100)
+  panel.set_xlabel("flows that are answered, surest first (%)")
+  panel.set_ylabel("accuracy of the answers (%)")
+  label_ends(panel, list(map(for_figure, curves)), drawn)
+  return figure
+
+
+def with_strip() -> tuple[Figure, tuple[Axes, Axes]]:
+  """A figure of a panel, and a lower one below on a common axis."""
+  figure = Figure(figsize=(WIDTH - 0.8, 3.7), layout="constrained")
+  panels = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+  for panel in panels:
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.grid(alpha=0.3)
+  return figure, tuple(panels)
