@@ -311,6 +311,12 @@ def reliability(measured: Reliability) -> Figure:
 def coverage(curves: Mapping[str, Coverage]) -> Figure:
   """Accuracy of the answers against how many flows have one, surest first."""
   figure, (panel,) = stack(1, height=3.3)
+  draw_coverage(panel, curves)
+  return figure
+
+
+def draw_coverage(panel: Axes, curves: Mapping[str, Coverage]) -> None:
+  """Draws the curve of each task."""
   drawn, of = [], styles(curves) | {"class": Style("#000000", "o")}
   for name, curve in curves.items():
     drawn += panel.plot(
@@ -327,7 +333,6 @@ def coverage(curves: Mapping[str, Coverage]) -> Figure:
   panel.set_xlabel("flows that are answered, surest first (%)")
   panel.set_ylabel("accuracy of the answers (%)")
   label_ends(panel, list(map(for_figure, curves)), drawn)
-  return figure
 
 
 def with_strip() -> tuple[Figure, tuple[Axes, Axes]]:

@@ -154,8 +154,10 @@ def _claims(found: findings.Findings) -> list[Part]:
   ]
   for verdict, number in claims.count(found.judged).items():
     members = [one for one in found.judged if one.verdict == verdict]
+    if not number:
+      continue
     title = f"{verdict.capitalize()}: {number}"
-    table = claims.table(members).markdown() if members else "None."
+    table = claims.table(members).markdown()
     if verdict == claims.VERDICTS[0]:
       shown.append(f"**{title}**\n\n{table}")
     else:

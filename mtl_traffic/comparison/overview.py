@@ -26,9 +26,10 @@ def parts(results: Mapping[str, Results], workdir: pathlib.Path) -> list[Part]:
   for page, one in results.items():
     lines.append(f"- [{for_markdown(one.title)}]({page})")
     lines += [f"    - {said}" for said in findings.sentences(found[page], {})]
+  datasets = [one.meaning["dataset"] for one in results.values()]
   compared = {
-    one.title: rows
-    for one in results.values()
+    one.meaning["dataset"] if datasets.count(datasets[i]) == 1 else one.title: rows
+    for i, one in enumerate(results.values())
     if (rows := one.trained_on("label_budget"))
   }
   shown: list[Part] = [Heading("Results", level=1), "\n".join(lines)]

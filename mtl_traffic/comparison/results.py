@@ -13,6 +13,8 @@ from mtl_traffic.comparison.workdir import read_config, read_rows
 from mtl_traffic.errors import InputError
 from mtl_traffic.runs import FIELDS, Run
 
+_LONGEST_VALUE = 30  # In a title.
+
 
 @dataclasses.dataclass(frozen=True)
 class Results:
@@ -24,6 +26,7 @@ class Results:
     experiments: the rows of each experiment, in the order of the catalogue.
     calls: what made the rows.
     versions: of the packages, as "jax 0.10.2".
+    apart: the settings that tell them from other results of the same dataset.
   """
 
   meaning: dict
@@ -31,10 +34,13 @@ class Results:
   experiments: dict[str, list[dict]]
   calls: list[dict]
   versions: list[str]
+  apart: str = ""
 
   @property
   def title(self) -> str:
-    return f"{self.meaning['dataset']}, trained on {self.meaning['train_partition']}"
+    dataset, partition = self.meaning["dataset"], self.meaning["train_partition"]
+    title = f"{dataset}, trained on {partition}"
+    return f"{title} ({self.apart})" if self.apart else title
 
   def trained_on(self, experiment: str) -> list[dict]:
     """The rows that were tested on flows of the partition that was trained on."""
@@ -63,7 +69,24 @@ def read(workdir: pathlib.Path) -> list[Results]:
   groups: dict[str, list[tuple[dict, list[dict]]]] = {}
   for config, rows in done:
     groups.setdefault(_comparable(config["meaning"]), []).append((config, rows))
-  return [_pooled(members) for members in groups.values()]
+  return _told_apart([_pooled(members) for members in groups.values()])
+
+
+def _told_apart(found: list[Results]) -> list[Results]:
+  """The same results; those of one title also have the settings that differ."""
+  told = []
+  for one in found:
+    others = [other for other in found if other.title == one.title]
+    names = dict.fromkeys(name for other in others for name in other.meaning)
+    apart = [
+      f"{name} = {shown}"
+      for name in names
+      if any(other.meaning.get(name) != one.meaning.get(name) for other in others)
+      and name not in ("experiment", *FIELDS)
+      and len(shown := str(one.meaning.get(name))) <= _LONGEST_VALUE
+    ]
+    told.append(dataclasses.replace(one, apart=", ".join(apart)))
+  return told
 
 
 def _read(path: pathlib.Path) -> tuple[dict, list[dict]] | None:

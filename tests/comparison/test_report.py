@@ -55,6 +55,8 @@ def test_runs_that_cannot_be_compared_are_reported_apart(tmp_path):
     assert f"]({stem}/label_budget.png)" in text
     assert (tmp_path / "w" / stem / "label_budget.png").exists()
     assert f'href="{stem}.html"' in top
+  for epochs in (20, 5):
+    assert f"made-up, trained on pretraining (epochs = {epochs})" in top
 
 
 def test_nothing_to_report_is_said(tmp_path):
