@@ -41,15 +41,16 @@ class Style:
   width: float = 1.4
 
 
-# M. Okabe and K. Ito, "Color Universal Design", 2008: told apart by the colour-blind.
+# M. Okabe and K. Ito, "Color Universal Design", 2008: vermilion and blue, which the
+# colour-blind tell apart. All colours are dark enough for names to be read.
 _OWN = {OURS: Style("#d55e00", "o", width=2.4), PAPERS: Style("#0072b2", "s", width=2)}
 _OTHERS = (
-  Style("#009e73", "^", "--"),
-  Style("#cc79a7", "D", "-."),
-  Style("#e69f00", "v", (0, (5, 1, 1, 1, 1, 1))),
-  Style("#56b4e9", "X", (0, (1, 1))),
+  Style("#007a53", "^", "--"),
+  Style("#9a3f86", "D", "-."),
+  Style("#7f6a00", "v", (0, (5, 1, 1, 1, 1, 1))),
+  Style("#666666", "X", (0, (1, 1))),
   Style("#000000", "P", (0, (7, 2))),
-  Style("#777777", "*", (0, (3, 3))),
+  Style("#8c4a2f", "*", (0, (3, 3))),
 )
 
 

@@ -35,6 +35,17 @@ def test_our_method_and_the_papers_differ_in_grey():
   assert ours - papers > 0.1
 
 
+@pytest.mark.parametrize("style", charts.styles("abcdef").values())
+def test_names_in_any_colour_can_be_read(style):
+  linear = [
+    one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4
+    for one in colors.to_rgb(style.color)
+  ]
+  # WCAG 2.1: text of 10 points needs 3 if it is bold, as ours is.
+  contrast = 1.05 / (np.dot(linear, (0.2126, 0.7152, 0.0722)) + 0.05)
+  assert contrast > (4.5 if style.width < 2 else 3)
+
+
 @pytest.mark.parametrize(
   ("values", "spread"),
   [

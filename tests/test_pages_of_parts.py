@@ -4,9 +4,11 @@ import pathlib
 import re
 
 import pytest
+from markdown.extensions import toc
 from matplotlib.figure import Figure
 
 from mtl_traffic import files, pages
+from mtl_traffic.comparison.catalogue import EXPERIMENTS
 from mtl_traffic.pages import Folded, Heading, Shown
 
 
@@ -22,6 +24,11 @@ def test_contents_lead_to_headings():
   assert re.findall('href="#(.*?)"', html) == ["one-a-b", "two"]
   assert {"one-a-b", "two"} <= set(re.findall('id="(.*?)"', html))
   assert pages.markdown(parts).startswith("# Top\n\n## One (a, b)\n\n")
+
+
+def test_anchors_are_those_of_mkdocs():
+  for experiment in EXPERIMENTS.values():
+    assert Heading(experiment.title).anchor == toc.slugify(experiment.title, "-")
 
 
 @pytest.mark.parametrize(

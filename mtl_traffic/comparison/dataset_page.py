@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mtl_traffic import charts, evaluation, files
+from mtl_traffic import charts, evaluation, files, provenance
 from mtl_traffic.comparison import claims, figures, findings
 from mtl_traffic.comparison.catalogue import EXPERIMENTS
 from mtl_traffic.comparison.experiment import INTRODUCTION
@@ -297,14 +297,7 @@ def _how_made(results: Results) -> list[Part]:
         ]
       )
   header = ["experiment", "method", "labels/class", "seeds", "runs", "minutes"]
-  calls = [
-    "- "
-    + for_markdown(
-      f"{call.get('date')}, {call.get('machine')}, "
-      f"commit {call.get('commit') or 'unknown'}: {call.get('command')}"
-    )
-    for call in results.calls
-  ]
+  calls = [f"- {for_markdown(provenance.sentence(call))}" for call in results.calls]
   adam = ", ".join(f"{rate:g}" for rate in sorted(rates))
   return [
     f"Networks: {meaning['epochs']} epochs of Adam at {adam} in batches of "

@@ -6,7 +6,8 @@ import pathlib
 
 from absl import logging
 
-from mtl_traffic.comparison import provenance, row_schema
+from mtl_traffic import provenance
+from mtl_traffic.comparison import row_schema
 from mtl_traffic.comparison.catalogue import EXPERIMENTS
 from mtl_traffic.comparison.rows import where
 from mtl_traffic.comparison.workdir import read_config, read_rows

@@ -12,8 +12,7 @@ from collections.abc import Iterable
 
 from absl import logging
 
-from mtl_traffic import files
-from mtl_traffic.comparison import provenance
+from mtl_traffic import files, provenance
 from mtl_traffic.errors import InputError, first_line
 
 

@@ -13,7 +13,7 @@ from mtl_traffic.evaluation import Coverage, Reliability
 
 _MOST_CLASSES = 60  # In a figure; those with most wrong flows if there are more.
 _LONGEST_NAME = 24
-_ALL, _ANSWERED = Style("black", "o", width=2), Style("#009e73", "^", "--")
+_ALL, _ANSWERED = Style("black", "o", width=2), Style("#007a53", "^", "--")
 
 
 def confusion_figure(confusion: Mapping) -> Figure:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from mtl_traffic import files, pages
+from mtl_traffic import files, pages, provenance
 from mtl_traffic.errors import InputError
 from mtl_traffic.escapes import for_markdown
 from mtl_traffic.pages import Folded, Heading, Part, Shown, contents
@@ -151,6 +151,9 @@ def _parts(
   ]
   if assessed["tasks"]:
     parts += [Heading("Bandwidth and duration"), _tasks(assessed["tasks"])]
+  made = provenance.sentence(provenance.of_call())
+  packages = ", ".join(f"{name} {of}" for name, of in provenance.versions().items())
+  parts += [Heading("How this was made"), for_markdown(f"{made}. With {packages}.")]
   return [*opening, "**Contents**\n\n" + contents(parts), *parts]
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mtl_traffic.comparison import provenance
+from mtl_traffic import provenance
 
 CALL = {"date": "2026-01-01", "command": "a", "commit": "c", "machine": "m"}
 
@@ -21,7 +21,7 @@ def test_a_call_says_when_by_what_and_where():
 def test_the_command_is_the_one_that_was_typed(tmp_path, module):
   script = tmp_path / "some_program.py"
   script.write_text(
-    "import sys\nfrom mtl_traffic.comparison import provenance\n"
+    "import sys\nfrom mtl_traffic import provenance\n"
     "sys.argv[1] = 'changed'\nprint(provenance.of_call()['command'])\n"
   )
   how = ["-m", "some_program"] if module else [str(script)]

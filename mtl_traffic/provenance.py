@@ -1,4 +1,4 @@
-"""What made the rows of a work directory: when, by which command, code and machine."""
+"""What made results: when, by which command, with which code and on which machine."""
 
 import datetime
 import importlib.metadata
@@ -8,8 +8,9 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 
-_ROOT = pathlib.Path(__file__).parents[2]
+_ROOT = pathlib.Path(__file__).parents[1]
 _VERSIONED = ("jax", "flax", "optax", "numpy")
 
 
@@ -33,6 +34,14 @@ def of_call(device: str = "") -> dict[str, str]:
     "commit": _commit(),
     "machine": ", ".join(filter(None, [*machine, device])),
   }
+
+
+def sentence(call: Mapping[str, str]) -> str:
+  """A call, as a line of text."""
+  commit = call.get("commit") or "unknown"
+  return f"{call.get('date')}, {call.get('machine')}, commit {commit}: " + str(
+    call.get("command")
+  )
 
 
 def added(calls: list[dict], call: dict) -> list[dict]:
