@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mtl_traffic import charts, evaluation, files, provenance
+from mtl_traffic import charts, confusions, evaluation, files, provenance
 from mtl_traffic.comparison import claims, figures, findings
 from mtl_traffic.comparison.catalogue import EXPERIMENTS
 from mtl_traffic.comparison.experiment import INTRODUCTION
@@ -178,17 +178,19 @@ def _confusions(
     method: np.sum([row["class_confusion"] for row in members], axis=0)
     for (method,), members in group(rows, "method").items()
   }
+  if found.best.method not in counts:
+    return []
   drawn = []
   for method in dict.fromkeys((found.best.method, charts.PAPERS)):
     if method in counts:
       name = f"{stem}/confusion_{_WORD.sub('_', method)}.png"
-      figure = charts.confusion_map(counts[method], names)
+      figure = confusions.figure(counts[method], names)
       files.write_figure(workdir / name, figure)
       drawn.append(Shown(f"Taken for which, in % of the class, by {method}", name))
   best = counts[found.best.method]
   largest = [
     [names[true], names[taken], f"{100 * best[true, taken] / best[true].sum():.1f}"]
-    for true, taken in charts.errors(best)
+    for true, taken in confusions.largest(best)
   ]
   shown = [m for m in figures.methods_shown(rows, _MOST_METHODS) if m in counts]
   scores = {method: evaluation.class_scores(counts[method]) for method in shown}

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mtl_traffic import charts
+from mtl_traffic import charts, confusions
 from mtl_traffic.comparison.rows import (
   ACCURACIES,
   budget_order,
@@ -201,6 +201,7 @@ def sweep_figure(
     for measure in (ACCURACIES if partition == partitions[0] else ACCURACIES[:1])
     if any(row[measure] is not None for row in where(rows, partition=partition))
   ]
+  panels = panels or [(partitions[0], ACCURACIES[0])]  # Where every run failed.
   figure, axes = charts.stack(len(panels), height=charts.SWEEP_HEIGHT)
   values = sorted({row[field] for row in rows})
   place = {one: np.log10(one) if logarithmic else one for one in values}
@@ -210,11 +211,9 @@ def sweep_figure(
     of = _MEASURES[measure]
     on = f" on {for_figure(partition)}" if partition != partitions[0] else ""
     panel.set_ylabel(f"{of}{on} (%)")
-  if axes:
-    ticks = list(dict.fromkeys(place.values()))
-    axes[-1].set_xticks(ticks, [f"{one:g}" for one in values])
-    axes[-1].tick_params(axis="x", rotation=90 if len(values) > 8 else 0)
-    axes[-1].set_xlabel(title)
+  axes[-1].set_xticks(list(place.values()), [f"{one:g}" for one in values])
+  axes[-1].tick_params(axis="x", rotation=90 if len(values) > 8 else 0)
+  axes[-1].set_xlabel(title)
   return figure
 
 
@@ -318,4 +317,4 @@ def confusion_figure(rows: Iterable[dict], class_names: Sequence[str]) -> Figure
   counts = np.sum(
     [row["class_confusion"] for row in rows if row["class_confusion"]], axis=0
   )
-  return charts.confusion_map(counts, class_names)
+  return confusions.figure(counts, class_names)

@@ -106,9 +106,20 @@ def _read(path: pathlib.Path) -> tuple[dict, list[dict]] | None:
   for number, row in enumerate(rows, start=1):
     try:
       row_schema.check(row)
+      _check_confusion(row, config["meaning"].get("classes"))
     except InputError as error:
       raise InputError(f"{path / 'results.jsonl'}, line {number}: {error}") from None
   return config, rows
+
+
+def _check_confusion(row: dict, classes: object) -> None:
+  """Raises an InputError if a row is about another number of classes."""
+  counts = row["class_confusion"]
+  if counts is not None and isinstance(classes, list) and len(counts) != len(classes):
+    raise InputError(
+      f"class_confusion is of {len(counts)} classes, config.json has {len(classes)}; "
+      "remove the line to run it again"
+    )
 
 
 def _comparable(meaning: dict) -> str:

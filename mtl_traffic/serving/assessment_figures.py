@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mtl_traffic import charts
+from mtl_traffic import charts, confusions
 from mtl_traffic.charts import Style
 from mtl_traffic.escapes import for_figure
 from mtl_traffic.evaluation import Coverage, Reliability
@@ -35,7 +35,7 @@ def confusion_figure(confusion: Mapping) -> Figure:
     left = counts[:, :size].sum(axis=1) - counts[:, kept].sum(axis=1)
     counts = np.insert(counts, size, left, axis=1)
   columns = [*kept, *range(size, size + len(answers))]
-  figure = charts.confusion_map(counts[np.ix_(kept, columns)], names, answers)
+  figure = confusions.figure(counts[np.ix_(kept, columns)], names, answers)
   if len(kept) < size:
     title = f"the {len(kept)} classes of {size} with most wrong flows"
     figure.axes[0].set_title(title, fontsize=charts.POINTS)

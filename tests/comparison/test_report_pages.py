@@ -1,10 +1,12 @@
 """What reports say of made-up results, and how they look in a browser."""
 
+import json
 import re
 
 import pytest
 
 from mtl_traffic.comparison import report
+from mtl_traffic.errors import InputError
 from mtl_traffic.serving import assessment_report
 from mtl_traffic.serving.assessment import assess
 from tests import browser
@@ -110,6 +112,29 @@ def test_long_tables_are_folded_and_how_it_was_made_comes_last(folder):
   last = html.split('id="how-this-was-made"')[1]
   assert "2026-01-31, a machine, 2 cores, commit 0123456789" in last
   assert "<h2" not in last
+
+
+def test_runs_that_all_failed_are_reported(tmp_path):
+  sweep = SETTINGS.replace(methods=("multitask",), labels_per_class=(10,))
+  experiments = {"label_budget": SETTINGS, "lambda_sweep": sweep, "labelling": sweep}
+  write_results(tmp_path, "few", ["a", "b"], experiments)
+  for path in tmp_path.glob("*/results.jsonl"):
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+      row |= {name: None for name in row if name.endswith(("accuracy", "confusion"))}
+    path.write_text("".join(json.dumps(row | {"error": "x"}) + "\n" for row in rows))
+  report.write(tmp_path)
+  text = (tmp_path / "report.md").read_text()
+  assert "Best with" not in text and "Which classes are confused" not in text
+  assert "| multitask" in text
+
+
+def test_a_row_of_another_number_of_classes_is_one_line(tmp_path):
+  write_results(tmp_path, "few", ["a", "b"], {"label_budget": SETTINGS})
+  config = tmp_path / "label_budget" / "config.json"
+  config.write_text(config.read_text().replace('["a", "b"]', '["a", "b", "c"]'))
+  with pytest.raises(InputError, match="line 1: class_confusion is of 2 classes, con"):
+    report.write(tmp_path)
 
 
 @browser.needs_chromium
