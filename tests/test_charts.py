@@ -107,6 +107,7 @@ def test_lines_and_intervals_have_the_values():
   panel = _drawn({"a": [90, 95.0]})
   (container,) = panel.containers
   assert container.lines[0].get_ydata().tolist() == [90, 95]
+  assert panel.get_ylim() == (88.5, 96.5)  # Where they are.
   (bars,) = container.lines[2]
   assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [
     [89, 91],
