@@ -347,25 +347,6 @@ def paired_difference(
   return mean_with_interval(np.array([values[d] - reference[d] for d in draws]))
 
 
-def verdict(value: Estimate, low: float, high: float) -> str:
-  """Whether a claim that a quantity lies between two values can be upheld.
-
-  Args:
-    value: the quantity, measured.
-    low: the least that the claim allows.
-    high: the most.
-
-  Returns:
-    "holds" if the whole interval lies between them, "does not hold" if none of it does,
-    "inconclusive" if part of it does or if there is no interval.
-  """
-  if value.mean - value.half_width > low and value.mean + value.half_width < high:
-    return "holds"
-  if value.mean + value.half_width <= low or value.mean - value.half_width >= high:
-    return "does not hold"
-  return "inconclusive"
-
-
 def _counted(scores: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   counted = targets >= 0
   return np.asarray(scores, np.float64)[counted], np.asarray(targets)[counted]
