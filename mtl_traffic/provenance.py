@@ -1,6 +1,7 @@
 """What made results: when, by which command, with which code and on which machine."""
 
 import datetime
+import functools
 import importlib.metadata
 import os
 import pathlib
@@ -63,6 +64,7 @@ def _command() -> str:
   return shlex.join([pathlib.Path(program).name, *arguments])
 
 
+@functools.cache
 def _commit() -> str:
   """Of this code, where it is run from a checkout; "-dirty" if files were changed."""
   if not (_ROOT / ".git").exists():

@@ -10,6 +10,7 @@ from mtl_traffic import charts, confusions, evaluation, files, provenance
 from mtl_traffic.comparison import claims, figures, findings
 from mtl_traffic.comparison.catalogue import EXPERIMENTS
 from mtl_traffic.comparison.experiment import INTRODUCTION
+from mtl_traffic.comparison.findings import Findings
 from mtl_traffic.comparison.results import Results
 from mtl_traffic.comparison.rows import (
   budget_order,
@@ -34,15 +35,17 @@ _CONFUSED = Heading("Which classes are confused")
 _WORD = re.compile(r"[^\w-]")
 
 
-def parts(results: Results, workdir: pathlib.Path, stem: str) -> list[Part]:
+def parts(
+  results: Results, found: Findings, workdir: pathlib.Path, stem: str
+) -> list[Part]:
   """The page; writes its figures.
 
   Args:
     results: see `Results`.
+    found: what they say.
     workdir: the folder of the page.
     stem: of the page's name, and the folder of its figures.
   """
-  found = findings.find(results)
   links = {"intervals": f"#{_INTERVALS.anchor}", "claims": f"#{_CLAIMS.anchor}"}
   body: list[Part] = []
   for name, rows in results.experiments.items():
@@ -142,7 +145,7 @@ def budget_table(rows: Sequence[dict], paper: dict) -> Table:
   return Table(header, lines)
 
 
-def _claims(found: findings.Findings) -> list[Part]:
+def _claims(found: Findings) -> list[Part]:
   if not found.judged:
     return []
   shown: list[Part] = [
@@ -166,7 +169,7 @@ def _claims(found: findings.Findings) -> list[Part]:
 
 
 def _confusions(
-  results: Results, found: findings.Findings, workdir: pathlib.Path, stem: str
+  results: Results, found: Findings, workdir: pathlib.Path, stem: str
 ) -> list[Part]:
   """Which classes are taken for which with few labels, by the best and the paper's."""
   names, rows = results.meaning["classes"], results.trained_on("label_budget")

@@ -7,6 +7,7 @@ import numpy as np
 
 from mtl_traffic import files
 from mtl_traffic.comparison import figures, findings
+from mtl_traffic.comparison.findings import Findings
 from mtl_traffic.comparison.results import Results
 from mtl_traffic.comparison.rows import budget_order, estimate, few_labels, group, where
 from mtl_traffic.escapes import for_markdown
@@ -14,14 +15,16 @@ from mtl_traffic.pages import Heading, Part, Shown
 from mtl_traffic.tables import Table, percent
 
 
-def parts(results: Mapping[str, Results], workdir: pathlib.Path) -> list[Part]:
+def parts(
+  results: Mapping[str, Results], found: Mapping[str, Findings], workdir: pathlib.Path
+) -> list[Part]:
   """The page; writes its figure.
 
   Args:
     results: of each dataset, by the name of its Markdown page.
+    found: what they say, by the same.
     workdir: the folder of the page.
   """
-  found = {page: findings.find(one) for page, one in results.items()}
   lines = []
   for page, one in results.items():
     lines.append(f"- [{for_markdown(one.title)}]({page})")

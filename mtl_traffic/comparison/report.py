@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 
 from mtl_traffic import files, pages
-from mtl_traffic.comparison import dataset_page, overview, results
+from mtl_traffic.comparison import dataset_page, findings, overview, results
 from mtl_traffic.comparison.results import Results
 from mtl_traffic.pages import Part
 
@@ -29,15 +29,21 @@ def write(workdir: str | os.PathLike) -> pathlib.Path:
     InputError: there is nothing to report on, or the report cannot be written.
   """
   workdir = pathlib.Path(workdir)
-  found = results.read(workdir)
+  datasets = results.read(workdir)
+  found = [findings.find(one) for one in datasets]
+  stems = _stems(datasets) if len(datasets) > 1 else [_PAGE]
   with files.lock(workdir / _PAGE):
-    if len(found) == 1:
-      return _write(workdir, _PAGE, dataset_page.parts(found[0], workdir, _PAGE))
-    stems = _stems(found)
-    for stem, one in zip(stems, found, strict=True):
-      _write(workdir, stem, dataset_page.parts(one, workdir, stem))
-    named = {f"{stem}.md": one for stem, one in zip(stems, found, strict=True)}
-    return _write(workdir, _PAGE, overview.parts(named, workdir), list(named))
+    for stem, one, said in zip(stems, datasets, found, strict=True):
+      page = _write(workdir, stem, dataset_page.parts(one, said, workdir, stem))
+    if len(datasets) > 1:
+      names = [f"{stem}.md" for stem in stems]
+      top = overview.parts(
+        dict(zip(names, datasets, strict=True)),
+        dict(zip(names, found, strict=True)),
+        workdir,
+      )
+      page = _write(workdir, _PAGE, top, names)
+  return page
 
 
 def _write(
@@ -49,10 +55,13 @@ def _write(
   return page
 
 
-def _stems(found: Sequence[Results]) -> list[str]:
-  """A page's name for each, after its dataset; numbered where it is another's too."""
-  names = [_WORD.sub("_", one.meaning["dataset"])[:_LONGEST_NAME] for one in found]
+def _stems(datasets: Sequence[Results]) -> list[str]:
+  """A page's name for each, after its dataset; numbered where it is another's too.
+
+  A name of its own has no dot, so that a numbered one is no other's.
+  """
+  names = [_WORD.sub("_", one.meaning["dataset"])[:_LONGEST_NAME] for one in datasets]
   return [
-    f"{_PAGE}_{name}" + f"_{names[:i].count(name) + 1}" * (names.count(name) > 1)
+    f"{_PAGE}_{name}" + f".{names[:i].count(name) + 1}" * (names.count(name) > 1)
     for i, name in enumerate(names)
   ]

@@ -49,7 +49,7 @@ def test_runs_that_cannot_be_compared_are_reported_apart(tmp_path):
     path.write_text(path.read_text().replace('"epochs": 20', '"epochs": 5'))
   top = report.write(tmp_path / "w").read_text()
   for number in (1, 2):
-    stem = f"report_made-up_{number}"
+    stem = f"report_made-up.{number}"
     text = (tmp_path / "w" / f"{stem}.md").read_text()
     assert text.count("## What the paper claims") == 1
     assert f"]({stem}/label_budget.png)" in text
