@@ -178,7 +178,9 @@ def train_step(
     gradient, state.opt_state, state.params
   )
   params = optax.apply_updates(state.params, updates)
-  state = state.replace(params=params, batch_stats=batch_stats, opt_state=opt_state)
+  state = dataclasses.replace(
+    state, params=params, batch_stats=batch_stats, opt_state=opt_state
+  )
   return state, parts
 
 
@@ -280,7 +282,7 @@ def train_epochs(
     }
     is_below = jnp.all(jnp.stack(list(parts.values())) < CONVERGED_LOSS)
     epochs_below = jnp.where(is_below, state.epochs_below + 1, 0)
-    return state.replace(epochs_below=epochs_below), parts
+    return dataclasses.replace(state, epochs_below=epochs_below), parts
 
   def skip(state: TrainState, number: jax.Array):
     del number
