@@ -7,12 +7,20 @@ WORKDIR ?= runs/simulated
 CONFIG ?= ucdavis
 DATASET ?=
 PAPER ?= runs/paper
+# Of `make evidence`: the same for each dataset. CONFIGS may name fewer.
+EVIDENCE ?= runs/evidence
+CONFIGS ?= video_sessions iot_devices iscx ucdavis
+ucdavis ?=
+iscx ?=
+iot_devices ?=
+video_sessions ?=
+SEEDS ?= 20
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
 
-.PHONY: run test test-all coverage lint docs paper benchmark clean
+.PHONY: run test test-all coverage lint docs paper evidence benchmark clean
 
 run: $(STAMP)
 	$(BIN)/python -m experiments.label_budget --workdir=$(WORKDIR)
@@ -40,6 +48,16 @@ docs: $(DOCS_STAMP)
 paper: $(STAMP)
 	$(BIN)/python -m experiments.paper --config=$(CONFIG) --workdir=$(PAPER) \
 	    $(if $(DATASET),--dataset=$(DATASET))
+
+# Every method and experiment on every dataset, then a page that compares them. A day
+# or so on two cores; it can be interrupted. For example
+# make evidence ucdavis=quic.parquet iscx=iscx.parquet CONFIGS='ucdavis iscx'
+evidence: $(STAMP) $(CONFIGS:%=evidence-%)
+	$(BIN)/mtl-traffic report --workdir=$(EVIDENCE)
+
+evidence-%: $(STAMP)
+	$(BIN)/python -m experiments.evidence --config=$* --workdir=$(EVIDENCE)/$* \
+	    --config.num_seeds=$(SEEDS) $(if $($*),--dataset=$($*))
 
 benchmark: $(STAMP)
 	$(BIN)/python -m benchmarks.training

@@ -1,9 +1,15 @@
 """The command line that the experiments share."""
 
+import datetime
+import pathlib
+from collections.abc import Callable, Sequence
+
 from absl import flags
 
 from mtl_traffic.commands import cli
+from mtl_traffic.comparison import plans, report
 from mtl_traffic.comparison.catalogue import EXPERIMENTS
+from mtl_traffic.settings import Settings
 
 
 def run(name: str, about: str) -> None:
@@ -34,5 +40,53 @@ def run(name: str, about: str) -> None:
     workdir = flags.FLAGS.workdir
     print(conduct(experiment, settings, dataset, flows, workdir, runs))
     print(f"Results are in {workdir}/")
+
+  cli.run(main, define_flags, name=f"python -m experiments.{name}", about=about)
+
+
+def run_plan(
+  name: str, about: str, plan: Callable[[Settings, Sequence[str]], list[plans.Step]]
+) -> None:
+  """Runs the binary of a whole evaluation, which ends with the report.
+
+  Args:
+    name: of its module.
+    about: what it does, for --help.
+    plan: gives the steps, of the settings and the methods of the tables.
+  """
+
+  def define_flags() -> None:
+    cli.define_config("simulated")
+    cli.define_dataset()
+    cli.define_required("workdir", "where results go")
+    flags.DEFINE_list("methods", None, "Those of the tables; all by default.")
+
+  def main() -> None:
+    # With JAX, which --help does without.
+    from mtl_traffic import defaults
+    from mtl_traffic.comparison import flow_statistics
+    from mtl_traffic.comparison.conduct import conduct
+    from mtl_traffic.inputs import Inputs
+    from mtl_traffic.methods import METHODS
+
+    settings, workdir = cli.chosen_settings(), pathlib.Path(flags.FLAGS.workdir)
+    methods = flags.FLAGS.methods or tuple(METHODS)
+    most_packets = max(run.k for step in plan(settings, methods) for run in step.runs)
+    most_packets = max(settings.max_packets, most_packets)
+    dataset, flows = cli.load_flows(settings.dataset, most_packets, settings.split_by)
+    steps = plan(defaults.of_flows(settings, flows), methods)
+    for step in steps:
+      Inputs(step.settings, flows, step.runs)  # Raises before anything is written.
+    print(flow_statistics.write(dataset, flows, workdir / "flow_statistics"))
+    for number, step in enumerate(steps, start=1):
+      left = plans.seconds_left(steps[number - 1 :], plans.rows_below(workdir))
+      print(
+        f"\nStep {number} of {len(steps)}: {step.experiment.title}. With all that "
+        f"follows it takes about {datetime.timedelta(seconds=round(left))}.\n",
+        flush=True,
+      )
+      folder = workdir / step.experiment.name
+      print(conduct(*step[:2], dataset, flows, folder, step.runs))
+    print(f"The report is in {report.write(workdir)}")
 
   cli.run(main, define_flags, name=f"python -m experiments.{name}", about=about)

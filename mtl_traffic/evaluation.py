@@ -353,25 +353,6 @@ def paired_difference(
   return mean_with_interval(np.array([values[d] - reference[d] for d in draws]))
 
 
-def verdict(value: Estimate, low: float, high: float) -> str:
-  """Tests the claim that a quantity lies between two values.
-
-  Args:
-    value: the measured quantity with its interval.
-    low: the lower bound of the claim.
-    high: the upper bound.
-
-  Returns:
-    "holds" if the whole interval lies between the bounds, "does not hold" if none of it
-    does, "inconclusive" if part of it does or if there is no interval.
-  """
-  if value.mean - value.half_width > low and value.mean + value.half_width < high:
-    return "holds"
-  if value.mean + value.half_width <= low or value.mean - value.half_width >= high:
-    return "does not hold"
-  return "inconclusive"
-
-
 def _counted(scores: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   counted = targets >= 0
   return np.asarray(scores, np.float64)[counted], np.asarray(targets)[counted]

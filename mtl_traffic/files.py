@@ -14,6 +14,8 @@ from mtl_traffic.errors import InputError, first_line
 if TYPE_CHECKING:
   from matplotlib.figure import Figure
 
+DPI = 150  # Of figures.
+
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
@@ -97,7 +99,7 @@ def write_figure(path: str | os.PathLike, figure: "Figure") -> None:
   with replacing(path) as partial, warnings.catch_warnings():
     # Characters that no installed font has are drawn as boxes.
     warnings.filterwarnings("ignore", "Glyph .* missing from font")
-    figure.savefig(partial, dpi=150, format="png")
+    figure.savefig(partial, dpi=DPI, format="png")
 
 
 def lock(folder: str | os.PathLike) -> BinaryIO:

@@ -73,11 +73,12 @@ class Dense(nn.Module):
 
   features: int
   dtype: jnp.dtype = jnp.float32
+  bias_init: nn.initializers.Initializer = nn.initializers.zeros
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     kernel = self.param("kernel", keras_kernel_init, (len(x), self.features))
-    bias = self.param("bias", nn.initializers.zeros, (self.features,))
+    bias = self.param("bias", self.bias_init, (self.features,))
     return _linear(x, kernel, bias, self.dtype)
 
 

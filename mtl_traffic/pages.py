@@ -1,7 +1,8 @@
 """Pages of text, tables and figures, as Markdown and as one self-contained HTML file.
 
 Names are shown as text and never interpreted: all markup of a page comes from this
-module, its only images are the figures, and it runs no scripts.
+module, its only images are the figures, its links lead to its own headings or to pages
+that it names, and it runs no scripts.
 """
 
 import base64
@@ -9,11 +10,47 @@ import dataclasses
 import hashlib
 import html as html_lib
 import pathlib
-from collections.abc import Sequence
+import re
+import struct
+import xml.etree.ElementTree as etree
+from collections.abc import Iterator, Sequence
 
 import markdown as markdown_lib
+from markdown.treeprocessors import Treeprocessor
 
 from mtl_traffic.escapes import for_markdown
+from mtl_traffic.files import DPI
+
+_CSS_DPI = 96
+_WIDE = 520  # Pixels; a figure up to it is legible where it is shrunk to a telephone.
+
+
+@dataclasses.dataclass(frozen=True)
+class Heading:
+  """A heading that contents and links lead to.
+
+  Attributes:
+    text: of plain words, as it is what links are made of.
+    level: 1 is the page's title; contents list those of level 2.
+  """
+
+  text: str
+  level: int = 2
+
+  @property
+  def anchor(self) -> str:
+    """As GitHub and MkDocs call it."""
+    return re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", self.text)).strip("-").lower()
+
+  def link(self, text: str = "") -> str:
+    return f"[{text or for_markdown(self.text)}](#{self.anchor})"
+
+  def markdown(self) -> str:
+    return f"{'#' * self.level} {for_markdown(self.text)}"
+
+  def html(self, page: "_Page") -> str:
+    text = html_lib.escape(self.text)
+    return f'<h{self.level} id="{self.anchor}">{text}</h{self.level}>'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,46 +68,132 @@ class Shown:
   def markdown(self) -> str:
     return f"![{for_markdown(self.title)}]({self.name})"
 
-  def html(self, workdir: pathlib.Path) -> str:
-    data = base64.b64encode((workdir / self.name).read_bytes()).decode()
+  def html(self, page: "_Page") -> str:
+    content = (page.folder / self.name).read_bytes()
+    data = base64.b64encode(content).decode()
+    # As wide as it is in print; what would be too small on a telephone is scrolled.
+    (width,) = struct.unpack(">I", content[16:20])
+    width = round(width * _CSS_DPI / DPI)
     title = html_lib.escape(self.title)
-    return f'<p><img alt="{title}" src="data:image/png;base64,{data}"></p>'
+    return (
+      f'<figure{_WIDE_CLASS * (width > _WIDE)}><img alt="{title}" width="{width}" '
+      f'src="data:image/png;base64,{data}"><figcaption>{title}</figcaption></figure>'
+    )
 
 
-# A part is text in Markdown, or a figure.
-Part = str | Shown
+@dataclasses.dataclass(frozen=True)
+class Folded:
+  """What most readers skip, behind a line that unfolds it.
+
+  Attributes:
+    title: the line.
+    parts: what is behind it.
+  """
+
+  title: str
+  parts: Sequence["Part"]
+
+  def markdown(self) -> str:
+    # Markdown has nothing that folds everywhere.
+    return f"**{for_markdown(self.title)}**\n\n" + _joined(self.parts)
+
+  def html(self, page: "_Page") -> str:
+    title, inside = html_lib.escape(self.title), page.bodies(self.parts)
+    return f"<details><summary>{title}</summary>\n{inside}\n</details>"
+
+
+# Text as Markdown, or one of those above.
+Part = str | Heading | Shown | Folded
+
+
+def contents(parts: Sequence[Part]) -> str:
+  """Links to the headings of level 2."""
+  headings = [one for one in parts if isinstance(one, Heading) and one.level == 2]
+  return "\n".join(f"- {heading.link()}" for heading in headings)
 
 
 def markdown(parts: Sequence[Part]) -> str:
-  """A page as Markdown that links its figures' files."""
-  texts = [part if isinstance(part, str) else part.markdown() for part in parts]
-  return "\n\n".join(text.strip() for text in texts) + "\n"
+  """A page as Markdown, whose figures are files beside it."""
+  return _joined(parts) + "\n"
 
 
-def html(parts: Sequence[Part], folder: pathlib.Path, title: str) -> str:
-  """A page as HTML, with its figures embedded.
+def html(
+  parts: Sequence[Part],
+  folder: pathlib.Path,
+  title: str,
+  beside: Sequence[str] = (),
+) -> str:
+  """A page as HTML, with its figures in it.
 
   Args:
-    parts: the parts of the page.
-    folder: the folder of the figures' files.
-    title: the title of the browser's window.
+    parts: of the page.
+    folder: where the files of its figures are.
+    title: of the browser's window.
+    beside: names of Markdown pages beside it, whose links lead to their HTML.
   """
-  converter = markdown_lib.Markdown(extensions=["tables"])
-  # Removes tags, links and images: they could load something from elsewhere.
-  converter.preprocessors.deregister("html_block")
-  for pattern in _FOREIGN:
-    converter.inlinePatterns.deregister(pattern)
-  bodies = [
-    converter.reset().convert(part) if isinstance(part, str) else part.html(folder)
-    for part in parts
-  ]
+  anchors = {f"#{one.anchor}": f"#{one.anchor}" for one in _headings(parts)}
+  pages = {name: str(pathlib.PurePath(name).with_suffix(".html")) for name in beside}
+  body = _Page(folder, anchors | pages).bodies(parts)
   head = _HEAD.format(title=html_lib.escape(title), policy=_POLICY, style=_STYLE)
-  return head + "\n".join(bodies) + "\n</body></html>\n"
+  return f"{head}{body}\n</body></html>\n"
+
+
+class _Page:
+  """Makes parts HTML; of Markdown, what text could bring in from elsewhere is left out.
+
+  Attributes:
+    folder: where the files of figures are.
+  """
+
+  def __init__(self, folder: pathlib.Path, links: dict[str, str]):
+    self.folder = folder
+    self._converter = markdown_lib.Markdown(extensions=["tables"])
+    self._converter.preprocessors.deregister("html_block")
+    for pattern in _FOREIGN:
+      self._converter.inlinePatterns.deregister(pattern)
+    self._converter.treeprocessors.register(_OwnLinks(links), "own_links", 0)
+
+  def bodies(self, parts: Sequence[Part]) -> str:
+    return "\n".join(
+      self._converter.reset().convert(part)
+      if isinstance(part, str)
+      else part.html(self)
+      for part in parts
+    )
+
+
+class _OwnLinks(Treeprocessor):
+  """Leaves no link but to the given places."""
+
+  def __init__(self, links: dict[str, str]):
+    super().__init__()
+    self._links = links
+
+  def run(self, root: etree.Element) -> None:
+    for link in list(root.iter("a")):
+      target = self._links.get(link.get("href", ""))
+      link.attrib.clear()
+      if target:
+        link.set("href", target)
+      else:
+        link.tag = "span"
+
+
+def _joined(parts: Sequence[Part]) -> str:
+  texts = [part if isinstance(part, str) else part.markdown() for part in parts]
+  return "\n\n".join(text.strip() for text in texts if text.strip())
+
+
+def _headings(parts: Sequence[Part]) -> Iterator[Heading]:
+  for part in parts:
+    if isinstance(part, Heading):
+      yield part
+    elif isinstance(part, Folded):
+      yield from _headings(part.parts)
 
 
 _FOREIGN = (
   "html",
-  "link",
   "reference",
   "short_reference",
   "image_link",
@@ -79,11 +202,29 @@ _FOREIGN = (
   "autolink",
   "automail",
 )
+_WIDE_CLASS = ' class="wide"'
 _STYLE = """
-body { font: 15px/1.5 sans-serif; margin: 2em auto; max-width: 75em; padding: 0 1em }
-table { border-collapse: collapse; display: block; overflow-x: auto }
-th, td { border: 1px solid #ccc; padding: 0.2em 0.6em; text-align: left }
-img { max-width: 100% }
+body { font: 15px/1.5 sans-serif; margin: 1.5em auto; max-width: 75em; padding: 0 1em;
+  overflow-wrap: anywhere }
+h1 { font-size: 1.6em; line-height: 1.25 }
+h2 { border-top: 1px solid #ccc; font-size: 1.25em; margin-top: 2em;
+  padding-top: 0.8em }
+p, li { max-width: 48em }
+table { border-collapse: collapse; display: block; margin: 1em 0; overflow-x: auto }
+th, td { border: 1px solid #ccc; overflow-wrap: normal; padding: 0.2em 0.6em;
+  text-align: left; vertical-align: top }
+th { background: #f4f4f4 }
+td { font-variant-numeric: tabular-nums }
+td:not(:first-child), th { white-space: nowrap }
+td:first-child { min-width: 8em }
+figure { display: inline-block; margin: 1em 1em 1em 0; max-width: 100%;
+  vertical-align: top }
+figcaption { color: #555; font-size: 13px; max-width: 36em }
+img { height: auto; max-width: 100% }
+.wide { overflow-x: auto }
+.wide img { max-width: none }
+details { margin: 1em 0 }
+summary { color: #0050a0; cursor: pointer }
 """
 # The browser may use this style and embedded images, and load nothing else.
 _POLICY = (
@@ -93,6 +234,7 @@ _POLICY = (
 )
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <title>{title}</title><style>{style}</style></head><body>
 """

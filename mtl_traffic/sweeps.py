@@ -44,7 +44,7 @@ def fit(
   score: Callable[[Mapping], jax.Array] | None = None,
   on_epoch: Callable[[], None] = lambda: None,
 ) -> Mapping:
-  """Trains R runs.
+  """Trains R runs, until the last epoch or until all have converged.
 
   Where the memory does not suffice for as many runs at once, half as many are tried.
 
@@ -63,7 +63,7 @@ def fit(
       instead of from random ones: `{"trunk": ...}`, say.
     score: gives the runs' variables marks `[R]` after each epoch, on validation flows
       say; each run then ends with those of its best epoch instead of its last.
-    on_epoch: called whenever all runs have finished an epoch.
+    on_epoch: called whenever all runs have finished an epoch, or need it no more.
 
   Returns:
     The trained variables, R as leading axis.
@@ -91,7 +91,7 @@ def fit(
     states = states.replace(params={**states.params, **jax.tree.map(jnp.copy, start)})
     best = None
     for number in range(1, schedule.epochs + 1):
-      states, are_finite = _train_epochs(
+      states, are_finite, has_converged = _train_epochs(
         # On one device JAX tells "laid out" from "on all", and would compile for each.
         placement.lay_out(states, mesh),
         assignments,
@@ -110,9 +110,12 @@ def fit(
         variables = jax.tree.map(jnp.copy, placement.first(states.variables, num_runs))
         now = score(variables), variables
         best = now if best is None else _better(best, now)
-      if number > finished:
-        finished = number
+      has_ended = np.asarray(has_converged)[:num_runs].all()
+      while finished < (schedule.epochs if has_ended else number):
+        finished += 1
         on_epoch()
+      if has_ended:
+        break
     if best is not None:
       return best[1]
     return placement.first(states.variables, num_runs)
@@ -231,8 +234,11 @@ def _init(keys, *, input_shape, model, frozen, together, mesh):
 )
 def _train_epochs(
   states, assignments, epochs, inputs, *, together, mesh, **static
-) -> tuple[training.TrainState, jax.Array]:
-  """The states `[R]` after some epochs, and on every device whether each is finite."""
+) -> tuple[training.TrainState, jax.Array, jax.Array]:
+  """The states `[R]` after some epochs, and what every device knows of all of them.
+
+  That is whether each is finite, and whether it has converged.
+  """
 
   def run(state, assignment, epochs, inputs):
     state, _ = training.train_epochs(state, epochs, assignment, inputs, **static)
@@ -243,7 +249,10 @@ def _train_epochs(
   mapped = placement.over_runs(run, together, mesh)
   states, are_finite = mapped((states, assignments), epochs, inputs)
   everywhere = NamedSharding(mesh, placement.ON_ALL)
-  return states, jax.lax.with_sharding_constraint(are_finite, everywhere)
+  known = jax.lax.with_sharding_constraint(
+    (are_finite, states.has_converged), everywhere
+  )
+  return states, *known
 
 
 @functools.partial(jax.jit, static_argnames=("model", "together", "mesh"))

@@ -14,6 +14,13 @@ from flax import struct
 
 from mtl_traffic import encoding, losses
 
+# A run has converged when over so many epochs in a row the mean losses of its tasks, of
+# the flows that have a target, are all below this. Whatever network it is, it then
+# keeps its parameters. The running means of batch normalisation need the epochs in a
+# row: they follow the parameters with a delay of a hundred steps.
+CONVERGED_LOSS = 1e-4
+CONVERGED_EPOCHS = 3
+
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
@@ -83,11 +90,18 @@ class TrainState:
     params: what is trained.
     batch_stats: running statistics of normalisation layers; empty without such.
     opt_state: the optimiser's.
+    epochs_below: epochs in a row up to now with losses below `CONVERGED_LOSS`, int32.
   """
 
   params: Mapping
   batch_stats: Mapping
   opt_state: optax.OptState
+  epochs_below: jax.Array
+
+  @property
+  def has_converged(self) -> jax.Array:
+    """Whether nothing is left to learn, bool."""
+    return self.epochs_below >= CONVERGED_EPOCHS
 
   @property
   def variables(self) -> dict[str, Mapping]:
@@ -117,6 +131,7 @@ def init_state(
     params=params,
     batch_stats=variables.get("batch_stats", {}),
     opt_state=optimizer(frozen=frozen).init(params),
+    epochs_below=jnp.array(0),
   )
 
 
@@ -163,7 +178,10 @@ def train_step(
     gradient, state.opt_state, state.params
   )
   params = optax.apply_updates(state.params, updates)
-  return TrainState(params, batch_stats, opt_state), parts
+  state = dataclasses.replace(
+    state, params=params, batch_stats=batch_stats, opt_state=opt_state
+  )
+  return state, parts
 
 
 def shuffled_walk(
@@ -200,7 +218,8 @@ def train_epochs(
   """Trains through the given epochs in one `lax.scan`.
 
   An epoch's batches follow from the run's key and the epoch's number alone, so it makes
-  no difference in how many calls the epochs are made.
+  no difference in how many calls the epochs are made. A run that has converged skips
+  what is left; mapped one run after the other, it then costs nothing.
 
   Args:
     state: where training stands.
@@ -215,7 +234,8 @@ def train_epochs(
       number of packets from this to k, so that the model can answer before the k-th.
 
   Returns:
-    The new state, and per task `[E]` the mean loss of each epoch.
+    The new state, and per task `[E]` the mean loss of each epoch over the flows that
+    have a target, before weighting; NaN of an epoch that was skipped.
   """
 
   def step(state: TrainState, batch: tuple[jax.Array, jax.Array | None]):
@@ -253,6 +273,22 @@ def train_epochs(
         inputs.shape[1] + 1,
       )
     state, parts = jax.lax.scan(step, state, (batches, prefixes))
-    return state, jax.tree.map(jnp.mean, parts)
+    # A part is a mean over the whole batches; a task that no flow has is learnt.
+    parts = {
+      task: jnp.sum(part)
+      * batch_size
+      / jnp.maximum(jnp.sum(assignment.targets[task][walk] >= 0), 1)
+      for task, part in parts.items()
+    }
+    is_below = jnp.all(jnp.stack(list(parts.values())) < CONVERGED_LOSS)
+    epochs_below = jnp.where(is_below, state.epochs_below + 1, 0)
+    return dataclasses.replace(state, epochs_below=epochs_below), parts
 
-  return jax.lax.scan(epoch, state, epochs)
+  def skip(state: TrainState, number: jax.Array):
+    del number
+    return state, dict.fromkeys(assignment.weights, jnp.nan)
+
+  def epoch_if_needed(state: TrainState, number: jax.Array):
+    return jax.lax.cond(state.has_converged, skip, epoch, state, number)
+
+  return jax.lax.scan(epoch_if_needed, state, epochs)

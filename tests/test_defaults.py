@@ -7,7 +7,7 @@ from mtl_traffic.settings import Settings
 def test_k_is_what_enough_flows_reach_and_classes_weigh_alike():
   lengths = np.arange(1, 101)
   one_class = np.zeros(100, int)
-  assert defaults.k_of(lengths // 3, one_class) == 28  # 15 flows have 28 or more.
+  assert defaults.k_of(lengths // 3, one_class) == 30  # 10 flows have 30 or more.
   assert defaults.k_of(lengths, one_class) == 60
   assert defaults.k_of(np.full(7, 2), np.zeros(7, int)) == 16
   # A thousand short flows do not hide what five long ones do.

@@ -50,23 +50,6 @@ def test_confusion_and_the_scores_of_each_class():
   np.testing.assert_allclose(of_class.f1, [2 / 3, 2 / 3, 0])
 
 
-@pytest.mark.parametrize(
-  ("mean", "half_width", "verdict"),
-  [
-    (3.0, 1.0, "holds"),
-    (3.0, 2.5, "inconclusive"),
-    (0.0, 0.5, "does not hold"),
-    (9.0, 0.5, "does not hold"),
-    (7.9, 0.5, "inconclusive"),
-    (3.0, np.nan, "inconclusive"),
-    (np.nan, np.nan, "inconclusive"),
-  ],
-)
-def test_a_claim_holds_where_the_whole_interval_lies_within(mean, half_width, verdict):
-  estimate = evaluation.Estimate(mean, half_width, 5)
-  assert evaluation.verdict(estimate, 1.0, 8.0) == verdict
-
-
 def test_expected_calibration_error_by_hand():
   # Two bins of ten: at 0.75 half is right, at 0.95 all.
   probabilities = np.array([[0.75, 0.25], [0.75, 0.25], [0.95, 0.05], [0.95, 0.05]])

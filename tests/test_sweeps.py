@@ -119,6 +119,35 @@ def test_progress_is_told_once_an_epoch(assign, inputs):
   assert len(calls) == SCHEDULE.epochs
 
 
+@pytest.mark.parametrize(("left", "calls"), [([], 3), ([1], 5)])
+def test_training_ends_with_the_last_run_that_has_something_to_learn(
+  assign, inputs, monkeypatch, left, calls
+):
+  train, told, trained = sweeps._train_epochs, [], []
+
+  def counting_train(*args, **static):
+    trained.append(1)
+    return train(*args, **static)
+
+  monkeypatch.setattr(sweeps, "_train_epochs", counting_train)
+  assignments = assign([0, 1], [3, 3], [1.0, 1.0])
+  has_targets = np.isin([0, 1], left)[:, None]
+  targets = {
+    task: jnp.where(has_targets, target, -1)
+    for task, target in assignments.targets.items()
+  }
+  sweeps.fit(
+    assignments.replace(targets=targets),
+    inputs,
+    model=MODEL,
+    schedule=Schedule(epochs=5, batch_size=16),
+    steps_per_epoch=STEPS,
+    on_epoch=lambda: told.append(1),
+  )
+  assert len(trained) == calls
+  assert len(told) == 5  # Progress is whole, however training ends.
+
+
 @pytest.mark.parametrize("together", [1, 2])
 def test_predictions_are_the_models_for_the_flows_asked_about(assign, inputs, together):
   variables = _fit(assign([0, 1], [3, 3], [1.0, 1.0]), inputs)

@@ -177,3 +177,45 @@ def test_frozen_parts_keep_their_parameters(state):
   _assert_equal(after.params["trunk"], state.params["trunk"])
   with pytest.raises(AssertionError):
     _assert_equal(after.params["class_head"], state.params["class_head"])
+
+
+def test_losses_of_an_epoch_are_means_over_the_flows_that_have_a_target(state):
+  # In steps as short as these, every flow is seen once by the network as it began.
+  standing = _assignment(learning_rate=jnp.array(1e-12))
+  _, parts = _train(state, 1, standing, batch_size=20, steps_per_epoch=2)
+  logits = MODEL.apply(state.variables, INPUTS)
+  for task, target in TARGETS.items():
+    known = np.asarray(target) >= 0
+    log_probabilities = jax.nn.log_softmax(logits[task])[known]
+    right = np.take_along_axis(log_probabilities, target[known][:, None], axis=1)
+    np.testing.assert_allclose(parts[task], [-np.mean(right)], rtol=1e-5)
+
+
+def test_a_run_stops_after_epochs_in_a_row_with_small_losses(state, monkeypatch):
+  monkeypatch.setattr(training, "CONVERGED_LOSS", 1e9)  # Of any epoch, that is.
+
+  def train(epochs):
+    return training.train_epochs(
+      state, jnp.arange(1, epochs + 1), _assignment(), INPUTS, **LOOP
+    )
+
+  after_three, _ = train(3)
+  assert after_three.has_converged
+  after_five, parts = train(5)
+  _assert_equal(after_five, after_three)
+  for losses_of_epochs in parts.values():
+    np.testing.assert_array_equal(np.isnan(losses_of_epochs), [0, 0, 0, 1, 1])
+
+
+@pytest.mark.parametrize(("left", "epochs_below"), [([], 3), (["bandwidth"], 0)])
+def test_a_run_stops_when_no_task_is_left_to_learn(state, left, epochs_below):
+  none = jnp.full(N, -1)  # What has no target has no loss.
+  targets = {task: TARGETS[task] if task in left else none for task in TARGETS}
+  after, _ = _train(state, 3, _assignment(targets=targets))
+  assert after.epochs_below == epochs_below
+  assert after.has_converged == (not left)
+
+
+def test_an_epoch_with_a_larger_loss_begins_the_count_anew(state):
+  after, _ = _train(state.replace(epochs_below=jnp.array(2)), 1, _assignment())
+  assert after.epochs_below == 0

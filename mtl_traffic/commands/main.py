@@ -13,7 +13,7 @@ COMMANDS = {
   "info": "what a trained model is, and whether it is whole",
   "export-flows": "any dataset as a Parquet file",
   "export-model": "a model as one file that runs with JAX alone",
-  "report": "one page of the experiments that were run",
+  "report": "pages of the experiments that were run",
 }
 
 

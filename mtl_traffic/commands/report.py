@@ -1,9 +1,10 @@
-"""Writes one page of everything that was run: tables, figures, the paper's claims.
+"""Writes pages of everything that was run: findings, tables, figures, claims.
 
     mtl-traffic report --workdir=runs/paper
 
 Reads the work directories of experiments in and below --workdir, and writes `report.md`
-with its figures, and `report.html`, a page that needs no other file.
+with its figures, and `report.html`, a page that needs no other file. Where they are of
+several datasets, each has a page of its own, `report_NAME`, and `report` compares them.
 """
 
 from absl import flags

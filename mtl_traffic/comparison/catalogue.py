@@ -1,8 +1,10 @@
 """The experiments: what each asks, runs and shows."""
 
-import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from matplotlib.figure import Figure
+
+from mtl_traffic.charts import OURS
 from mtl_traffic.comparison import figures
 from mtl_traffic.comparison.experiment import Experiment
 from mtl_traffic.comparison.rows import accuracy_table
@@ -12,9 +14,9 @@ from mtl_traffic.settings import LABELLINGS, Settings
 from mtl_traffic.tables import Table
 from mtl_traffic.tasks import MAIN_TASKS
 
-OURS = "whole_flow_distillation"
-
+_Drawn = Callable[[list[dict], Mapping], Figure]
 _DIVIDERS = ("bandwidth_dividers", "duration_dividers")
+_MIDPOINTS = dict.fromkeys(_DIVIDERS, ())
 _AS_THE_PAPER_SAYS = {
   "mask": "loss",
   "signed_lengths": True,
@@ -44,8 +46,8 @@ def _label_budget_table(rows: list[dict], paper: Mapping) -> Table:
   )
 
 
-def _label_budget_figure(rows: list[dict], paper: Mapping, path: pathlib.Path) -> None:
-  figures.label_budget_figure(rows, _of_paper(paper), path)
+def _label_budget_figure(rows: list[dict], paper: Mapping) -> Figure:
+  return figures.label_budget_figure(rows, _of_paper(paper))
 
 
 def _of_paper(paper: Mapping) -> dict[tuple, list[float]]:
@@ -85,8 +87,7 @@ def _divider_table(rows: list[dict], paper: Mapping) -> Table:
     (bandwidth, duration): values
     for bandwidth, duration, *values in map(_hashable, paper["paper_dividers"])
   }
-  reference = dict.fromkeys(_DIVIDERS, ())
-  return accuracy_table(rows, _DIVIDERS, of_paper, reference, "midpoints")
+  return accuracy_table(rows, _DIVIDERS, of_paper, _MIDPOINTS, "midpoints")
 
 
 def _hashable(row: list) -> list:
@@ -166,12 +167,22 @@ def _table(*fields: str, reference: Mapping | None = None, name: str = ""):
   return table
 
 
-def _figure(field: str, title: str, logarithmic: bool = False):
+def _figure(field: str, title: str, logarithmic: bool = False) -> _Drawn:
   """Accuracies against a field of the rows."""
 
-  def figure(rows: list[dict], paper: Mapping, path: pathlib.Path) -> None:
+  def figure(rows: list[dict], paper: Mapping) -> Figure:
     del paper
-    figures.sweep_figure(rows, field, title, path, logarithmic)
+    return figures.sweep_figure(rows, field, title, logarithmic)
+
+  return figure
+
+
+def _differences(*fields: str, reference: Mapping, name: str) -> _Drawn:
+  """The differences of `_table`."""
+
+  def figure(rows: list[dict], paper: Mapping) -> Figure:
+    del paper
+    return figures.difference_figure(rows, fields, reference, name)
 
   return figure
 
@@ -194,7 +205,7 @@ _ALL = (
   ),
   Experiment(
     name="lambda_sweep",
-    title="Accuracy against the weight λ of the class task (Figures 6 and 8)",
+    title="Accuracy against the weight of the class task (Figures 6 and 8)",
     runs=_lambdas,
     table=_table("method", "labels_per_class", "lambda"),
     figure=_figure("lambda", "λ", logarithmic=True),
@@ -213,6 +224,7 @@ _ALL = (
     title="Accuracy with other dividers (Table IV)",
     runs=_divider_rows,
     table=_divider_table,
+    figure=_differences(*_DIVIDERS, reference=_MIDPOINTS, name="midpoints"),
     swept=_DIVIDERS,
   ),
   Experiment(
@@ -224,6 +236,9 @@ _ALL = (
       "labels_per_class",
       reference={"tasks": MAIN_TASKS},
       name=", ".join(MAIN_TASKS),
+    ),
+    figure=_differences(
+      "tasks", reference={"tasks": MAIN_TASKS}, name=", ".join(MAIN_TASKS)
     ),
     swept=("tasks",),
   ),
@@ -237,6 +252,9 @@ _ALL = (
       reference=_AS_THE_PAPER_SAYS,
       name="as the paper says",
     ),
+    figure=_differences(
+      *_AS_THE_PAPER_SAYS, reference=_AS_THE_PAPER_SAYS, name="the paper's text"
+    ),
     swept=tuple(_AS_THE_PAPER_SAYS),
   ),
   Experiment(
@@ -249,6 +267,13 @@ _ALL = (
       "labelling",
       reference={"labelling": "random"},
       name="random",
+    ),
+    figure=_differences(
+      "method",
+      "labels_per_class",
+      "labelling",
+      reference={"labelling": "random"},
+      name="random labels",
     ),
     swept=("labelling",),
   ),
@@ -265,6 +290,9 @@ _ALL = (
     title="What each part of our method contributes",
     runs=_ablation,
     table=_table(
+      "labels_per_class", "method", reference={"method": OURS}, name="the whole"
+    ),
+    figure=_differences(
       "labels_per_class", "method", reference={"method": OURS}, name="the whole"
     ),
   ),

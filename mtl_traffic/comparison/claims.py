@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-from mtl_traffic import evaluation, tables
+from mtl_traffic import significance, tables
 from mtl_traffic.comparison.rows import difference, where
 from mtl_traffic.evaluation import Estimate
 from mtl_traffic.tasks import MAIN_TASKS
@@ -76,8 +76,28 @@ class Claim:
     )
 
 
-def table(rows: Iterable[dict], dataset: str, dividers: Iterable) -> tables.Table:
-  """Each claim that rows say something about, its difference and the verdict.
+@dataclasses.dataclass(frozen=True)
+class Judged:
+  """A claim and what rows say about it.
+
+  Attributes:
+    claim: what is claimed.
+    value: the difference in points.
+    verdict: of this claim alone.
+    adjusted: its verdict among all that were judged.
+  """
+
+  claim: Claim
+  value: Estimate
+  verdict: str
+  adjusted: str
+
+
+VERDICTS = ("does not hold", "holds", "inconclusive")
+
+
+def judge(rows: Iterable[dict], dataset: str, dividers: Iterable) -> list[Judged]:
+  """Each claim that rows say something about, with its verdicts.
 
   Args:
     rows: of all experiments on one dataset, tested where they were trained.
@@ -85,24 +105,49 @@ def table(rows: Iterable[dict], dataset: str, dividers: Iterable) -> tables.Tabl
     dividers: `config.paper_dividers`, the rows of Table IV.
   """
   rows = list(rows)
-  lines = []
-  for claim in _claims(dividers):
-    value = claim.difference(rows)
-    if claim.dataset not in ("", dataset) or not value.num_seeds:
-      continue
-    points = Estimate(value.mean / 100, value.half_width / 100, value.num_seeds)
-    lines.append(
-      [
-        claim.text,
-        claim.source,
-        tables.percent(points, "+.1f"),
-        _range(claim),
-        value.num_seeds,
-        evaluation.verdict(value, claim.low, claim.high),
-      ]
-    )
-  header = ["claim", "paper", "difference", "claimed", "seeds", "verdict"]
+  measured = [
+    (claim, value)
+    for claim in _claims(dividers)
+    if claim.dataset in ("", dataset) and (value := claim.difference(rows)).num_seeds
+  ]
+  alone = [
+    significance.verdict(value, claim.low, claim.high) for claim, value in measured
+  ]
+  adjusted = significance.holm(
+    [significance.p_value(value, claim.low, claim.high) for claim, value in measured]
+  )
+  return [
+    Judged(claim, value, verdict, verdict if p < 0.05 else VERDICTS[-1])
+    for (claim, value), verdict, p in zip(measured, alone, adjusted, strict=True)
+  ]
+
+
+def count(judged: Iterable[Judged], adjusted: bool = False) -> dict[str, int]:
+  """How many claims have which verdict."""
+  verdicts = [one.adjusted if adjusted else one.verdict for one in judged]
+  return {verdict: verdicts.count(verdict) for verdict in VERDICTS}
+
+
+def table(judged: Iterable[Judged]) -> tables.Table:
+  """Claims, their differences and their verdicts."""
+  lines = [
+    [
+      one.claim.text,
+      one.claim.source,
+      tables.percent(_fractions(one.value), "+.1f"),
+      _range(one.claim),
+      one.value.num_seeds,
+      one.verdict,
+      one.adjusted,
+    ]
+    for one in judged
+  ]
+  header = ["claim", "paper", "difference", "claimed", "seeds", "verdict", "adjusted"]
   return tables.Table(header, lines)
+
+
+def _fractions(points: Estimate) -> Estimate:
+  return Estimate(points.mean / 100, points.half_width / 100, points.num_seeds)
 
 
 def _range(claim: Claim) -> str:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 
+from mtl_traffic import files
 from mtl_traffic.comparison.experiment import INTRODUCTION, Experiment
 from mtl_traffic.comparison.runner import Runner
 from mtl_traffic.flows import Flows
@@ -45,7 +46,8 @@ def conduct(
   workdir = runner.workdir
   workdir.write_text("table.md", text)
   workdir.write_text("table.csv", table.csv())
-  if experiment.figure:
-    experiment.figure(rows, paper, workdir.path / f"{experiment.name}.png")
+  files.write_figure(
+    workdir.path / f"{experiment.name}.png", experiment.figure(rows, paper)
+  )
   workdir.close()
   return text

@@ -1,17 +1,19 @@
 """What makes an experiment: its runs, its table and its figure."""
 
 import dataclasses
-import pathlib
 from collections.abc import Callable, Mapping
+
+from matplotlib.figure import Figure
 
 from mtl_traffic.runs import Run
 from mtl_traffic.settings import Settings
 from mtl_traffic.tables import Table
 
 INTRODUCTION = (
-  "Accuracy in %, mean over seeds ± half of its 95 % t-interval. Balanced accuracy is "
-  "the mean recall of the classes, macro F1 the mean of their F1: both count a class "
-  "of few flows as much as one of many."
+  "Accuracy in %, mean over seeds ± half of its 95 % t-interval. *Over flows* is the "
+  "95 % interval of the class accuracy that follows from the number of test flows of "
+  "one seed. *Balanced* is the mean recall of the classes, *macro F1* the mean of "
+  "their F1: both count a class of few flows as much as one of many."
 )
 
 
@@ -24,7 +26,7 @@ class Experiment:
     title: the question, and where the paper asks it.
     runs: of the settings, what is to be run.
     table: of rows and what the paper reports, settings of these names.
-    figure: of the same and a path, draws it there; None if there is none.
+    figure: of the same.
     swept: the settings in which the runs differ.
   """
 
@@ -32,5 +34,5 @@ class Experiment:
   title: str
   runs: Callable[[Settings], list[Run]]
   table: Callable[[list[dict], Mapping], Table]
-  figure: Callable[[list[dict], Mapping, pathlib.Path], None] | None = None
+  figure: Callable[[list[dict], Mapping], Figure]
   swept: tuple[str, ...] = ()

@@ -1,226 +1,320 @@
 """Rows of results as figures that can be pasted into a paper."""
 
-import pathlib
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mtl_traffic import files
+from mtl_traffic import charts, confusions
 from mtl_traffic.comparison.rows import (
   ACCURACIES,
-  FAIR,
   budget_order,
+  difference,
   estimate,
+  few_labels,
   group,
+  shown,
   value,
+  where,
 )
 from mtl_traffic.escapes import for_figure
 
+_FEW_SERIES = 4  # Where the figure has many panels.
+_LABEL_LETTERS = 52  # In a line, which is as wide as the figure.
+_MEASURES = dict(zip(ACCURACIES, ("class", "bandwidth", "duration"), strict=True))
+
 
 def label_budget_figure(
-  rows: Iterable[dict],
-  paper: Mapping[tuple, Sequence[float]],
-  path: str | pathlib.Path,
-) -> None:
-  """Measures of the class against labels per class, a column for each partition.
+  rows: Iterable[dict], paper: Mapping[tuple, Sequence[float]]
+) -> Figure:
+  """Accuracy of the class against labels per class, a panel for each partition.
+
+  Where some classes have more test flows than others, macro F1 as well. Of many methods
+  the best are shown.
 
   Args:
     rows: of `results.jsonl`.
     paper: class accuracies, the third of the values, by method and labels per class.
-    path: where to write the figure.
   """
   rows = list(rows)
-  partitions, measures = group(rows, "partition"), _class_measures(rows)
-  figure = Figure(
-    figsize=(3 + 4.5 * len(partitions), 0.8 + 3 * len(measures)), layout="constrained"
-  )
-  panels = figure.subplots(
-    len(measures), len(partitions), sharex="col", sharey="row", squeeze=False
-  )
-  for line, (field, title) in zip(panels, measures.items(), strict=True):
-    # The paper's stand beside the partition that was trained on, the first.
-    of_paper = paper if field == "class_accuracy" else {}
-    for panel, of_partition in zip(line, partitions.values(), strict=True):
-      _against_budgets(panel, of_partition, field, of_paper)
-      of_paper = {}
-    line[0].set_ylim(top=min(line[0].get_ylim()[1], 100.5))
-    line[0].set_ylabel(f"{title} (%)")
-  for panel, (partition,) in zip(panels[0], partitions, strict=True):
-    panel.set_title(f"tested on {for_figure(partition)}")
-  for panel in panels[-1]:
-    panel.set_xlabel("labels per class")
-  handles, labels = panels[0, 0].get_legend_handles_labels()
-  figure.legend(handles, labels, loc="outside right center")
-  files.write_figure(path, figure)
+  of_paper = {
+    labels: values[2]
+    for (method, labels), values in paper.items()
+    if method == charts.PAPERS and values[2] is not None
+  }
+  methods = methods_shown(rows, charts.MOST_SERIES - bool(of_paper))
+  panels = [
+    (partition, field, title)
+    for (partition,), of_partition in group(rows, "partition").items()
+    for field, title in _class_measures(of_partition).items()
+  ]
+  budgets = sorted({row["labels_per_class"] for row in rows}, key=budget_order)
+  # Evenly spaced places, so that "all" has one too.
+  place = {labels: x for x, labels in enumerate(budgets)}
+  figure, axes = charts.stack(len(panels))
+  several = len({partition for partition, *_ in panels}) > 1
+  for panel, (partition, field, title) in zip(axes, panels, strict=True):
+    members = where(rows, partition=partition)
+    _lines(panel, {name: where(members, method=name) for name in methods}, field, place)
+    if of_paper and field == "class_accuracy":
+      _as_published(panel, of_paper, place)
+      of_paper = {}  # They stand beside the partition that was trained on, the first.
+    charts.finish(panel)
+    panel.set_ylabel(f"{title} (%)")
+    if several:
+      panel.set_title(f"tested on {for_figure(partition)}", fontsize=charts.POINTS)
+  axes[-1].set_xticks(list(place.values()), list(map(str, budgets)))
+  axes[-1].set_xlabel("labels per class")
+  return figure
+
+
+def datasets_figure(rows: Mapping[str, Sequence[dict]]) -> Figure:
+  """Accuracy of the class against labels per class, a panel for each dataset.
+
+  Args:
+    rows: of each dataset, by its name; those of the partition that was trained on.
+  """
+  everything = [row for of_dataset in rows.values() for row in of_dataset]
+  budgets = sorted({row["labels_per_class"] for row in everything}, key=budget_order)
+  place = {labels: x for x, labels in enumerate(budgets)}
+  figure, axes = charts.stack(len(rows))
+  for panel, (name, members) in zip(axes, rows.items(), strict=True):
+    methods = methods_shown(members, _FEW_SERIES)
+    series = {method: where(members, method=method) for method in methods}
+    _lines(panel, series, "class_accuracy", place)
+    charts.finish(panel)
+    panel.set_title(for_figure(name), fontsize=charts.POINTS, loc="left")
+    panel.set_ylabel("class accuracy (%)")
+  axes[-1].set_xticks(list(place.values()), list(map(str, budgets)))
+  axes[-1].set_xlabel("labels per class")
+  return figure
+
+
+def methods_shown(rows: Iterable[dict], most: int = charts.MOST_SERIES) -> list[str]:
+  """The methods that a figure shows: ours, the paper's, and the best with few labels.
+
+  Args:
+    rows: of `results.jsonl`.
+    most: how many there is room for.
+  """
+  rows = list(rows)
+  first = rows[0]["partition"]
+  budgets = (few_labels(rows), *{row["labels_per_class"] for row in rows})
+
+  def rank(item: tuple[tuple, list[dict]]) -> tuple:
+    (method,), members = item
+    # Whoever was not run with few labels comes last.
+    means = [
+      estimate(where(members, labels_per_class=labels), "class_accuracy").mean
+      for labels in budgets
+    ]
+    few, *others = means
+    known = few if not np.isnan(few) else np.nanmin([*others, 0.0]) - 1
+    return method not in (charts.OURS, charts.PAPERS), -known
+
+  methods = sorted(group(where(rows, partition=first), "method").items(), key=rank)
+  return [method for (method,), _ in methods[:most]]
 
 
 def _class_measures(rows: Sequence[dict]) -> dict[str, str]:
-  """What is drawn of the class, and its title.
-
-  Balanced accuracy is left out where it is the accuracy, as of a test set with equally
-  many flows of each class.
-  """
-  known = {field: [value(row, field) for row in rows] for field in FAIR}
+  """What is drawn of the class, and its title."""
   measures = {"class_accuracy": "class accuracy"}
-  balanced = zip(known["class_balanced_accuracy"], rows, strict=True)
+  balanced = ((value(row, "class_balanced_accuracy"), row) for row in rows)
   if any(of and not np.isclose(of, row["class_accuracy"]) for of, row in balanced):
-    measures["class_balanced_accuracy"] = "balanced accuracy"
-  if any(of is not None for of in known["class_macro_f1"]):
     measures["class_macro_f1"] = "macro F1"
   return measures
 
 
-def _against_budgets(
-  panel: Axes, rows: Sequence[dict], field: str, paper: Mapping
+def _lines(
+  panel: Axes,
+  series: Mapping[str, Sequence[dict]],
+  field: str,
+  place: Mapping[object, float],
+  by: str = "labels_per_class",
 ) -> None:
-  """Draws a measure of each method against labels per class."""
-  budgets = sorted({row["labels_per_class"] for row in rows}, key=budget_order)
-  # Evenly spaced places, so that "all" has one too.
-  place = {labels: x for x, labels in enumerate(budgets)}
-  methods = group(rows, "method")
-  for number, ((method,), members) in enumerate(methods.items()):
-    of_budget = group(members, "labels_per_class")
-    known = [labels for labels in budgets if (labels,) in of_budget]
-    estimates = [estimate(of_budget[labels,], field) for labels in known]
+  """Draws a measure of each series against a field of its rows."""
+  styles = _styles(series)
+  for number, (name, members) in enumerate(series.items()):
+    of_place = {key: of for (key,), of in group(members, by).items()}
+    known = sorted(of_place, key=budget_order)
+    estimates = [estimate(of_place[key], field) for key in known]
+    if not known or np.isnan([one.mean for one in estimates]).all():
+      continue
     # Side by side, so that no interval hides another.
-    beside = 0.03 * (number - (len(methods) - 1) / 2)
-    panel.errorbar(
-      [place[labels] + beside for labels in known],
+    beside = 0.03 * (number - (len(series) - 1) / 2)
+    charts.line(
+      panel,
+      name,
+      [place[key] + beside for key in known],
       [100 * one.mean for one in estimates],
-      yerr=[100 * np.nan_to_num(one.half_width) for one in estimates],
-      color=f"C{number}",
-      marker="o",
-      markersize=4,
-      capsize=3,
-      label=for_figure(method),
+      [100 * one.half_width for one in estimates],
+      styles[name],
     )
-    of_paper = [labels for labels in known if (method, labels) in paper]
-    if of_paper:
-      panel.plot(
-        [place[labels] + beside for labels in of_paper],
-        [paper[method, labels][2] for labels in of_paper],
-        color=f"C{number}",
-        marker="x",
-        linestyle=":",
-        label=for_figure(f"{method} (paper)"),
-      )
-  panel.set_xticks(list(place.values()), [str(labels) for labels in budgets])
-  panel.grid(alpha=0.3)
-  panel.yaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+
+
+def _styles(series: Iterable[str]) -> dict[str, charts.Style]:
+  """Of several series of one method, the first is drawn as the method is."""
+  drawn_as: dict[str, str] = {}
+  for name in series:
+    method = name.split(",")[0]
+    drawn_as[name] = method if method not in drawn_as.values() else name
+  styles = charts.styles(drawn_as.values())
+  return {name: styles[method] for name, method in drawn_as.items()}
+
+
+def _as_published(
+  panel: Axes, accuracies: Mapping[object, float], place: Mapping[object, float]
+) -> None:
+  known = [labels for labels in place if labels in accuracies]
+  if known:
+    style = charts.styles(())[charts.PAPERS]
+    charts.line(
+      panel,
+      f"{charts.PAPERS}, published",
+      [place[labels] for labels in known],
+      [accuracies[labels] for labels in known],
+      [np.nan] * len(known),
+      charts.Style(style.color, "x", ":", 1),
+    )
 
 
 def sweep_figure(
-  rows: Iterable[dict],
-  field: str,
-  title: str,
-  path: str | pathlib.Path,
-  logarithmic: bool = False,
-) -> None:
-  """Accuracy of the three tasks and macro F1 of the class against a field.
+  rows: Iterable[dict], field: str, title: str, logarithmic: bool = False
+) -> Figure:
+  """Accuracy against a field: a panel for each task, on flows like those trained on.
 
-  A panel for each tested partition.
+  Of other partitions, a panel for the class.
 
   Args:
     rows: of `results.jsonl`.
     field: the horizontal axis.
     title: what to call it.
-    path: where to write the figure.
     logarithmic: whether the axis is.
   """
-  partitions = group(rows, "partition")
-  figure = Figure(figsize=(3 + 4.5 * len(partitions), 3.8), layout="constrained")
-  panels = figure.subplots(1, len(partitions), sharey=True, squeeze=False)[0]
-  for panel, ((partition,), of_partition) in zip(
-    panels, partitions.items(), strict=True
-  ):
-    lines = group(of_partition, "method", "labels_per_class", "shortest_prefix")
-    for line, (values, members) in enumerate(lines.items()):
-      method, labels, shortest = values
-      name = f": {method}, {labels} labels" + ", any k" * (shortest is not None)
-      places = sorted(group(members, field).items())
-      for number, measure in enumerate((*ACCURACIES, "class_macro_f1")):
-        estimates = [estimate(of_place, measure) for _, of_place in places]
-        if np.isnan([one.mean for one in estimates]).all():
-          continue
-        is_f1 = measure == "class_macro_f1"
-        task = "class, macro F1" if is_f1 else measure.removesuffix("_accuracy")
-        panel.errorbar(
-          [place for (place,), _ in places],
-          [100 * one.mean for one in estimates],
-          yerr=[100 * np.nan_to_num(one.half_width) for one in estimates],
-          color=f"C{number}",
-          linestyle=_LINE_STYLES[line % len(_LINE_STYLES)],
-          marker="s" if is_f1 else "o",
-          markerfacecolor="none" if is_f1 else None,
-          linewidth=1 if is_f1 else None,
-          alpha=0.7 if is_f1 else 1,
-          markersize=4,
-          capsize=3,
-          label=for_figure(task + name * (len(lines) > 1)),
-        )
-    if logarithmic:
-      panel.set_xscale("log")
-    panel.set_xlabel(title)
-    panel.set_title(f"tested on {for_figure(partition)}")
-    panel.grid(alpha=0.3)
-  panels[0].set_ylabel("accuracy, macro F1 (%)")
-  figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
-  files.write_figure(path, figure)
+  rows = list(rows)
+  partitions = [partition for (partition,) in group(rows, "partition")]
+  panels = [
+    (partition, measure)
+    for partition in partitions
+    for measure in (ACCURACIES if partition == partitions[0] else ACCURACIES[:1])
+    if any(row[measure] is not None for row in where(rows, partition=partition))
+  ]
+  panels = panels or [(partitions[0], ACCURACIES[0])]  # Where every run failed.
+  figure, axes = charts.stack(len(panels), height=charts.SWEEP_HEIGHT)
+  values = sorted({row[field] for row in rows})
+  place = {one: np.log10(one) if logarithmic else one for one in values}
+  for panel, (partition, measure) in zip(axes, panels, strict=True):
+    _lines(panel, _series(where(rows, partition=partition)), measure, place, field)
+    charts.finish(panel)
+    of = _MEASURES[measure]
+    on = f" on {for_figure(partition)}" if partition != partitions[0] else ""
+    panel.set_ylabel(f"{of}{on} (%)")
+  axes[-1].set_xticks(list(place.values()), [f"{one:g}" for one in values])
+  axes[-1].tick_params(axis="x", rotation=90 if len(values) > 8 else 0)
+  axes[-1].set_xlabel(title)
+  return figure
 
 
-_LINE_STYLES = ("-", "--", "-.", ":")
+def _series(rows: Sequence[dict]) -> dict[str, list[dict]]:
+  """Rows by what a line stands for; methods and label budgets are never pooled."""
+  lines = group(rows, "method", "labels_per_class", "shortest_prefix")
+  several = len({labels for _, labels, _ in lines}) > 1
+  return {
+    method
+    + f", {labels} labels" * several
+    + ", any k" * (shortest is not None): members
+    for (method, labels, shortest), members in lines.items()
+  }
 
 
-def confusion_figure(
-  rows: Iterable[dict], class_names: Sequence[str], path: str | pathlib.Path
-) -> None:
-  """How often a class was taken for which, a line for each task, a column a budget.
+def difference_figure(
+  rows: Iterable[dict],
+  fields: Sequence[str],
+  reference: Mapping[str, object],
+  reference_name: str,
+) -> Figure:
+  """By how many points the class accuracy of each line exceeds its reference.
 
   Args:
-    rows: of one method and partition; seeds are summed.
-    class_names: of the traffic class; other tasks' are numbered from the lowest.
-    path: where to write the figure.
+    rows: of `results.jsonl`; those of the first partition count.
+    fields: what tells one line from another.
+    reference: fields and their values, see `rows.accuracy_table`.
+    reference_name: what to call what has them.
   """
-  of_budget = group((r for r in rows if not r.get("error")), "labels_per_class")
-  budgets = sorted(of_budget, key=lambda key: budget_order(*key))
-  tasks = [
-    task
-    for task in ("class", "bandwidth", "duration")
-    if any(
-      row[f"{task}_confusion"] for members in of_budget.values() for row in members
-    )
+  rows = list(rows)
+  rows = where(rows, partition=rows[0]["partition"])
+  apart = [
+    name
+    for name in ("method", "labels_per_class")
+    if name not in fields and len(group(rows, name)) > 1
   ]
+  theirs = where(rows, **reference)
+  lines = [
+    (values, members, difference(members, theirs, "class_accuracy", *reference))
+    for values, members in group(rows, *apart, *fields).items()
+    if members[0] not in theirs
+  ]
+  labels = [
+    textwrap.wrap(
+      "; ".join(
+        shown(one, name)
+        for name, one in zip((*apart, *fields), values, strict=True)
+        # What is as the reference has it needs no words, but for one of several.
+        if name not in reference or shown(one) != shown(reference[name])
+      ),
+      _LABEL_LETTERS,
+    )
+    for values, *_ in lines
+  ]
+  # Each line has its name above it, as names are long.
+  heights = [0.22 + 0.17 * len(label) for label in labels]
   figure = Figure(
-    figsize=(1.6 + 2.3 * len(budgets), 0.9 + 2.3 * len(tasks)), layout="constrained"
+    figsize=(charts.WIDTH, 0.7 + max(sum(heights), 1)), layout="constrained"
   )
-  panels = figure.subplots(len(tasks), len(budgets), squeeze=False)
-  for line, task in enumerate(tasks):
-    for column, budget in enumerate(budgets):
-      panel = panels[line, column]
-      counts = np.sum([row[f"{task}_confusion"] for row in of_budget[budget]], axis=0)
-      size = len(counts)
-      names = class_names if task == "class" else range(1, size + 1)
-      names = [for_figure(name) for name in names]
-      share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-      panel.imshow(share, cmap="Blues", vmin=0, vmax=100)
-      for true, taken in np.ndindex(share.shape):
-        panel.text(
-          taken,
-          true,
-          f"{share[true, taken]:.0f}",
-          ha="center",
-          va="center",
-          fontsize=7,
-          color="white" if share[true, taken] > 50 else "black",
-        )
-      panel.set_xticks(range(size), names, rotation=90, fontsize=7)
-      panel.set_yticks(range(size), [] if column else names, fontsize=7)
-      if not line:
-        panel.set_title(f"{budget[0]} labels per class", fontsize=8)
-      if not column:
-        panel.set_ylabel(task)
-  figure.supxlabel("taken for (% of the row)", fontsize=8)
-  files.write_figure(path, figure)
+  panel = figure.subplots()
+  styles, top = charts.styles(row["method"] for row in rows), 0.05
+  for label, height, (_, members, gain) in zip(labels, heights, lines, strict=True):
+    style = styles[members[0]["method"]]
+    y = -(top + height - 0.1)
+    panel.errorbar(
+      [100 * gain.mean],
+      [y],
+      xerr=[100 * np.nan_to_num(gain.half_width)],
+      color=style.color,
+      marker=style.marker,
+      markersize=5,
+      capsize=2.5,
+      label=for_figure(" ".join(label)),
+    )
+    panel.annotate(
+      "\n".join(map(for_figure, label)),
+      xy=(0, y + 0.1),
+      xycoords=panel.get_yaxis_transform(),
+      fontsize=charts.POINTS,
+      va="bottom",
+      in_layout=False,
+      bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+    )
+    top += height
+  panel.axvline(0, color="black", linewidth=1)
+  panel.set_ylim(-top - 0.05, 0)
+  panel.set_yticks([])
+  panel.spines[["top", "right", "left"]].set_visible(False)
+  panel.grid(axis="x", alpha=0.3)
+  panel.set_xlabel(f"class accuracy against {for_figure(reference_name)} (points)")
+  return figure
+
+
+def confusion_figure(rows: Iterable[dict], class_names: Sequence[str]) -> Figure:
+  """How often a class was taken for which, over the test flows of all seeds.
+
+  Args:
+    rows: of one method, budget and partition; seeds are summed.
+    class_names: of the traffic class.
+  """
+  counts = np.sum(
+    [row["class_confusion"] for row in rows if row["class_confusion"]], axis=0
+  )
+  return confusions.figure(counts, class_names)

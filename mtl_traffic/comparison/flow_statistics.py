@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
-from mtl_traffic import files, targets
+from mtl_traffic import charts, files, targets
 from mtl_traffic.comparison.workdir import WorkDir
 from mtl_traffic.errors import InputError
 from mtl_traffic.escapes import for_figure, for_markdown
@@ -151,24 +151,22 @@ def histogram(
 def figure(histogram: Histogram, order: Iterable[str]) -> Figure:
   """The classes in the given order, a panel each on a common axis, and the dividers."""
   order = [name for name in order if name in histogram.counts]
-  figure = Figure(figsize=(7, 0.6 + 1.15 * len(order)), layout="constrained")
+  figure = Figure(figsize=(charts.WIDTH, 0.8 + 1.2 * len(order)), layout="constrained")
   panels = figure.subplots(len(order), sharex=True, squeeze=False)[:, 0]
   for panel, name in zip(panels, order, strict=True):
     counts = histogram.counts[name]
-    # A class has the same colour in every figure.
-    color = f"C{list(histogram.counts).index(name)}"
-    panel.stairs(100 * counts / counts.sum(), histogram.edges, fill=True, color=color)
+    panel.stairs(100 * counts / counts.sum(), histogram.edges, fill=True, color="0.5")
     for divider in histogram.dividers:
       panel.axvline(divider, color="black", linestyle=":", linewidth=1)
     panel.set_title(
-      f"{for_figure(name)} ({counts.sum():,} flows)", loc="left", fontsize=9
+      f"{for_figure(name)} ({counts.sum():,} flows)", loc="left", fontsize=charts.POINTS
     )
     panel.spines[["top", "right"]].set_visible(False)
     panel.margins(y=0.15)
   panels[0].set_xscale("log")
   panels[0].xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,g}"))
   dividers = ", ".join(f"{divider:,.4g}" for divider in histogram.dividers)
-  panels[-1].set_xlabel(f"{histogram.label}; dotted: the dividers {dividers}")
+  panels[-1].set_xlabel(f"{histogram.label}\ndotted: the dividers {dividers}")
   figure.supylabel("flows of the class (%)", fontsize="medium")
   return figure
 

@@ -78,7 +78,9 @@ class Runner:
       "num_flows": len(self.inputs.flows),
       "classes": self.inputs.flows.class_names,
     }
-    self.workdir = WorkDir(path, meaning, extent, paper)
+    kind, number = jax.devices()[0].device_kind, jax.device_count()
+    device = "" if jax.default_backend() == "cpu" else f"{number} × {kind}"
+    self.workdir = WorkDir(path, meaning, extent, paper, device)
 
   def finish(self) -> list[dict]:
     """Fits and asks the runs that have no rows yet; returns the rows of all."""

@@ -5,19 +5,15 @@ the same settings. `results.jsonl` has a row for each run and tested partition. 
 of a run are appended together, so an interruption can only damage the last ones.
 """
 
-import importlib.metadata
 import json
 import os
 import pathlib
-import platform
 from collections.abc import Iterable
 
 from absl import logging
 
-from mtl_traffic import files
+from mtl_traffic import files, provenance
 from mtl_traffic.errors import InputError, first_line
-
-_VERSIONED = ("jax", "flax", "optax", "numpy")
 
 
 class WorkDir:
@@ -29,6 +25,7 @@ class WorkDir:
     meaning: dict,
     extent: dict,
     paper: dict | None = None,
+    device: str = "",
   ):
     """Opens or makes the directory.
 
@@ -38,6 +35,7 @@ class WorkDir:
         not say; JSON.
       extent: the other settings, which may differ from an earlier call's; JSON.
       paper: what the paper reports, to be shown beside the rows; JSON.
+      device: what computes, if it is not the processor.
 
     Raises:
       InputError: the directory belongs to another configuration or is in use.
@@ -49,13 +47,13 @@ class WorkDir:
     if earlier is not None:
       _check_same(earlier.get("meaning", {}), meaning, self.path)
     self._lock = files.lock(self.path)
-    versions = {name: importlib.metadata.version(name) for name in _VERSIONED}
-    versions["python"] = platform.python_version()
+    calls = provenance.calls_of(earlier or {})
     config = {
       "meaning": meaning,
       "extent": extent,
       "paper": paper or {},
-      "versions": versions,
+      "versions": provenance.versions(),
+      "calls": provenance.added(calls, provenance.of_call(device)),
     }
     self.write_text("config.json", json.dumps(config, indent=2) + "\n")
 

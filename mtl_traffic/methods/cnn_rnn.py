@@ -39,7 +39,7 @@ _LEAST_K = 16
 
 
 class LSTM(nn.Module):
-  """The last output of an LSTM, `[B, L, C]` → `[B, units]`.
+  """The last output of an LSTM, `[C, L, B]` → `[units, B]`.
 
   The inputs' part of the gates is one matrix product for all places, outside the loop.
   """
@@ -49,29 +49,26 @@ class LSTM(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    batch, length, channels = x.shape
-    gates = nn.Dense(
+    channels, length, batch = x.shape
+    gates = models.Dense(
       4 * self.units,
-      dtype=self.dtype,
-      kernel_init=models.keras_kernel_init,
+      self.dtype,
       # A forget gate that starts open (Jozefowicz et al., 2015), as in Keras.
       bias_init=lambda *_: jnp.repeat(jnp.array([0.0, 1, 0, 0]), self.units),
-    )(x.reshape(batch * length, channels)).reshape(batch, length, -1)
+    )(x.reshape(channels, length * batch)).reshape(-1, length, batch)
     recurrent = self.param(
       "recurrent", nn.initializers.orthogonal(), (self.units, 4 * self.units)
     ).astype(self.dtype)
 
     def place(carry, gates):
       memory, output = carry
-      into, forget, candidate, out = jnp.split(gates + output @ recurrent, 4, axis=-1)
+      into, forget, candidate, out = jnp.split(gates + recurrent.T @ output, 4)
       memory = nn.sigmoid(forget) * memory + nn.sigmoid(into) * jnp.tanh(candidate)
       output = nn.sigmoid(out) * jnp.tanh(memory)
       return (memory, output), None
 
-    zeros = jnp.zeros((batch, self.units), self.dtype)
-    (_, output), _ = jax.lax.scan(
-      place, (zeros, zeros), gates.swapaxes(0, 1), unroll=10
-    )
+    zeros = jnp.zeros((self.units, batch), self.dtype)
+    (_, output), _ = jax.lax.scan(place, (zeros, zeros), gates.swapaxes(0, 1))
     return output
 
 
@@ -93,11 +90,9 @@ class CNNRNN(nn.Module):
     for filters in _FILTERS:
       x = nn.relu(models.Convolution(filters, _KERNEL_SIZE, self.dtype)(x))
       x = normalise()(models.max_pool(x, _POOL_SIZE))
-    x = LSTM(_UNITS, self.dtype)(x.T)
-    x = nn.relu(
-      nn.Dense(_UNITS, dtype=self.dtype, kernel_init=models.keras_kernel_init)(x)
-    )
-    return models.heads(self, x)
+    x = LSTM(_UNITS, self.dtype)(x)
+    x = nn.relu(models.Dense(_UNITS, self.dtype)(x))
+    return models.heads(self, x.T)
 
 
 @dataclasses.dataclass(frozen=True)

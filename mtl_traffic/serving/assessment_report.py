@@ -5,10 +5,12 @@ import os
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from mtl_traffic import files, pages
+from matplotlib.figure import Figure
+
+from mtl_traffic import files, pages, provenance
 from mtl_traffic.errors import InputError
 from mtl_traffic.escapes import for_markdown
-from mtl_traffic.pages import Part, Shown
+from mtl_traffic.pages import Folded, Heading, Part, Shown, contents
 from mtl_traffic.serving import assessment, assessment_figures
 from mtl_traffic.serving.assessment_figures import range_name
 from mtl_traffic.serving.observations import Observations
@@ -17,8 +19,16 @@ from mtl_traffic.tables import markdown_table
 _NUMBERS, _PAGE, _TEXT = "evaluation.json", "report.html", "report.md"
 _FIGURES = {
   name: f"report/{name}.png"
-  for name in ("classes", "confusion", "packets", "calibration")
+  for name in (
+    "classes",
+    "confusion",
+    "packets",
+    "after_packets",
+    "reliability",
+    "coverage",
+  )
 }
+_LONG = 12  # Lines; longer tables are folded.
 _MOST_LINES = 30  # Of confusions and of captures, where all would be too many to read.
 _TITLES = {
   "accuracy": "accuracy",
@@ -63,16 +73,8 @@ def write(
     InputError: it cannot be written.
   """
   workdir = pathlib.Path(workdir)
-  paths = {name: workdir / file for name, file in _FIGURES.items()}
-  assessment_figures.classes_figure(assessed["classes"], paths["classes"])
-  assessment_figures.confusion_figure(assessed["confusion"], paths["confusion"])
-  assessment_figures.packets_figure(
-    assessed["by_packets"], assessed["after_packets"], paths["packets"]
-  )
-  curves = {task: assessment.coverage_of(of) for task, of in observed.tasks.items()}
-  assessment_figures.calibration_figure(
-    assessed["calibration"], curves, paths["calibration"]
-  )
+  for name, figure in _figures(observed, assessed).items():
+    files.write_figure(workdir / _FIGURES[name], figure)
   parts = _parts(assessed, model, tested_on, notices)
   files.write_text(workdir / _TEXT, pages.markdown(parts))
   files.write_text(workdir / _PAGE, pages.html(parts, workdir, "Evaluation"))
@@ -80,6 +82,21 @@ def write(
   content |= assessed
   files.write_text(workdir / _NUMBERS, json.dumps(content, indent=2) + "\n")
   return workdir / _PAGE
+
+
+def _figures(observed: Observations, assessed: Mapping) -> dict[str, Figure]:
+  curves = {task: assessment.coverage_of(of) for task, of in observed.tasks.items()}
+  drawn = {
+    "classes": assessment_figures.classes_figure(assessed["classes"]),
+    "confusion": assessment_figures.confusion_figure(assessed["confusion"]),
+    "packets": assessment_figures.packets_figure(assessed["by_packets"]),
+    "reliability": assessment_figures.reliability_figure(assessed["calibration"]),
+    "coverage": assessment_figures.coverage_figure(curves),
+  }
+  after = assessed["after_packets"]
+  if len(after) > 1:
+    drawn["after_packets"] = assessment_figures.after_packets_figure(after)
+  return drawn
 
 
 def headlines(assessed: Mapping) -> str:
@@ -100,8 +117,8 @@ def _parts(
     for name, count in assessed["unknown"].items()
   ]
   drawn = f"{assessed['num_resampled']:,} {assessed['resampled']}"
-  parts: list[Part] = [
-    "# How right the model is",
+  opening: list[Part] = [
+    Heading("How right the model is", level=1),
     f"The model {for_markdown(model)}, asked about {assessed['num_flows']:,} flows "
     f"whose class is known, of {for_markdown(tested_on)}. None of this means anything "
     "if the model was trained on some of them. A flow that is unknown, for whatever "
@@ -110,23 +127,38 @@ def _parts(
     f"The intervals are those of drawing the {drawn} again "
     f"{assessed['num_samples']:,} times. {_WHY[assessed['resampled']]}",
     "\n".join(f"- Note: {for_markdown(notice)}." for notice in notices),
-    "## Unknown",
+  ]
+  parts: list[Part] = [
+    Heading("Unknown"),
     markdown_table(["because", "flows", "%"], unknown),
   ]
   if assessed["classes_unknown_to_model"]:
     parts += _foreign(assessed)
-  parts += ["## Each class", _classes(assessed["classes"])]
-  parts += [Shown("F1, precision and recall of each class", _FIGURES["classes"])]
-  parts += ["## What was taken for what", _confusions(assessed["confusion"])]
-  parts += [Shown("Confusions of the class", _FIGURES["confusion"])]
-  parts += _groups(assessed)
-  parts += ["## By packets", *_packets(assessed)]
-  parts += [Shown("Accuracy by packets", _FIGURES["packets"])]
-  parts += ["## How sure it is", _sureness(assessed)]
-  parts += [Shown("Calibration and coverage", _FIGURES["calibration"])]
+  parts += [
+    Heading("Each class"),
+    Shown("F1, precision and recall of each class", _FIGURES["classes"]),
+    _folded("Each class", _classes(assessed["classes"]), len(assessed["classes"])),
+    Heading("What was taken for what"),
+    Shown("Taken for which, in % of the class", _FIGURES["confusion"]),
+    *_confusions(assessed["confusion"]),
+    *_groups(assessed),
+    Heading("By packets"),
+    *_packets(assessed),
+    Heading("How sure it is"),
+    _sureness(assessed),
+    Shown("Right, against how sure", _FIGURES["reliability"]),
+    Shown("Right, against how many are answered", _FIGURES["coverage"]),
+  ]
   if assessed["tasks"]:
-    parts += ["## Bandwidth and duration", _tasks(assessed["tasks"])]
-  return parts
+    parts += [Heading("Bandwidth and duration"), _tasks(assessed["tasks"])]
+  made = provenance.sentence(provenance.of_call())
+  packages = ", ".join(f"{name} {of}" for name, of in provenance.versions().items())
+  parts += [Heading("How this was made"), for_markdown(f"{made}. With {packages}.")]
+  return [*opening, "**Contents**\n\n" + contents(parts), *parts]
+
+
+def _folded(title: str, text: str, num_lines: int) -> Part:
+  return Folded(title, [text]) if num_lines > _LONG else text
 
 
 _WHY = {
@@ -153,7 +185,7 @@ def _foreign(assessed: Mapping) -> list[Part]:
     )
   )
   return [
-    "## Classes that the model does not know",
+    Heading("Classes that the model does not know"),
     "Whatever it answers for their flows is wrong, and counts as that. The accuracy of "
     "flows of classes that it knows leaves them out." + told,
     markdown_table(["class", "flows", "answered, so wrong", "unknown"], lines),
@@ -175,7 +207,7 @@ def _classes(classes: Sequence[Mapping]) -> str:
   return "In %, with 95 % intervals.\n\n" + markdown_table(header, lines)
 
 
-def _confusions(confusion: Mapping) -> str:
+def _confusions(confusion: Mapping) -> list[Part]:
   """The most frequent confusions."""
   found = []
   for i, (name, counts) in enumerate(
@@ -190,12 +222,13 @@ def _confusions(confusion: Mapping) -> str:
       if count and j != i
     ]
   if not found:
-    return "Every flow was right."
+    return ["Every flow was right."]
   found.sort(key=lambda line: -line[2])
   table = markdown_table(
     ["class", "taken for", "flows", "% of the class"], found[:_MOST_LINES]
   )
-  return f"{_first_of(len(found), 'The most frequent')}\n\n{table}"
+  title = _first_of(len(found), "The most frequent")
+  return [_folded(title, f"{title}\n\n{table}", len(found))]
 
 
 def _groups(assessed: Mapping) -> list[Part]:
@@ -220,16 +253,15 @@ def _groups(assessed: Mapping) -> list[Part]:
         f" Left out are {len(mixed):,} whose flows are of several classes, such as "
         f"{for_markdown(mixed[0])}."
       )
-    parts += [f"## {title}", text]
+    parts += [Heading(title), text]
     if wrong:
       lines = [
         [one[key] for key in ("name", "class", "answer", "num_flows")]
         for one in wrong[:_MOST_LINES]
       ]
       table = markdown_table(["wrong", "class", "taken for", "flows"], lines)
-      parts += [
-        f"{_first_of(len(wrong), 'Wrong ones, those of most flows first')}\n\n{table}"
-      ]
+      title = _first_of(len(wrong), "Wrong ones, those of most flows first")
+      parts += [_folded(title, f"{title}\n\n{table}", len(wrong))]
   return parts
 
 
@@ -243,6 +275,7 @@ def _packets(assessed: Mapping) -> list[Part]:
       ["packets seen", *header],
       [[range_name(one), one["num_flows"], *_accuracies(one)] for one in bins],
     ),
+    Shown("Accuracy by packets seen", _FIGURES["packets"]),
   ]
   after = assessed["after_packets"]
   if len(after) > 1:
@@ -253,6 +286,7 @@ def _packets(assessed: Mapping) -> list[Part]:
         ["packets", *header],
         [[one["packets"], assessed["num_flows"], *_accuracies(one)] for one in after],
       ),
+      Shown("Accuracy after so many packets", _FIGURES["after_packets"]),
     ]
   return parts
 

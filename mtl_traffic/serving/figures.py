@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mtl_traffic import files
+from mtl_traffic import charts, files
 from mtl_traffic.escapes import for_figure
 from mtl_traffic.evaluation import Coverage
 
@@ -22,17 +22,11 @@ def coverage_figure(
     path: where to write the figure.
   """
   partitions = list(dict.fromkeys(partition for partition, _ in curves))
-  figure = Figure(figsize=(2 + 4.5 * len(partitions), 3.8), layout="constrained")
-  panels = figure.subplots(1, len(partitions), sharey=True, squeeze=False)[0]
+  figure, panels = charts.stack(len(partitions))
   for panel, partition in zip(panels, partitions, strict=True):
     tasks = {task: curve for (part, task), curve in curves.items() if part == partition}
-    for task, curve in tasks.items():
-      panel.plot(100 * curve.coverages, 100 * curve.accuracies, label=task)
-    panel.set_xlabel("flows that are answered, surest first (%)")
-    panel.set_title(f"tested on {for_figure(partition)}")
-    panel.grid(alpha=0.3)
-  panels[0].set_ylabel("accuracy of the answers (%)")
-  figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
+    charts.draw_coverage(panel, tasks)
+    panel.set_title(f"tested on {for_figure(partition)}", fontsize=charts.POINTS)
   files.write_figure(path, figure)
 
 

@@ -33,9 +33,10 @@ def test_the_report_is_the_golden_one(tmp_path):
 def test_the_page_needs_no_other_file(tmp_path):
   page, text = _written(tmp_path / "w")
   html = page.read_text()
-  sources = re.findall('(?:src|href)="([^"]{0,30})', html)
-  assert len(sources) == text.count("![") == 5
+  sources = re.findall('src="([^"]{0,30})', html)
+  assert len(sources) == text.count("![") == 3
   assert all(source.startswith("data:image/png;base64,") for source in sources)
+  assert all(link[0] == "#" for link in re.findall('href="(.*?)"', html))
   assert "<td>does not hold</td>" in html
   for name in re.findall(r"!\[.*?\]\((.*?)\)", text):
     assert (tmp_path / "w" / name).stat().st_size > 10_000
@@ -46,11 +47,16 @@ def test_runs_that_cannot_be_compared_are_reported_apart(tmp_path):
   shutil.copytree(GOLDEN / "results", tmp_path / "w" / "b")
   for path in (tmp_path / "w" / "b").glob("*/config.json"):
     path.write_text(path.read_text().replace('"epochs": 20', '"epochs": 5'))
-  report.write(tmp_path / "w")
-  text = (tmp_path / "w" / "report.md").read_text()
-  assert text.count("## What the paper claims") == 2
-  assert "label_budget1.png" in text
-  assert "label_budget2.png" in text
+  top = report.write(tmp_path / "w").read_text()
+  for number in (1, 2):
+    stem = f"report_made-up.{number}"
+    text = (tmp_path / "w" / f"{stem}.md").read_text()
+    assert text.count("## What the paper claims") == 1
+    assert f"]({stem}/label_budget.png)" in text
+    assert (tmp_path / "w" / stem / "label_budget.png").exists()
+    assert f'href="{stem}.html"' in top
+  for epochs in (20, 5):
+    assert f"made-up, trained on pretraining (epochs = {epochs})" in top
 
 
 def test_nothing_to_report_is_said(tmp_path):
@@ -89,6 +95,7 @@ def test_learning_rates_alone_are_reported(tmp_path):
   text = (tmp_path / "report.md").read_text()
   assert "Adam at 0.0001, 0.001, 0.01 in" in text
   assert re.search(r"\| 0\.0001 +\| 3 +\| 86\.7 ", text)
+  assert "Best with" not in text  # As no methods were compared.
 
 
 def test_the_command_takes_no_jax(tmp_path):

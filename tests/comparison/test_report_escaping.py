@@ -60,10 +60,12 @@ def _write_results(path, method="multitask"):
 def test_names_are_shown_and_nothing_else(tmp_path, flows):
   _write_results(tmp_path / "label_budget")
   named = flows.replace(class_names=NAMES, partition_names=NAMES[:1])
-  flow_statistics.write(NAMES[1], named, tmp_path / "flow_statistics")
+  flow_statistics.write(NAMES[0], named, tmp_path / "flow_statistics")
   page = _Page(report.write(tmp_path).read_text())
   tags = {tag for tag, _ in page.tags}
-  assert not tags & {"script", "a", "iframe", "link", "object"}
+  assert not tags & {"script", "iframe", "link", "object"}
+  links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+  assert links and all(link[0] == "#" for link in links)
   images = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
   # The figure of the label budget, one of confusions, and two of the flows.
   assert len(images) == 4

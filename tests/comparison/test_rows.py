@@ -37,15 +37,15 @@ def test_accuracy_table():
   assert (
     table.markdown()
     == """\
-| method | labels/class | seeds | class       | balanced | macro F1 | \
+| method | labels/class | seeds | class       | over flows | balanced | macro F1 | \
 bandwidth  | duration   | class − multi | paper: class | bandwidth | duration |
-| ------ | ------------ | ----- | ----------- | -------- | -------- | \
+| ------ | ------------ | ----- | ----------- | ---------- | -------- | -------- | \
 ---------- | ---------- | ------------- | ------------ | --------- | -------- |
-| single | 10           | 2     | 71.0 ± 12.7 | –        | –        | \
+| single | 10           | 2     | 71.0 ± 12.7 | –          | –        | –        | \
 –          | –          | -21.0 ± 12.7  | 60.0         | –         | –        |
-| multi  | 10           | 2     | 92.0 ± 25.4 | –        | –        | \
+| multi  | 10           | 2     | 92.0 ± 25.4 | –          | –        | –        | \
 80.0 ± 0.0 | 80.0 ± 0.0 |               | 93.33        | 89.33     | 91.0     |
-| multi  | all          | 1     | 99.0        | –        | –        | \
+| multi  | all          | 1     | 99.0        | –          | –        | –        | \
 50.0       | 50.0       |               | –            | –         | –        |
 """
   )
@@ -60,6 +60,7 @@ def test_a_line_for_each_tested_partition():
     "labels/class",
     "seeds",
     "class",
+    "over flows",
     "balanced",
     "macro F1",
     "bandwidth",
@@ -96,7 +97,25 @@ def test_what_is_fair_to_small_classes_follows_from_the_confusion_of_a_row():
   assert balanced == pytest.approx(0.75)
   assert f1 == pytest.approx((20 / 21 + 2 / 3) / 2)
   (line,) = accuracy_table([row], FIELDS).rows
-  assert line[3:6] == ["91.7", "75.0", "81.0"]
+  # Wilson's interval of 11 of 12 flows is 0.6461 to 0.9851.
+  assert line[3:7] == ["91.7", "64.6–98.5", "75.0", "81.0"]
+
+
+def test_the_interval_over_flows_is_that_of_one_test_set():
+  # Three seeds of 12 flows are not 36, as they may have flows in common.
+  rows = [
+    _row("multi", 10, seed, 11 / 12, class_confusion=[[10, 0], [1, 1]])
+    for seed in range(3)
+  ]
+  assert rows_lib.over_flows(rows) == rows_lib.over_flows(rows[:1]) == "64.6–98.5"
+
+
+@pytest.mark.parametrize(
+  ("budgets", "few"),
+  [((1, 5), 5), ((20, 10, 100, "all"), 10), ((50, 100), 50), (("all",), "all")],
+)
+def test_few_labels_are_those_closest_to_ten(budgets, few):
+  assert rows_lib.few_labels({"labels_per_class": one} for one in budgets) == few
 
 
 def test_a_row_that_failed_has_none_of_it():

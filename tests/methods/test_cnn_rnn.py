@@ -30,7 +30,7 @@ def test_parameters_and_places():
 def test_lstm_equals_flax():
   x = jax.random.normal(jax.random.key(0), (3, 7, 4))
   ours = cnn_rnn.LSTM(5)
-  params = ours.init(jax.random.key(1), x)["params"]
+  params = ours.init(jax.random.key(1), x.T)["params"]
   cell = nn.OptimizedLSTMCell(5)
   kernels = jnp.split(params["Dense_0"]["kernel"], 4, axis=1)
   biases = jnp.split(params["Dense_0"]["bias"], 4)
@@ -40,7 +40,8 @@ def test_lstm_equals_flax():
     theirs[f"i{gate}"] = {"kernel": kernel}
     theirs[f"h{gate}"] = {"kernel": again, "bias": bias}
   expected = nn.RNN(cell).apply({"params": {"cell": theirs}}, x)[:, -1]
-  np.testing.assert_allclose(ours.apply({"params": params}, x), expected, atol=1e-6)
+  output = ours.apply({"params": params}, x.T)
+  np.testing.assert_allclose(output.T, expected, atol=1e-6)
   np.testing.assert_array_equal(biases[1], np.ones(5))
 
 

@@ -1,0 +1,123 @@
+"""Whole evaluations of one dataset: which experiments, with which settings and runs."""
+
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mtl_traffic.comparison.catalogue import EXPERIMENTS, OURS
+from mtl_traffic.comparison.experiment import Experiment
+from mtl_traffic.comparison.workdir import read_rows
+from mtl_traffic.runs import Run
+from mtl_traffic.settings import ALL, Settings
+
+LABEL_BUDGETS = (1, 5, 10, 20, 50, 100, ALL)
+# One question each, asked of `multitask`.
+_SWEEPS = (
+  "packet_budget",
+  "lambda_sweep",
+  "divider_sweep",
+  "auxiliary_tasks",
+  "authors_variants",
+)
+# Of the sweeps, the number of labels that the paper gives, or what shows most.
+_SWEEP_LABELS = {"auxiliary_tasks": (10,)}
+_OTHER_SWEEP_LABELS = (20,)
+_PAPER_SWEEP_SEEDS = 5
+# The paper has single-task learning with all labels.
+_WITH_ALL_LABELS = ("multitask", "single_task", OURS)
+# Of choosing labels and of leaving parts out, which show where labels are few.
+_FEW_LABELS = (1, 5, 20)
+
+
+class Step(NamedTuple):
+  """A part of a plan. Steps of one experiment add to the same directory."""
+
+  experiment: Experiment
+  settings: Settings
+  runs: list[Run]
+
+
+def of_paper(settings: Settings, methods: Sequence[str]) -> list[Step]:
+  """Tables III and V with every method, then each sweep over five seeds.
+
+  Args:
+    settings: see `Settings`.
+    methods: those of the tables.
+  """
+  tables = settings.replace(methods=tuple(methods))
+  runs = EXPERIMENTS["label_budget"].runs(tables)
+  with_all = tuple(method for method in methods if method in _WITH_ALL_LABELS)
+  if with_all:
+    all_labels = settings.replace(methods=with_all, labels_per_class=(ALL,))
+    runs += EXPERIMENTS["label_budget"].runs(all_labels)
+  seeds = min(settings.num_seeds, _PAPER_SWEEP_SEEDS)
+  return [Step(EXPERIMENTS["label_budget"], tables, runs), *_sweeps(settings, seeds)]
+
+
+def of_evidence(settings: Settings, methods: Sequence[str]) -> list[Step]:
+  """Every method at every budget, and every other question; networks come last.
+
+  Args:
+    settings: see `Settings`; its label budgets are replaced.
+    methods: those of the tables.
+  """
+  from mtl_traffic.methods import METHODS  # With JAX, which a report does without.
+
+  quick = [method for method in methods if not METHODS[method].fits_together]
+  steps = []
+  # The second time with the quick ones, which are done then, for tables of all.
+  for some in dict.fromkeys((tuple(quick), tuple(methods))):
+    if not some:
+      continue
+    mine = settings.replace(methods=some)
+    budgets = mine.replace(labels_per_class=LABEL_BUDGETS)
+    steps.append(_step("label_budget", budgets))
+    if OURS in some:
+      steps.append(_step("ablation", mine.replace(labels_per_class=_FEW_LABELS)))
+    steps.append(_step("labelling", mine.replace(labels_per_class=_FEW_LABELS)))
+  return steps + _sweeps(settings, settings.num_seeds)
+
+
+def seconds_left(steps: Iterable[Step], rows: Iterable[dict]) -> float:
+  """About how long the runs that have no row yet will take, s.
+
+  Args:
+    steps: what is planned.
+    rows: what was done; a run takes as long as those of its method did on average. One
+      of a method that was not run yet counts as the slowest of the others.
+  """
+  seconds: dict[str, list[float]] = {}
+  done = set()
+  for row in rows:
+    seconds.setdefault(row["method"], []).append(row["seconds"])
+    done.add(Run.of(row))
+  means = {method: float(np.mean(values)) for method, values in seconds.items()}
+  slowest = max(means.values(), default=0.0)
+  left = {run for step in steps for run in step.runs} - done
+  return sum(means.get(run.method, slowest) for run in left)
+
+
+def rows_below(workdir: pathlib.Path) -> list[dict]:
+  """The rows of all experiments in the folders of a directory."""
+  folders = sorted(path.parent for path in workdir.glob("*/results.jsonl"))
+  return [row for folder in folders for row in read_rows(folder)]
+
+
+def _step(name: str, settings: Settings) -> Step:
+  return Step(EXPERIMENTS[name], settings, EXPERIMENTS[name].runs(settings))
+
+
+def _sweeps(settings: Settings, num_seeds: int) -> list[Step]:
+  return [
+    _step(
+      name,
+      settings.replace(
+        methods=("multitask",),
+        labels_per_class=_SWEEP_LABELS.get(name, _OTHER_SWEEP_LABELS),
+        num_seeds=num_seeds,
+      ),
+    )
+    for name in _SWEEPS
+  ]
