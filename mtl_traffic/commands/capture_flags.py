@@ -100,9 +100,9 @@ def define_answers() -> None:
   flags.DEFINE_float(
     "threshold",
     0.0,
-    "The answer is 'unknown' if it is less certain than this. Certainty is one over "
-    "the number of classes that the model wavers between, times how far the flow is "
-    "like the training flows.",
+    "The answer is 'unknown' if its certainty is below this. Certainty is 1 for a sure "
+    "answer, 0.5 if two classes are equally probable, and lower for a flow that is "
+    "unlike the training flows.",
     lower_bound=0,
     upper_bound=1,
   )
