@@ -213,8 +213,7 @@ class FlowAssembler:
 
   def advance(self, now: int) -> None:
     """Moves the clock on to `now`, ns, where no packet does: flows end by silence."""
-    turn = self._sequence.flush()
-    self.take(dataclasses.replace(turn, now=max(turn.now, now)))
+    self.take(self._sequence.advance(now))
 
   def take(self, turn: Turn) -> None:
     """Adds what somebody else has put in order."""
