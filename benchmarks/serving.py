@@ -33,6 +33,7 @@ from mtl_traffic.runs import label_budgets
 from mtl_traffic.serving import answer_columns, checkpoints, live, outputs, trainer
 from mtl_traffic.serving.predictor import Predictor, load_model
 from mtl_traffic.serving.tally import Tally
+from mtl_traffic.serving.writer import Writer
 from mtl_traffic.settings import ALL, Settings
 
 _MEASURES = ("flows", "packets", "memory", "delays")
@@ -135,10 +136,13 @@ def _packets_per_second(
   def answer() -> None:
     accounts.num_packets = 0
     with outputs.Outputs([_fresh(workdir / "answers.jsonl")], columns) as out:
-      session = live.Answering(predictor, out, Tally(), points=[_K])
+      tally = Tally()
+      writer = Writer(out, tally, [_K])
+      answering = live.Answering(predictor, writer.write, tally, points=[_K])
       with path.open("rb") as file:
         packets = read_packets(file, path.name, accounts)
-        for _ in session.read(packets, path.name, accounts, captures.DEFAULT_RULES):
+        rules = captures.DEFAULT_RULES
+        for _ in live.read(answering, packets, path.name, accounts, rules):
           pass
 
   answer()

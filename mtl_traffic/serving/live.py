@@ -1,13 +1,17 @@
 """Answers for the flows of a capture while its packets come in."""
 
+import contextlib
 import dataclasses
+import gc
 import itertools
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from mtl_traffic.data import captures
+from mtl_traffic.data.captures import interface
 from mtl_traffic.data.captures.assembly import FlowAssembler
 from mtl_traffic.data.captures.captured_flows import (
   CUT_OFF,
@@ -39,6 +43,9 @@ from mtl_traffic.serving.truth import MEASURED_TASKS, measured
 class Answerer(Protocol):
   """Who gives the flows of a capture their answers: this process, or several."""
 
+  def warm_up(self) -> None:
+    """Makes ready to answer at once."""
+
   def begin(
     self, name: str, accounts: captures.Accounts, rules: captures.Rules, live: bool
   ) -> None:
@@ -52,6 +59,11 @@ class Answerer(Protocol):
 
   def finish(self) -> None:
     """Answers for the flows that are left."""
+
+  def read_interface(
+    self, name: str, accounts: captures.Accounts, rules: captures.Rules
+  ) -> Iterator[int]:
+    """Answers for the flows of an interface, as `read`."""
 
 
 def read(
@@ -141,6 +153,13 @@ class Answering:
     self._given: dict[str, dict] = {}  # The answers of open flows, if they matter yet.
     self._rows: list[Rows] = []  # Of this turn.
 
+  def warm_up(self) -> None:
+    """Does what would keep the first answers waiting, and others now and then."""
+    self._predictor.warm_up()
+    # What is there by now stays. Looking through it for garbage again would keep
+    # answers waiting for a tenth of a second.
+    gc.freeze()
+
   def begin(
     self, name: str, accounts: captures.Accounts, rules: captures.Rules, live: bool
   ) -> None:
@@ -172,6 +191,30 @@ class Answering:
     for captured in self._assembler.finish():
       self._end(captured)
     self._hand_on()
+
+  def read_interface(
+    self, name: str, accounts: captures.Accounts, rules: captures.Rules
+  ) -> Iterator[int]:
+    """Answers for the flows of an interface; yields the number of packets read.
+
+    Raises:
+      InputError: there is no such interface, or it may not be read.
+    """
+    (listener,) = interface.listen(name)
+    yield from self.listen(listener, name, accounts, rules)
+
+  def listen(
+    self,
+    listener: interface.Listener,
+    name: str,
+    accounts: captures.Accounts,
+    rules: captures.Rules,
+  ) -> Iterator[int]:
+    """The same for what one listener hears, as the capture `name`."""
+    with contextlib.closing(interface.read_listener(listener, accounts)) as packets:
+      yield from read(
+        self, packets, name, accounts, rules, live=True, clock=time.time_ns
+      )
 
   def _hand_on(self) -> None:
     self._tally.num_open = self._assembler.num_open

@@ -93,9 +93,9 @@ class Tally:
       self.by_tasks.update(pairs)
 
   def taken(self) -> "Tally":
-    """What was counted, of which nothing is left here."""
+    """What was counted, of which nothing but the open flows is left here."""
     taken = copy.copy(self)
-    self.__init__()
+    self.__init__(num_open=taken.num_open)
     return taken
 
   def add(self, other: "Tally") -> None:

@@ -12,21 +12,24 @@ from mtl_traffic.serving.tally import Tally
 
 
 class Writer:
-  """Puts the answers of one turn after another in files.
+  """Puts the answers of one turn after another in files."""
 
-  Attributes:
-    clock: tells the time, ns, where packets are stamped by this machine; delays are
-      counted then.
-  """
-
-  def __init__(self, file: Outputs, tally: Tally, points: Iterable[int]):
+  def __init__(
+    self,
+    file: Outputs,
+    tally: Tally,
+    points: Iterable[int],
+    clock: Callable[[], int] | None = None,
+  ):
     """Args:
     file: where answers go.
     tally: where they are counted.
     points: after how many packets of a flow an answer is due.
+    clock: tells the time, ns, where packets are stamped by this machine. Delays are
+      counted then.
     """
     self._file, self._tally, self._points = file, tally, np.array([*points])
-    self.clock: Callable[[], int] | None = None
+    self._clock = clock
 
   def write(self, parts: Sequence[Rows]) -> None:
     """Writes the rows of a turn, which may stand in parts.
@@ -40,9 +43,9 @@ class Writer:
     self._file.write(rows)
     is_answer = np.array(rows["event"]) == "answer"
     self._tally.num_answers += int(np.count_nonzero(is_answer))
-    if self.clock:
+    if self._clock:
       is_prompt = is_answer & np.isin(np.array(rows["packets"], float), self._points)
-      self._tally.count_delays((self.clock() - rows["time"][is_prompt]) / NANOSECONDS)
+      self._tally.count_delays((self._clock() - rows["time"][is_prompt]) / NANOSECONDS)
 
 
 def in_order(parts: Sequence[Rows]) -> Rows:

@@ -138,14 +138,9 @@ def read_listener(
     accounts: where packets are counted, those that were lost as well, or not read yet
       when the generator is closed. If the interface goes away a warning says so.
     patience_s: after a silence of so long an empty batch is yielded.
-
-  Raises:
-    InputError: the interface is of a kind that is not known.
   """
   with listener.socket:
     kind = listener.socket.getsockname()[3]
-    if kind not in _LINK_TYPES:
-      raise InputError(f"{listener.name}: an interface of unknown kind {kind}")
     ring = mmap.mmap(listener.socket.fileno(), listener.ring_bytes)
     try:
       for batch in _batches(listener.socket, ring, kind, accounts, patience_s):
@@ -255,6 +250,9 @@ def _listen(name: str, num_blocks: int) -> Listener:
       ) from None
     except OSError as error:
       raise InputError(f"{name}: {error.strerror}; give an interface") from None
+    kind = listener.getsockname()[3]
+    if kind not in _LINK_TYPES:
+      raise InputError(f"{name}: an interface of unknown kind {kind}")
     stack.pop_all()
   return Listener(name, listener, ring_bytes)
 
