@@ -188,7 +188,7 @@ class Answering:
 
   def finish(self) -> None:
     """Answers for the flows that are left."""
-    for captured in self._assembler.finish():
+    for captured in self._assembler.end_all():
       self._end(captured)
     self._hand_on()
 

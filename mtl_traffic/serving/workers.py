@@ -90,13 +90,15 @@ class Workers:
       model: the directory of the model.
       writer: writes the answers.
       tally: where they are counted.
-      books: each worker's accounts of each capture are added to these.
+      books: each worker's accounts of each capture are added to these, and one of the
+        workers that died.
       shard: which flows to answer for; all by default.
       **options: as `live.Answering` takes them.
     """
     self._writer, self._tally, self._books = writer, tally, books
     self._shard = shard or _NO_SHARD
-    self._accounts = Accounts()
+    self._accounts = self._deaths = Accounts()
+    books.append(self._deaths)
     self._changed = threading.Condition()
     self._num_called = self._num_written = 0
     self._problem: Exception | None = None
@@ -133,6 +135,12 @@ class Workers:
       self._hearing.join(_LAST_WORDS_S)
       self._end_processes()
       self._hearing.join(1)
+      for each in self._workers:
+        each.connection.close()
+        each.process.close()
+      # So that nothing keeps the memory that was shared.
+      self._workers.clear()
+      self._problem = None
 
   def _end_processes(self) -> None:
     for each in self._workers:
@@ -326,17 +334,15 @@ class Workers:
     each.process.join()
     each.connection.close()
     with self._changed:
-      each.is_alive = False
-      lost = sum(each.before)
+      if not self._is_over:
+        self._deaths.skip(Skipped.WORKER, sum(each.before))
+        self._deaths.warnings.append(
+          f"{each.name} died ({_how(each.process.exitcode)}); {each.num_open} flows "
+          "that were open have no answer, and its packets from then on are skipped"
+        )
       each.before.clear()
+      each.num_open, each.is_alive = 0, False
       self._changed.notify_all()
-    if not self._is_over:
-      each.accounts.skip(Skipped.WORKER, lost)
-      each.accounts.warnings.append(
-        f"{each.name} died ({_how(each.process.exitcode)}); {each.num_open} flows that "
-        "were open have no answer, and its packets from then on are skipped"
-      )
-    each.num_open = 0
 
 
 def _how(exit_code: int) -> str:

@@ -250,8 +250,12 @@ class FlowAssembler:
     self._free = np.concatenate([self._free, slots])
 
   def finish(self) -> Iterator[CapturedFlows]:
-    """Ends all flows and yields those that were not yielded yet."""
+    """Takes the last packets, and ends all flows, as `end_all`."""
     self.take(self._sequence.finish())
+    yield from self.end_all()
+
+  def end_all(self) -> Iterator[CapturedFlows]:
+    """Ends all flows and yields those that were not yielded yet."""
     yield from self.ended()
     self._end(np.flatnonzero(self._flows["is_open"]), EndReason.END_OF_CAPTURE)
     yield from self.ended(wait=False)
