@@ -196,5 +196,5 @@ def test_what_cannot_be_written_ends_the_run_and_leaves_nothing_behind(model):
   for number in processes:
     with pytest.raises(ProcessLookupError):
       os.kill(number, 0)
-  print(sorted(set(handles())-set(before)))
+  print(sorted(set(handles()) - set(before)))
   assert len(handles()) == len(before)
