@@ -10,11 +10,12 @@ namespace, and the sender stops by itself. Linux, root, and iproute2 are needed.
 
 Without `--flood`, a thousand UDP flows at a time send 100 packets each; where one ends,
 another begins. The delay is that from a flow's k-th packet to its answer, by
-`--metrics_port` of predict, if the extra `metrics` is there. With `--nfstream` NFStream
-reads instead, with as many meters as there are workers, without dissection and without
-statistics (the extra `nfstream`). With `--flood`, a million SYNs of as many clients are
-sent beside a thousand UDP flows of k packets; what counts is how many of the thousand
-get their answer.
+`--metrics_port` of predict, if the extra `metrics` is there. Memory and open files of
+all readers are told after a quarter of the time and at its end. With `--nfstream`
+NFStream reads instead, with as many meters as there are workers, without dissection and
+without statistics (the extra `nfstream`). With `--flood`, a million SYNs of as many
+clients are sent beside a thousand UDP flows of k packets; what counts is how many of
+the thousand get their answer.
 """
 
 import contextlib
@@ -211,6 +212,18 @@ def _delays() -> dict:
   return {"within_20_ms": round(below[0.02], 4), "p99_s_at_most": within}
 
 
+def _used(group: int) -> dict[str, int]:
+  """What the processes of a group have in memory, MB, and open, added up."""
+  resident = handles = 0
+  for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+    with contextlib.suppress(OSError):  # It may have just ended.
+      fields = stat.read_text().rpartition(")")[2].split()
+      if int(fields[2]) == group:
+        resident += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+        handles += len(os.listdir(stat.with_name("fd")))
+  return {"resident_mb": resident >> 20, "handles": handles}
+
+
 def measure(
   model: str, rate: int, seconds: int, flood: bool, workers: int, nfstream: bool
 ) -> dict:
@@ -231,7 +244,11 @@ def measure(
         options = [f"--rate={rate}", f"--seconds={seconds}", f"--model={model}"]
         program = (sys.executable, "-m", "benchmarks.live", "--send=v0", *options)
         sender = _inside(*program, f"--flood={flood}")
-        took = subprocess.check_output(sender, text=True)
+        sending = subprocess.Popen(sender, stdout=subprocess.PIPE, text=True)
+        time.sleep(seconds / 4)
+        used = _used(reader.pid)
+        took, _ = sending.communicate()
+        used = {name: [count, _used(reader.pid)[name]] for name, count in used.items()}
         time.sleep(3)
         sent = _counter("v0", "tx_packets") - before
         load, delays = os.getloadavg()[0], _delays()
@@ -248,6 +265,7 @@ def measure(
       )
     }
     result = {"rate": rate, "sent": sent, "seconds": float(took), **found}
+    result |= used
     result |= {"unaccounted": sent - found["read"] - found["lost"], "status": status}
     if not nfstream:
       rows = map(json.loads, out.read_text().splitlines())

@@ -4,11 +4,11 @@
 
 Measures a model of `--method` with k = 60 that is hardly trained, which is as fast as a
 trained one, on simulated flows; a forest has all of its trees. Flows a second, from
-packets to probabilities; packets a second from a capture file to a file of answers, and
-the memory that takes as the capture gets longer; the same packets with `--workers`
-against one, in turns, once all processes are there; and, on a pipe with `--rate` packets a
-second, the delay from writing a flow's k-th packet to reading its answer.
-`--measure=delays` measures that alone.
+packets to probabilities; packets a second from a capture file to a file of answers, by
+one process and, in turns, by `--workers` once they are there, and the memory that takes
+as the capture gets longer; and, on a pipe with `--rate` packets a second, the delay
+from writing a flow's k-th packet to reading its answer. `--measure=delays` measures
+that alone.
 """
 
 import contextlib

@@ -22,7 +22,7 @@ from mtl_traffic.data.captures.naming import FileNames
 from mtl_traffic.data.captures.reading import NANOSECONDS
 
 _MOST_HELD = 1 << 16  # Packets.
-_PIECE = 1 << 15
+_PIECE = 1 << 16
 _PROMPT = NANOSECONDS  # Whoever waits for less wants each packet as soon as can be.
 
 _JUMP = 60 * NANOSECONDS  # Stamps that follow each other without one are a stretch.

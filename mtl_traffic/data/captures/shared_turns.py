@@ -15,7 +15,7 @@ from mtl_traffic.data.captures.headers import KEY_WORDS
 from mtl_traffic.data.captures.ordering import Ordered
 from mtl_traffic.data.captures.sequence import Piece, Turn
 
-MOST_PACKETS = 1 << 16  # Of a piece, and more than `ordering` makes one of.
+MOST_PACKETS = 3 << 15  # Of a piece, and more than `ordering` makes one of.
 _CLOCKS, _CARRIERS = "clocks", "carriers"  # Which are not always there.
 # What making flows of packets reads of them; `contents` was for finding copies.
 _COLUMNS = {
