@@ -5,9 +5,12 @@
         mtl-traffic predict --model=DIR --captures=- --out=answers.jsonl
     mtl-traffic predict --model=DIR --interface=eth0 --out=answers.jsonl --rotate=1h
     mtl-traffic predict --model=DIR --interface=eth0 --out=- | jq .class
+    mtl-traffic predict --model=DIR --captures=large.pcap --workers=2
 
 A flow's answer is written when its k-th packet comes, or the flow ends before that.
 With --out=-, JSON lines go to standard output, and everything else to standard error.
+With --workers=N, N processes share the flows; the answers are those of one. If one of
+them dies, the others go on; it is named, and its packets are counted as skipped.
 Ctrl-C, a capture that breaks off, an interface that goes away, a pipe that nobody reads
 any more or a full disk leave every answer so far in the file, in complete lines, and an
 exit status other than 0. It is 130 if the run was interrupted, and 3, however it ended,
