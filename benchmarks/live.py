@@ -11,11 +11,9 @@ namespace, and the sender stops by itself. Linux, root, and iproute2 are needed.
 Without `--flood`, a thousand UDP flows at a time send 100 packets each; where one ends,
 another begins. The delay is that from a flow's k-th packet to its answer, by
 `--metrics_port` of predict, if the extra `metrics` is there. Memory and open files of
-all readers are told after a quarter of the time and at its end. With `--nfstream`
-NFStream reads instead, with as many meters as there are workers, without dissection and
-without statistics (the extra `nfstream`). With `--flood`, a million SYNs of as many
-clients are sent beside a thousand UDP flows of k packets; what counts is how many of
-the thousand get their answer.
+all readers are told after a quarter of the time and at its end. With `--flood`, a
+million SYNs of as many clients are sent beside a thousand UDP flows of k packets; what
+counts is how many of the thousand get their answer.
 """
 
 import contextlib
@@ -38,7 +36,6 @@ from absl import app, flags
 _MODEL = flags.DEFINE_string("model", None, "The directory of a trained model.")
 _RATE = flags.DEFINE_multi_integer("rate", 200_000, "Packets a second.")
 _WORKERS = flags.DEFINE_integer("workers", 1, "Workers of predict.")
-_NFSTREAM = flags.DEFINE_bool("nfstream", False, "Read with NFStream instead.")
 _SECONDS = flags.DEFINE_integer("seconds", 60, "How long to send.")
 _FLOOD = flags.DEFINE_bool("flood", False, "Send a million SYNs beside the flows.")
 _SEND = flags.DEFINE_string("send", None, "Internal: be the sender, on this interface.")
@@ -48,15 +45,6 @@ _INNOCENT, _FLOODING, _SERVER = 10, 11, (10, 255, 0, 1)  # First bytes of addres
 _NAME = f"mtl_traffic_{os.getpid()}"
 _TURNS_A_SECOND = 500
 _METRICS_PORT = 9108
-_READER = """
-import signal, sys, nfstream
-flows = nfstream.NFStreamer(
-  source="v1", n_dissections=0, statistical_analysis=False, n_meters=int(sys.argv[1]),
-  idle_timeout=15, accounting_mode=1,
-)
-signal.signal(signal.SIGINT, signal.SIG_IGN)  # It is for what the streamer started.
-print("packets:", sum(flow.bidirectional_packets for flow in flows))
-"""
 _SCRAPE = f"""
 import urllib.request
 print(urllib.request.urlopen("http://127.0.0.1:{_METRICS_PORT}").read().decode())
@@ -176,10 +164,8 @@ def _counter(interface: str, counter: str) -> int:
   return int(subprocess.check_output(_inside("cat", path)))
 
 
-def _reader(model: str, out: pathlib.Path, workers: int, nfstream: bool) -> list[str]:
+def _reader(model: str, out: pathlib.Path, workers: int) -> list[str]:
   """The command that reads."""
-  if nfstream:
-    return _inside(sys.executable, "-c", _READER, str(workers))
   metrics = importlib.util.find_spec("prometheus_client")
   return _inside(
     *(sys.executable, "-m", "mtl_traffic", "predict", f"--model={model}"),
@@ -224,21 +210,19 @@ def _used(group: int) -> dict[str, int]:
   return {"resident_mb": resident >> 20, "handles": handles}
 
 
-def measure(
-  model: str, rate: int, seconds: int, flood: bool, workers: int, nfstream: bool
-) -> dict:
+def measure(model: str, rate: int, seconds: int, flood: bool, workers: int) -> dict:
   """Runs a sender and a reader; returns what became of the packets."""
   with _network(), tempfile.TemporaryDirectory() as folder:
     out = pathlib.Path(folder, "answers.jsonl")
     with open(pathlib.Path(folder, "summary"), "w+") as summary:
       reader = subprocess.Popen(
-        _reader(model, out, workers, nfstream),
+        _reader(model, out, workers),
         stdout=summary,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
       )
       try:
-        _await_listeners(reader, 1 if nfstream else workers)
+        _await_listeners(reader, workers)
         time.sleep(2)
         before = _counter("v0", "tx_packets")
         options = [f"--rate={rate}", f"--seconds={seconds}", f"--model={model}"]
@@ -267,12 +251,11 @@ def measure(
     result = {"rate": rate, "sent": sent, "seconds": float(took), **found}
     result |= used
     result |= {"unaccounted": sent - found["read"] - found["lost"], "status": status}
-    if not nfstream:
-      rows = map(json.loads, out.read_text().splitlines())
-      innocent = [row for row in rows if row["client_address"].startswith("10.")]
-      k = json.loads(pathlib.Path(model, "model.json").read_text())["k"]
-      answered = len({row["flow"] for row in innocent if row["packets"] >= k})
-      result |= {"answered": answered, **delays}
+    rows = map(json.loads, out.read_text().splitlines())
+    innocent = [row for row in rows if row["client_address"].startswith("10.")]
+    k = json.loads(pathlib.Path(model, "model.json").read_text())["k"]
+    answered = len({row["flow"] for row in innocent if row["packets"] >= k})
+    result |= {"answered": answered, **delays}
     return {**result, "load": round(load, 1)}
 
 
@@ -285,7 +268,7 @@ def main(argv) -> None:
     send(_SEND.value, packets, total, _SECONDS.value)
     return
   for rate in _RATE.value:
-    options = (_SECONDS.value, _FLOOD.value, _WORKERS.value, _NFSTREAM.value)
+    options = (_SECONDS.value, _FLOOD.value, _WORKERS.value)
     print(json.dumps(measure(_MODEL.value, rate, *options)), flush=True)
 
 
