@@ -1,19 +1,24 @@
 """What `mtl-traffic predict --interface` loses at a rate, and in a flood.
 
     python -m benchmarks.live --model=DIR
+    python -m benchmarks.live --model=DIR --workers=2 --rate=100000 --rate=200000
     python -m benchmarks.live --model=DIR --flood
 
 Makes a network namespace with a virtual pair of interfaces, sends into one end and
-reads the other, for `--seconds`. No packet leaves the namespace, and the sender stops
-by itself. Linux, root, and iproute2 are needed.
+reads the other, for `--seconds`, at one `--rate` after another. No packet leaves the
+namespace, and the sender stops by itself. Linux, root, and iproute2 are needed.
 
-Without `--flood`, a thousand UDP flows send at `--rate` packets a second together. With
-it, a million SYNs of as many clients are sent beside a thousand UDP flows of k packets;
-what counts is how many of the thousand get their answer.
+Without `--flood`, a thousand UDP flows at a time send 100 packets each; where one ends,
+another begins. The delay is that from a flow's k-th packet to its answer, by
+`--metrics_port` of predict, if the extra `metrics` is there. Memory and open files of
+all readers are told after a quarter of the time and at its end. With `--flood`, a
+million SYNs of as many clients are sent beside a thousand UDP flows of k packets; what
+counts is how many of the thousand get their answer.
 """
 
 import contextlib
 import ctypes
+import importlib.util
 import json
 import os
 import pathlib
@@ -29,15 +34,21 @@ import numpy as np
 from absl import app, flags
 
 _MODEL = flags.DEFINE_string("model", None, "The directory of a trained model.")
-_RATE = flags.DEFINE_integer("rate", 200_000, "Packets a second.")
+_RATE = flags.DEFINE_multi_integer("rate", 200_000, "Packets a second.")
+_WORKERS = flags.DEFINE_integer("workers", 1, "Workers of predict.")
 _SECONDS = flags.DEFINE_integer("seconds", 60, "How long to send.")
 _FLOOD = flags.DEFINE_bool("flood", False, "Send a million SYNs beside the flows.")
 _SEND = flags.DEFINE_string("send", None, "Internal: be the sender, on this interface.")
 
-_FLOWS, _SYNS = 1000, 1_000_000
+_FLOWS, _SYNS, _PACKETS = 1000, 1_000_000, 100
 _INNOCENT, _FLOODING, _SERVER = 10, 11, (10, 255, 0, 1)  # First bytes of addresses.
 _NAME = f"mtl_traffic_{os.getpid()}"
 _TURNS_A_SECOND = 500
+_METRICS_PORT = 9108
+_SCRAPE = f"""
+import urllib.request
+print(urllib.request.urlopen("http://127.0.0.1:{_METRICS_PORT}").read().decode())
+"""
 
 
 class _Vector(ctypes.Structure):
@@ -77,7 +88,10 @@ def frames(clients: np.ndarray, first_byte: int, is_tcp: bool) -> np.ndarray:
 def traffic(k: int, flood: bool) -> np.ndarray:
   """The frames of a run, in order; without a flood, what is sent again and again."""
   if not flood:
-    return np.tile(frames(np.arange(_FLOWS), _INNOCENT, False), (100, 1))
+    flow, turn = np.arange(_FLOWS), np.arange(_PACKETS)[:, None]
+    # One after another, or their answers would all come at once.
+    is_next = turn + flow * _PACKETS // _FLOWS >= _PACKETS
+    return frames((flow + (is_next << 16)).ravel(), _INNOCENT, False)
   flooding = frames(np.arange(_SYNS), _FLOODING, True)
   clients = np.repeat(np.arange(_FLOWS), k)
   # A flow's packets come one after 2000 SYNs, say; flows begin all the time.
@@ -90,7 +104,10 @@ def traffic(k: int, flood: bool) -> np.ndarray:
 
 
 def send(interface: str, packets: np.ndarray, total: int, seconds: float) -> None:
-  """Sends so many of frames `[N, B]`, round after round, evenly over the seconds."""
+  """Sends so many of frames `[N, B]`, round after round, evenly over the seconds.
+
+  In each round the second byte of the clients' addresses is another, so the flows are.
+  """
   libc = ctypes.CDLL(None, use_errno=True)
   count, length = packets.shape
   vectors, messages = (_Vector * count)(), (_Message * count)()
@@ -107,6 +124,8 @@ def send(interface: str, packets: np.ndarray, total: int, seconds: float) -> Non
     begun, done = time.monotonic(), 0
     while done < total:
       at = done % count
+      if not at:
+        packets[:, 27] += 1
       due = int(total * (time.monotonic() - begun) / seconds) - done
       due = min(due, total - done, count - at, 1024)  # As many as a call takes.
       if due > 0:
@@ -122,6 +141,7 @@ def _network():
   subprocess.run(["ip", "netns", "add", _NAME], check=True)
   try:
     for words in (
+      "link set lo up",
       "link add v0 type veth peer name v1",
       "link set v0 up",
       "link set v1 up",
@@ -144,57 +164,99 @@ def _counter(interface: str, counter: str) -> int:
   return int(subprocess.check_output(_inside("cat", path)))
 
 
-def measure(model: str, rate: int, seconds: int, flood: bool) -> dict:
+def _reader(model: str, out: pathlib.Path, workers: int) -> list[str]:
+  """The command that reads."""
+  metrics = importlib.util.find_spec("prometheus_client")
+  return _inside(
+    *(sys.executable, "-m", "mtl_traffic", "predict", f"--model={model}"),
+    *("--interface=v1", f"--out={out}", f"--workers={workers}"),
+    *([f"--metrics_port={_METRICS_PORT}"] if metrics else []),
+  )
+
+
+def _await_listeners(reader: subprocess.Popen, count: int) -> None:
+  """Waits until so many sockets of packets are open."""
+  while True:
+    listed = subprocess.check_output(_inside("cat", "/proc/net/packet"), text=True)
+    if len(listed.splitlines()) > count:
+      return
+    if reader.poll() is not None:
+      raise SystemExit("the reader did not start")
+    time.sleep(0.5)
+
+
+def _delays() -> dict:
+  """The share of answers within 20 ms, and within which bound 99 % are."""
+  told = subprocess.run(
+    _inside(sys.executable, "-c", _SCRAPE), capture_output=True, text=True
+  ).stdout
+  counts = re.findall(r'answer_delay_seconds_bucket\{le="([^"]+)"\} (\S+)', told)
+  if not counts or not float(counts[-1][1]):
+    return {}
+  below = {float(bound): float(count) / float(counts[-1][1]) for bound, count in counts}
+  within = min(bound for bound, share in below.items() if share >= 0.99)
+  return {"within_20_ms": round(below[0.02], 4), "p99_s_at_most": within}
+
+
+def _used(group: int) -> dict[str, int]:
+  """What the processes of a group have in memory, MB, and open, added up."""
+  resident = handles = 0
+  for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+    with contextlib.suppress(OSError):  # It may have just ended.
+      fields = stat.read_text().rpartition(")")[2].split()
+      if int(fields[2]) == group:
+        resident += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+        handles += len(os.listdir(stat.with_name("fd")))
+  return {"resident_mb": resident >> 20, "handles": handles}
+
+
+def measure(model: str, rate: int, seconds: int, flood: bool, workers: int) -> dict:
   """Runs a sender and a reader; returns what became of the packets."""
-  python = [sys.executable, "-m"]
   with _network(), tempfile.TemporaryDirectory() as folder:
     out = pathlib.Path(folder, "answers.jsonl")
     with open(pathlib.Path(folder, "summary"), "w+") as summary:
       reader = subprocess.Popen(
-        _inside(
-          *(*python, "mtl_traffic", "predict", f"--model={model}"),
-          *("--interface=v1", f"--out={out}"),
-        ),
+        _reader(model, out, workers),
         stdout=summary,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
       )
       try:
-        while not out.exists():
-          time.sleep(0.5)
-          if reader.poll() is not None:
-            raise SystemExit("the reader did not start")
+        _await_listeners(reader, workers)
         time.sleep(2)
         before = _counter("v0", "tx_packets")
         options = [f"--rate={rate}", f"--seconds={seconds}", f"--model={model}"]
-        sender = _inside(*python, "benchmarks.live", "--send=v0", *options)
-        took = subprocess.check_output([*sender, f"--flood={flood}"], text=True)
+        program = (sys.executable, "-m", "benchmarks.live", "--send=v0", *options)
+        sender = _inside(*program, f"--flood={flood}")
+        sending = subprocess.Popen(sender, stdout=subprocess.PIPE, text=True)
+        time.sleep(seconds / 4)
+        used = _used(reader.pid)
+        took, _ = sending.communicate()
+        used = {name: [count, _used(reader.pid)[name]] for name, count in used.items()}
         time.sleep(3)
         sent = _counter("v0", "tx_packets") - before
-        load = os.getloadavg()[0]
+        load, delays = os.getloadavg()[0], _delays()
       finally:
-        reader.send_signal(signal.SIGINT)
+        os.killpg(reader.pid, signal.SIGINT)
         status = reader.wait(300)
       summary.seek(0)
       text = summary.read()
+    found = {
+      name: int(match[1]) if (match := re.search(pattern, text)) else 0
+      for name, pattern in (
+        ("read", r"^packets: (\d+)"),
+        ("lost", r"lost, beside these: (\d+)"),
+      )
+    }
+    result = {"rate": rate, "sent": sent, "seconds": float(took), **found}
+    result |= used
+    result |= {"unaccounted": sent - found["read"] - found["lost"], "status": status}
     rows = map(json.loads, out.read_text().splitlines())
     innocent = [row for row in rows if row["client_address"].startswith("10.")]
     k = json.loads(pathlib.Path(model, "model.json").read_text())["k"]
-  found = {
-    name: int(match[1]) if (match := re.search(pattern, text)) else 0
-    for name, pattern in (
-      ("read", r"^packets: (\d+)"),
-      ("lost", r"lost, beside these: (\d+)"),
-    )
-  }
-  return {
-    "sent": sent,
-    "seconds": float(took),
-    **found,
-    "unaccounted": sent - found["read"] - found["lost"],
-    "status": status,
-    "answered_of_1000": len({row["flow"] for row in innocent if row["packets"] >= k}),
-    "load": round(load, 1),
-  }
+    answered = len({row["flow"] for row in innocent if row["packets"] >= k})
+    result |= {"answered": answered, **delays}
+    return {**result, "load": round(load, 1)}
 
 
 def main(argv) -> None:
@@ -202,10 +264,12 @@ def main(argv) -> None:
   if _SEND.value:
     k = json.loads(pathlib.Path(_MODEL.value, "model.json").read_text())["k"]
     packets = traffic(k, _FLOOD.value)
-    total = len(packets) if _FLOOD.value else _RATE.value * _SECONDS.value
+    total = len(packets) if _FLOOD.value else _RATE.value[0] * _SECONDS.value
     send(_SEND.value, packets, total, _SECONDS.value)
     return
-  print(json.dumps(measure(_MODEL.value, _RATE.value, _SECONDS.value, _FLOOD.value)))
+  for rate in _RATE.value:
+    options = (_SECONDS.value, _FLOOD.value, _WORKERS.value)
+    print(json.dumps(measure(_MODEL.value, rate, *options)), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,16 +2,16 @@
 
     python -m benchmarks.serving --method=whole_flow_distillation --workdir=runs/serving
 
-The model is of `--method` with k = 60, trained for one epoch on simulated flows. That
-does not affect its speed; a forest has all of its trees. Measures:
-
-- flows per second, from packets to probabilities;
-- packets per second, from a capture file to a file of answers, and the memory that this
-  needs as the capture gets longer;
-- on a pipe with `--rate` packets per second, the delay from writing a flow's k-th
-  packet to reading its answer. `--measure=delays` measures only this.
+Measures a model of `--method` with k = 60 that is hardly trained, which is as fast as a
+trained one, on simulated flows; a forest has all of its trees. Flows a second, from
+packets to probabilities; packets a second from a capture file to a file of answers, by
+one process and, in turns, by `--workers` once they are there, and the memory that takes
+as the capture gets longer; and, on a pipe with `--rate` packets a second, the delay
+from writing a flow's k-th packet to reading its answer. `--measure=delays` measures
+that alone.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -32,12 +32,20 @@ from mtl_traffic.data.captures.reading import read_packets
 from mtl_traffic.errors import InputError
 from mtl_traffic.inputs import Inputs
 from mtl_traffic.runs import label_budgets
-from mtl_traffic.serving import answer_columns, checkpoints, live, outputs, trainer
+from mtl_traffic.serving import (
+  answer_columns,
+  checkpoints,
+  live,
+  outputs,
+  trainer,
+  workers,
+)
 from mtl_traffic.serving.predictor import Predictor, load_model
 from mtl_traffic.serving.tally import Tally
+from mtl_traffic.serving.writer import Writer
 from mtl_traffic.settings import ALL, Settings
 
-_MEASURES = ("flows", "packets", "memory", "delays")
+_MEASURES = ("flows", "packets", "workers", "memory", "delays")
 _K, _SNAP_LENGTH = 60, 96
 _LONGER = 4
 _PIECE_S = 1e-3  # The interval between writes to the pipe.
@@ -52,9 +60,10 @@ def define_flags() -> None:
   for name, default, meaning in (
     ("num_flows", 4000, "Flows in a capture."),
     ("predicted_flows", 20_000, "Flows that are predicted at once."),
-    ("training_flows", 2800, "Training flows of a forest."),
-    ("rate", 20_000, "Packets per second on the pipe."),
-    ("seconds", 20, "Duration of the traffic on the pipe."),
+    ("workers", 2, "Processes that answer for a capture."),
+    ("training_flows", 2800, "Flows that a forest is grown from."),
+    ("rate", 20_000, "Packets a second on the pipe."),
+    ("seconds", 20, "How long packets come on the pipe."),
     ("repeats", 5, "How often each is measured."),
   ):
     flags.DEFINE_integer(name, default, meaning, lower_bound=1)
@@ -87,6 +96,9 @@ def main() -> None:
     measured["packets_per_second"] = _packets_per_second(
       predictor, paths["short"], workdir
     )
+  if "workers" in args.measure:
+    _say(f"answering for a capture with {args.workers} workers, and one")
+    measured |= _with_workers(model, predictor, paths["short"], workdir)
   if "memory" in args.measure:
     for name, path in paths.items():
       _say(f"the memory that {path} takes")
@@ -131,20 +143,55 @@ def _flows_per_second(predictor: Predictor) -> float:
 def _packets_per_second(
   predictor: Predictor, path: pathlib.Path, workdir: pathlib.Path
 ) -> float:
+  def answer() -> int:
+    with _writer(predictor, workdir) as (writer, tally):
+      answering = live.Answering(predictor, writer.write, tally, points=[_K])
+      return _read(answering, path)
+
+  return _median(answer, answer())
+
+
+def _with_workers(
+  model: pathlib.Path, predictor: Predictor, path: pathlib.Path, workdir: pathlib.Path
+) -> dict[str, float]:
+  """Packets a second of one process and of several, and the median of the ratios."""
+  args, speeds = flags.FLAGS, []
+  with (
+    _writer(predictor, workdir) as (writer, tally),
+    workers.Workers(args.workers, model, writer, tally, [], points=[_K]) as group,
+  ):
+    answering = live.Answering(predictor, writer.write, tally, points=[_K])
+    for answerer in (group, answering):
+      answerer.warm_up()
+      _read(answerer, path)
+    for _ in range(args.repeats):  # In turns, so that all share the machine's moods.
+      for answerer in (answering, group):
+        begun = time.perf_counter()
+        speeds.append(_read(answerer, path) / (time.perf_counter() - begun))
+  alone, together = np.reshape(speeds, (-1, 2)).T
+  return {
+    "packets_per_second_alone": float(np.median(alone)),
+    f"packets_per_second_{args.workers}_workers": float(np.median(together)),
+    "workers_against_one": float(np.median(together / alone)),
+  }
+
+
+@contextlib.contextmanager
+def _writer(predictor: Predictor, workdir: pathlib.Path):
   columns = answer_columns.columns(predictor.tasks)
+  with outputs.Outputs([_fresh(workdir / "answers.jsonl")], columns) as out:
+    tally = Tally()
+    yield Writer(out, tally, [_K]), tally
+
+
+def _read(answerer: live.Answerer, path: pathlib.Path) -> int:
+  """Answers for the flows of a capture; returns its packets."""
   accounts = captures.Accounts()
-
-  def answer() -> None:
-    accounts.num_packets = 0
-    with outputs.Outputs([_fresh(workdir / "answers.jsonl")], columns) as out:
-      session = live.Answering(predictor, out, Tally(), points=[_K])
-      with path.open("rb") as file:
-        packets = read_packets(file, path.name, accounts)
-        for _ in session.read(packets, path.name, accounts, captures.DEFAULT_RULES):
-          pass
-
-  answer()
-  return _median(answer, accounts.num_packets)
+  with path.open("rb") as file:
+    packets = read_packets(file, path.name, accounts)
+    for _ in live.read(answerer, packets, path.name, accounts, captures.DEFAULT_RULES):
+      pass
+  return accounts.num_packets
 
 
 def _median(function, count: int) -> float:

@@ -5,9 +5,12 @@
         mtl-traffic predict --model=DIR --captures=- --out=answers.jsonl
     mtl-traffic predict --model=DIR --interface=eth0 --out=answers.jsonl --rotate=1h
     mtl-traffic predict --model=DIR --interface=eth0 --out=- | jq .class
+    mtl-traffic predict --model=DIR --captures=large.pcap --workers=2
 
 A flow's answer is written when its k-th packet comes, or the flow ends before that.
 With --out=-, JSON lines go to standard output, and everything else to standard error.
+With --workers=N, N processes share the flows; the answers are those of one. If one of
+them dies, the others go on; it is named, and its packets are counted as skipped.
 Ctrl-C, a capture that breaks off, an interface that goes away, a pipe that nobody reads
 any more or a full disk leave every answer so far in the file, in complete lines, and an
 exit status other than 0. It is 130 if the run was interrupted, and 3, however it ended,
@@ -16,14 +19,13 @@ if packets of an interface were lost because they came faster than they were rea
 
 import contextlib
 import fcntl
-import gc
 import os
 import pathlib
 import signal
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import tqdm
@@ -32,7 +34,6 @@ from absl import flags, logging
 from mtl_traffic import escapes, files
 from mtl_traffic.commands import capture_flags, cli
 from mtl_traffic.data import captures
-from mtl_traffic.data.captures.interface import read_interface
 from mtl_traffic.data.captures.reading import RawPackets, read_packets
 from mtl_traffic.data.captures.sequence import Shard
 from mtl_traffic.errors import InputError
@@ -84,6 +85,13 @@ def define_flags() -> None:
     "Answer only for a part of the flows, by a hash of their five-tuples: 0/4 is the "
     "first of four.",
   )
+  flags.DEFINE_integer(
+    "workers",
+    1,
+    "Processes that answer, each for a part of the flows. With several, one more reads "
+    "captures and pipes; on an interface each listens for itself.",
+    lower_bound=1,
+  )
   flags.DEFINE_bool(
     "evaluate", False, "When flows end, write and count how right the answers were."
   )
@@ -118,9 +126,10 @@ def main() -> None:
     outputs.check(args.out, args.append)
   labels = capture_flags.read_labels()
   # With JAX, which neither --help nor any of the above need wait for.
-  from mtl_traffic.serving import live, metrics
+  from mtl_traffic.serving import live, metrics, workers
   from mtl_traffic.serving import tally as tallies
   from mtl_traffic.serving.predictor import load_model
+  from mtl_traffic.serving.writer import Writer
 
   if args.metrics_port:
     with cli.naming("--metrics_port"):
@@ -129,11 +138,6 @@ def main() -> None:
   points = capture_flags.points(predictor)
   is_live = any(is_live for _, is_live in sources)
   rules = _rules(predictor, points[-1], is_live)
-  if is_live:
-    predictor.warm_up()
-    # What is there by now stays. Looking through it for garbage again would keep
-    # answers waiting for a tenth of a second.
-    gc.freeze()
   tally, books = tallies.Tally(), []
   ended: BaseException | None = None
   for number in answer_files.ENDINGS:
@@ -148,22 +152,30 @@ def main() -> None:
         stack.enter_context(served)
     with cli.naming("--out"):
       answers = outputs.Outputs(args.out, columns, args.append, rotation)
+    options = {
+      "points": points,
+      "pause_s": args.answer_after_s,
+      "threshold": args.threshold,
+      "evaluate": args.evaluate,
+      "labels": labels,
+    }
+    clock = time.time_ns if args.interface else None
     try:
-      with answers as file:
-        for source, is_live in sources:
-          books.append(captures.Accounts())
-          session = live.Answering(
-            predictor,
-            file,
-            tally,
-            points=points,
-            pause_s=args.answer_after_s,
-            threshold=args.threshold,
-            evaluate=args.evaluate,
-            labels=labels,
-            shard=shard,
+      with answers as file, contextlib.ExitStack() as session:
+        writer = Writer(file, tally, points, clock)
+        if args.workers > 1:
+          group = workers.Workers(
+            args.workers, args.model, writer, tally, books, shard, **options
           )
-          _answer_for(session, source, is_live, rules, books[-1], tally)
+          answerer = session.enter_context(group)
+        else:
+          answerer = live.Answering(
+            predictor, writer.write, tally, shard=shard, **options
+          )
+        if is_live:
+          answerer.warm_up()
+        for source, is_live in sources:
+          _answer_for(answerer, source, is_live, rules, books, tally)
     except (KeyboardInterrupt, InputError) as error:
       ended = error
   accounts = captures.Accounts()
@@ -256,18 +268,24 @@ def _sources() -> list[tuple[str | pathlib.Path | list[pathlib.Path], bool]]:
 
 
 def _answer_for(
-  session: "live.Answering",
+  answerer: "live.Answerer",
   source: str | pathlib.Path | list[pathlib.Path],
   is_live: bool,
   rules: captures.Rules,
-  accounts: captures.Accounts,
+  books: list[captures.Accounts],
   tally: "tallies.Tally",
 ) -> None:
   """Reads one source to its end."""
+  from mtl_traffic.serving import live
+
+  accounts = captures.Accounts()
+  books.append(accounts)
   if flags.FLAGS.interface:
     # Closed at once however it ends, as it then counts what was lost.
-    with contextlib.closing(read_interface(source, accounts)) as packets:
-      _follow(session, packets, source, rules, accounts, tally, clock=time.time_ns)
+    with contextlib.closing(
+      answerer.read_interface(source, accounts, rules)
+    ) as progress:
+      _follow(progress, source, books, tally)
   elif is_live:
     is_stdin = source == _STDIN
     name = "stdin" if is_stdin else captures.sources.name_of(source)
@@ -275,19 +293,22 @@ def _answer_for(
       if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
         fcntl.fcntl(file, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
       packets = read_packets(file, name, accounts, live=True)
-      _follow(session, packets, name, rules, accounts, tally)
+      progress = live.read(answerer, packets, name, accounts, rules, live=True)
+      _follow(progress, name, books, tally)
   else:
-    _read_files(session, source, rules, accounts, tally)
+    _read_files(answerer, source, rules, accounts, tally)
 
 
 def _read_files(
-  session: "live.Answering",
+  answerer: "live.Answerer",
   paths: list[pathlib.Path],
   rules: captures.Rules,
   accounts: captures.Accounts,
   tally: "tallies.Tally",
 ) -> None:
   """Reads the files of one capture."""
+  from mtl_traffic.serving import live
+
   name_of = captures.sources.name_of
   size = sum(path.stat().st_size for path in paths)
   name = name_of(paths[0])
@@ -305,18 +326,17 @@ def _read_files(
 
     first, *others = paths
     rest = ((name_of(path), packets_of(path)) for path in others)
-    for _ in session.read(packets_of(first), name, accounts, rules, followed_by=rest):
+    for _ in live.read(
+      answerer, packets_of(first), name, accounts, rules, followed_by=rest
+    ):
       pass
 
 
 def _follow(
-  session: "live.Answering",
-  packets: Iterator[RawPackets],
+  progress: Iterator[int],
   name: str,
-  rules: captures.Rules,
-  accounts: captures.Accounts,
+  books: list[captures.Accounts],
   tally: "tallies.Tally",
-  clock: Callable[[], int] | None = None,
 ) -> None:
   """Reads live traffic, of which nobody knows the size."""
   # In a log, a line now and then is enough.
@@ -328,10 +348,9 @@ def _follow(
     mininterval=often,
     delay=1,
   ) as bar:
-    for num_packets in session.read(
-      packets, name, accounts, rules, live=True, clock=clock
-    ):
-      lost = {"lost": accounts.num_lost} if accounts.num_lost else {}
+    for num_packets in progress:
+      num_lost = sum(each.num_lost for each in books)
+      lost = {"lost": num_lost} if num_lost else {}
       bar.set_postfix(answers=tally.num_answers, **lost, refresh=False)
       bar.update(num_packets - bar.n)
 

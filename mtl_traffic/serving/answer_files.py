@@ -110,6 +110,17 @@ def _take(path: pathlib.Path, file: int, append: bool) -> None:
     )
 
 
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+  """Ignores what asks this process to end; so do processes that are started in it."""
+  before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDINGS}
+  try:
+    yield
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
+
+
 class AnswerFile(abc.ABC):
   """A file of rows; use it as a context manager."""
 
@@ -147,13 +158,9 @@ class AnswerFile(abc.ABC):
     return self
 
   def __exit__(self, *problem) -> None:
-    # A second Ctrl-C must not interrupt the closing that the first one asked for.
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDINGS}
-    try:
+    # A second Ctrl-C must not undo what the first one asked for.
+    with uninterrupted():
       self.close()
-    finally:
-      for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 class _Lines(AnswerFile):

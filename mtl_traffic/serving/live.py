@@ -1,12 +1,17 @@
 """Answers for the flows of a capture while its packets come in."""
 
+import contextlib
 import dataclasses
+import gc
 import itertools
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 
 from mtl_traffic.data import captures
+from mtl_traffic.data.captures import interface
 from mtl_traffic.data.captures.assembly import FlowAssembler
 from mtl_traffic.data.captures.captured_flows import (
   CUT_OFF,
@@ -17,10 +22,12 @@ from mtl_traffic.data.captures.captured_flows import (
 )
 from mtl_traffic.data.captures.decoding import Decoder
 from mtl_traffic.data.captures.labels import Labels
+from mtl_traffic.data.captures.naming import FileNames
 from mtl_traffic.data.captures.reading import NANOSECONDS, RawPackets
-from mtl_traffic.data.captures.sequence import Shard
+from mtl_traffic.data.captures.sequence import PacketSequence, Shard, Turn
 from mtl_traffic.flows import Packets
 from mtl_traffic.serving.answer_columns import of_task
+from mtl_traffic.serving.answer_files import Rows
 from mtl_traffic.serving.judgement import (
   REASON_NAMES,
   UNKNOWN,
@@ -28,19 +35,95 @@ from mtl_traffic.serving.judgement import (
   Judgement,
   Reason,
 )
-from mtl_traffic.serving.outputs import Outputs
 from mtl_traffic.serving.predictor import Predictor
 from mtl_traffic.serving.tally import Tally
 from mtl_traffic.serving.truth import MEASURED_TASKS, measured
 
 
+class Answerer(Protocol):
+  """Who gives the flows of a capture their answers: this process, or several."""
+
+  def warm_up(self) -> None:
+    """Makes ready to answer at once."""
+
+  def begin(
+    self, name: str, accounts: captures.Accounts, rules: captures.Rules, live: bool
+  ) -> None:
+    """Begins a capture."""
+
+  def begin_file(self, name: str, num_before: int) -> None:
+    """Tells that the packets from now on, after so many, stand in another file."""
+
+  def take(self, turn: Turn) -> None:
+    """Answers for what packets bring, one piece of them at most."""
+
+  def finish(self) -> None:
+    """Answers for the flows that are left."""
+
+  def read_interface(
+    self, name: str, accounts: captures.Accounts, rules: captures.Rules
+  ) -> Iterator[int]:
+    """Answers for the flows of an interface, as `read`."""
+
+
+def read(
+  answerer: Answerer,
+  batches: Iterator[RawPackets],
+  name: str,
+  accounts: captures.Accounts,
+  rules: captures.Rules,
+  live: bool = False,
+  followed_by: Iterable[tuple[str, Iterator[RawPackets]]] = (),
+  clock: Callable[[], int] | None = None,
+) -> Iterator[int]:
+  """Has the flows of one capture answered for; yields now and then.
+
+  Args:
+    answerer: who does it.
+    batches: its packets; an empty batch means that time has passed without any.
+      They are read with `accounts`.
+    name: what to call the capture.
+    accounts: where packets and flows are counted.
+    rules: what makes a flow.
+    live: answer for flows that have ended at once.
+    followed_by: names and packets of the files on which the capture goes on.
+    clock: tells the time, ns, where packets are stamped by this machine.
+
+  Yields:
+    The number of packets read so far.
+  """
+  decoder = Decoder(accounts, rules.payload_lengths, rules.drop_copies, rules.inner)
+  names = FileNames()
+  wait = round(rules.reorder_s * NANOSECONDS)
+  sequence = PacketSequence(names, accounts, wait, rules.drop_copies)
+  files = itertools.chain([(name, batches)], followed_by)
+  for i, (file, packets) in enumerate(files):
+    names.begin(file, accounts.num_packets)
+    if i:
+      answerer.begin_file(file, accounts.num_packets)
+    else:
+      answerer.begin(file, accounts, rules, live)
+    for raw in packets:
+      if len(raw.times):
+        turn = sequence.add(decoder.decode(raw))
+      else:
+        turn = sequence.advance(clock()) if clock else sequence.flush()
+      for each in turn.one_by_one():
+        answerer.take(each)
+      yield accounts.num_packets
+  for each in sequence.finish().one_by_one():
+    answerer.take(each)
+  answerer.finish()
+  yield accounts.num_packets
+
+
 class Answering:
-  """Gives each flow of a capture its answers, and writes them to files."""
+  """Gives each flow of a capture its answers, in this process."""
 
   def __init__(
     self,
     predictor: Predictor,
-    file: Outputs,
+    write: Callable[[Sequence[Rows]], None],
     tally: Tally,
     *,
     points: Sequence[int],
@@ -52,84 +135,91 @@ class Answering:
   ):
     """Args:
     predictor: the model.
-    file: where answers go.
-    tally: where they are counted.
+    write: takes the answers that a turn brings.
+    tally: where they are counted, but for how many are written and how soon.
     points: at which packets of a flow an answer is given, ascending. A flow that ends
       before the last of them is answered when it ends.
     pause_s: also answer for a flow that is silent for longer than this before the last
       of its points, unless it has too few packets for any answer to count.
-    threshold: what is less certain is unknown.
-    evaluate: when a flow ends, write what its bandwidth and duration were.
-    labels: write the true classes that these give.
+    threshold: what is less probable is unknown.
+    evaluate: when a flow ends, say what its bandwidth and duration were.
+    labels: give the true classes that these say.
     shard: which flows to answer for; all by default.
     """
-    self._predictor, self._file, self._tally = predictor, file, tally
+    self._predictor, self._write, self._tally = predictor, write, tally
     self._points, self._threshold, self._evaluate = tuple(points), threshold, evaluate
     self._pause_s, self._labels, self._shard = pause_s, labels, shard
     self._fewest = max(predictor.fewest, 2)  # As a flood is of flows of one packet.
-    self._clock: Callable[[], int] | None = None
     self._given: dict[str, dict] = {}  # The answers of open flows, if they matter yet.
+    self._rows: list[Rows] = []  # Of this turn.
 
-  def read(
-    self,
-    batches: Iterator[RawPackets],
-    name: str,
-    accounts: captures.Accounts,
-    rules: captures.Rules,
-    live: bool = False,
-    followed_by: Iterable[tuple[str, Iterator[RawPackets]]] = (),
-    clock: Callable[[], int] | None = None,
-  ) -> Iterator[int]:
-    """Answers for the flows of one capture; yields now and then.
+  def warm_up(self) -> None:
+    """Does what would keep the first answers waiting, and others now and then."""
+    self._predictor.warm_up()
+    # What is there by now stays. Looking through it for garbage again would keep
+    # answers waiting for a tenth of a second.
+    gc.freeze()
 
-    Args:
-      batches: its packets; an empty batch means that time has passed without any.
-        They are read with `accounts`.
-      name: what to call the capture.
-      accounts: where packets and flows are counted.
-      rules: what makes a flow.
-      live: answer for flows that have ended at once.
-      followed_by: names and packets of the files on which the capture goes on.
-      clock: tells the time, ns, where packets are stamped by this machine.
+  def begin(
+    self, name: str, accounts: captures.Accounts, rules: captures.Rules, live: bool
+  ) -> None:
+    """Begins a capture."""
+    self._assembler = FlowAssembler(name, accounts, rules, self._pause_s, self._shard)
+    self._live = live
 
-    Yields:
-      The number of packets read so far.
-    """
-    decoder = Decoder(accounts, rules.payload_lengths, rules.drop_copies, rules.inner)
-    assembler = FlowAssembler(name, accounts, rules, self._pause_s, self._shard)
-    self._clock = clock
-    files = itertools.chain([(name, batches)], followed_by)
-    for i, (file, packets) in enumerate(files):
-      if i:
-        assembler.begin_file(file)
-      for raw in packets:
-        if len(raw.times):
-          assembler.add(decoder.decode(raw))
-        elif clock:
-          assembler.advance(clock())
-        else:
-          assembler.flush()
-        self._answer_for(assembler, wait=not live)
-        self._tally.num_open = assembler.num_open
-        yield accounts.num_packets
-    assembler.flush()
-    self._answer_for(assembler, wait=False)
-    for captured in assembler.finish():
-      self._end(captured)
-    self._tally.num_open = 0
-    yield accounts.num_packets
+  def begin_file(self, name: str, num_before: int) -> None:
+    """Tells that the packets from now on, after so many, stand in another file."""
+    self._assembler.begin_file(name, num_before)
 
-  def _answer_for(self, assembler: FlowAssembler, wait: bool) -> None:
-    """Answers for the flows that the last batch brought to a point or an end."""
-    last = self._points[-1]
+  def take(self, turn: Turn) -> None:
+    """Answers for the flows that packets bring to a point or an end."""
+    assembler, last = self._assembler, self._points[-1]
+    assembler.take(turn)
     pauses = {n for n in assembler.pauses if self._fewest <= n < last}
     for n in sorted(pauses.union(self._points)):
       flows = assembler.reaching if n in self._points else assembler.pausing
       for captured in flows(n):
         self._answer(captured, n)
-    for captured in assembler.ended(wait):
-      self._end(captured)
+    if self._live or turn.pieces:
+      for captured in assembler.ended(wait=False):
+        self._end(captured)
     assembler.forget_packets(last)
+    self._hand_on()
+
+  def finish(self) -> None:
+    """Answers for the flows that are left."""
+    for captured in self._assembler.end_all():
+      self._end(captured)
+    self._hand_on()
+
+  def read_interface(
+    self, name: str, accounts: captures.Accounts, rules: captures.Rules
+  ) -> Iterator[int]:
+    """Answers for the flows of an interface; yields the number of packets read.
+
+    Raises:
+      InputError: there is no such interface, or it may not be read.
+    """
+    (listener,) = interface.listen(name)
+    yield from self.listen(listener, name, accounts, rules)
+
+  def listen(
+    self,
+    listener: interface.Listener,
+    name: str,
+    accounts: captures.Accounts,
+    rules: captures.Rules,
+  ) -> Iterator[int]:
+    """The same for what one listener hears, as the capture `name`."""
+    with contextlib.closing(interface.read_listener(listener, accounts)) as packets:
+      yield from read(
+        self, packets, name, accounts, rules, live=True, clock=time.time_ns
+      )
+
+  def _hand_on(self) -> None:
+    self._tally.num_open = self._assembler.num_open
+    rows, self._rows = self._rows, []
+    self._write(rows)
 
   def _answer(
     self, captured: CapturedFlows, num_packets: int | None = None, ask: bool = True
@@ -167,10 +257,7 @@ class Answering:
     rows["event"] = ["answer"] * len(seen)
     before = [self._given.get(flow) for flow in rows["flow"]]
     rows["revision"] = [given["revision"] + 1 if given else 1 for given in before]
-    self._file.write(rows)
-    self._tally.num_answers += len(seen)
-    if self._clock and num_packets in self._points:
-      self._tally.count_delays((self._clock() - rows["time"]) / NANOSECONDS)
+    self._rows.append(rows)
     # Flows that are to be answered again are counted when that is done.
     is_last = num_packets is None or num_packets == self._points[-1]
     if is_last:
@@ -204,7 +291,7 @@ class Answering:
         self._predictor.tasks,
       )
     if self._evaluate:
-      self._file.write(self._truth(captured))
+      self._rows.append(self._truth(captured))
     for flow in captured.flows.ids.tolist():
       self._given.pop(flow, None)
 

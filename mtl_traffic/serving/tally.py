@@ -1,6 +1,7 @@
 """What was answered so far, and a summary of it."""
 
 import collections
+import copy
 import dataclasses
 from collections.abc import Sequence
 
@@ -90,6 +91,23 @@ class Tally:
     if all(task in tasks for task in MEASURED_TASKS):
       pairs = zip(*(rows[task] for task in MEASURED_TASKS), strict=True)
       self.by_tasks.update(pairs)
+
+  def taken(self) -> "Tally":
+    """What was counted, of which nothing but the open flows is left here."""
+    taken = copy.copy(self)
+    self.__init__(num_open=taken.num_open)
+    return taken
+
+  def add(self, other: "Tally") -> None:
+    """Adds what another process counted; open flows are no sum."""
+    for field in dataclasses.fields(self):
+      mine, others = getattr(self, field.name), getattr(other, field.name)
+      if isinstance(mine, collections.Counter):
+        mine.update(others)
+      elif field.name == "labels":
+        mine.add(others)
+      elif field.name != "num_open":
+        setattr(self, field.name, mine + others)
 
   def evaluate(self, rows: Rows, task: str, came_to_end: Sequence[bool]) -> None:
     """Counts how right the last answers of flows that ended were, for one task."""

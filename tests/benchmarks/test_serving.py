@@ -26,6 +26,7 @@ def test_a_forest_answers_from_packets_to_probabilities(tmp_path):
     "--method=random_forest_online",
     "--measure=flows",
     "--measure=delays",
+    "--measure=workers",
     "--num_flows=60",
     "--training_flows=1200",
     "--predicted_flows=100",
@@ -38,6 +39,7 @@ def test_a_forest_answers_from_packets_to_probabilities(tmp_path):
   assert measured["method"] == "random_forest_online"
   assert measured["flows_per_second"] > 0
   assert measured["delays"] > 0
+  assert measured["workers_against_one"] > 0
   assert 0 < measured["delay_ms_p50"] <= measured["delay_ms_p100"]
 
 

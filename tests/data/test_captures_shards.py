@@ -9,7 +9,7 @@ from mtl_traffic.data.captures import Accounts, Rules
 from mtl_traffic.data.captures.assembly import FlowAssembler
 from mtl_traffic.data.captures.decoding import Decoder
 from mtl_traffic.data.captures.reading import read_packets
-from mtl_traffic.data.captures.sequence import Shard
+from mtl_traffic.data.captures.sequence import Shard, parts
 from mtl_traffic.errors import InputError
 from tests.data.capture_files import (
   ACK,
@@ -104,3 +104,12 @@ def test_what_a_shard_says():
   for text in ("", "1", "1/1", "4/4", "-1/4", "1/0", "a/b", "1/2/3", "0/9999999999"):
     with pytest.raises(InputError, match="must be I/N"):
       Shard.of(text)
+
+
+def test_shards_of_shards_are_shards():
+  rng = np.random.default_rng(0)
+  keys = rng.integers(0, 1 << 63, (1000, 5)).astype(np.uint64)
+  of_three, of_six = parts(keys, 3), parts(keys, 6)
+  assert (of_six // 2 == of_three).all()
+  assert set(of_six) == set(range(6))
+  assert (Shard(2, 3).has(keys) == (of_three == 2)).all()

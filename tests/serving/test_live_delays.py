@@ -9,6 +9,7 @@ from mtl_traffic.data.captures import Accounts, Rules
 from mtl_traffic.data.captures.reading import read_packets
 from mtl_traffic.serving import live
 from mtl_traffic.serving.tally import Tally
+from mtl_traffic.serving.writer import Writer
 from tests.data.capture_files import SECOND, ip_packet, pcap
 from tests.serving.test_live_flood import _File, _Predictor
 
@@ -22,11 +23,12 @@ def run(clock):
     (0, ip_packet(source_port=3)),  # Never comes to its fourth packet.
   ]
   accounts, tally = Accounts(), Tally()
-  session = live.Answering(_Predictor(), _File(), tally, points=(4,))
+  writer = Writer(_File(), tally, (4,), clock)
+  answering = live.Answering(_Predictor(), writer.write, tally, points=(4,))
   batches = read_packets(io.BytesIO(pcap(sorted(packets), nano=True)), "c", accounts)
   opened = [
     tally.num_open
-    for _ in session.read(batches, "c", accounts, RULES, live=True, clock=clock)
+    for _ in live.read(answering, batches, "c", accounts, RULES, live=True, clock=clock)
   ]
   return tally, opened
 

@@ -10,6 +10,7 @@ from mtl_traffic.serving import live
 from mtl_traffic.serving.judgement import UNKNOWN_NAME
 from mtl_traffic.serving.predictor import Answers, Predictor
 from mtl_traffic.serving.tally import Tally
+from mtl_traffic.serving.writer import Writer
 from tests.data.capture_files import SYN, ip_packet, pcap
 
 
@@ -44,9 +45,12 @@ def test_flows_of_one_packet_that_are_pushed_out_are_unknown_unasked():
   packets += [(time, ip_packet(source_port=5)) for time in innocent]
   content = pcap(sorted(packets), nano=True)
   accounts, predictor, file = Accounts(), _Predictor(), _File()
-  session = live.Answering(predictor, file, Tally(), points=(4,))
+  tally = Tally()
+  writer = Writer(file, tally, (4,))
+  answering = live.Answering(predictor, writer.write, tally, points=(4,))
   batches = read_packets(io.BytesIO(content), "capture", accounts, 1 << 12)
-  for _ in session.read(batches, "capture", accounts, Rules(max_open_flows=50)):
+  rules = Rules(max_open_flows=50)
+  for _ in live.read(answering, batches, "capture", accounts, rules):
     pass
   assert len(file) == 1001
   unknown = [row for row in file if row["class"] == UNKNOWN_NAME]

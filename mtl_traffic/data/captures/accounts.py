@@ -19,6 +19,7 @@ class Skipped(enum.IntEnum):
   MALFORMED = enum.auto()
   COPY = enum.auto()
   OTHER_SHARD = enum.auto()
+  WORKER = enum.auto()
 
 
 SKIPPED_NAMES = {
@@ -32,6 +33,7 @@ SKIPPED_NAMES = {
   Skipped.MALFORMED: "malformed header",
   Skipped.COPY: "copy of a packet just before",
   Skipped.OTHER_SHARD: "of another shard",
+  Skipped.WORKER: "of a worker that died",
 }
 
 

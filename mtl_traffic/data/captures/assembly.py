@@ -214,9 +214,8 @@ class FlowAssembler:
     self.take(self._sequence.flush())
 
   def advance(self, now: int) -> None:
-    """Moves the clock on to `now`, ns, without a packet; silent flows then end."""
-    turn = self._sequence.flush()
-    self.take(dataclasses.replace(turn, now=max(turn.now, now)))
+    """Moves the clock on to `now`, ns, where no packet does: flows end by silence."""
+    self.take(self._sequence.advance(now))
 
   def take(self, turn: Turn) -> None:
     """Adds packets that were put in order elsewhere."""
@@ -253,8 +252,12 @@ class FlowAssembler:
     self._free = np.concatenate([self._free, slots])
 
   def finish(self) -> Iterator[CapturedFlows]:
-    """Ends all flows, and yields those that were not yielded before."""
+    """Takes the last packets, and ends all flows, as `end_all`."""
     self.take(self._sequence.finish())
+    yield from self.end_all()
+
+  def end_all(self) -> Iterator[CapturedFlows]:
+    """Ends all flows and yields those that were not yielded yet."""
     yield from self.ended()
     self._end(np.flatnonzero(self._flows["is_open"]), EndReason.END_OF_CAPTURE)
     yield from self.ended(wait=False)

@@ -7,13 +7,14 @@ only once the ring is full. Lost packets are counted.
 
 import contextlib
 import ctypes
+import dataclasses
 import errno
 import mmap
 import os
 import select
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from absl import logging
@@ -25,8 +26,9 @@ from mtl_traffic.errors import InputError
 _ALL_PROTOCOLS = 3  # ETH_P_ALL
 _SOL_PACKET, _RX_RING, _STATISTICS, _VERSION = 263, 5, 6, 10
 _TPACKET_V3 = 2
-_SO_ATTACH_FILTER, _RETURN = 26, 0x06
-_CAPTURED = 256  # Bytes kept of a packet; enough for all headers that are read.
+_SO_ATTACH_FILTER = 26
+_FANOUT, _FANOUT_DATA, _FANOUT_BY_PROGRAM, _NEW_FANOUT = 18, 22, 6, 0x2000
+_CAPTURED = 256  # Bytes kept of a packet: all headers that are read.
 
 # Many small blocks rather than few large ones: at a low rate a block is used up by only
 # a packet or two.
@@ -52,44 +54,104 @@ _LINK_TYPES = {1: _ETHERNET, 772: _ETHERNET, 65534: _RAW, 512: _RAW}
 _LOOPBACK = 772
 
 
+@dataclasses.dataclass(frozen=True)
+class Listener:
+  """A socket that hears an interface, or a share of it; can be sent to a new process.
+
+  Attributes:
+    name: the interface, "eth0".
+    socket: of AF_PACKET.
+    ring_bytes: size of the ring of packets that belongs to it.
+  """
+
+  name: str
+  socket: socket.socket
+  ring_bytes: int
+
+  def counts(self) -> tuple[int, int]:
+    """Packets for which there was room in the ring, and those that were lost.
+
+    Since it was asked last.
+    """
+    told = self.socket.getsockopt(_SOL_PACKET, _STATISTICS, 12)
+    total, lost, _ = struct.unpack("3I", told)
+    return total - lost, lost
+
+
+def listen(
+  name: str, num_listeners: int = 1, num_blocks: int = _BLOCKS
+) -> list[Listener]:
+  """Listens to an interface; several listeners share its packets.
+
+  Args:
+    name: the interface, "eth0".
+    num_listeners: each gets the packets of some pairs of addresses.
+    num_blocks: of the rings together, of 128 kB each; fewer if the system has no more.
+
+  Raises:
+    InputError: there is no such interface, or it may not be read.
+  """
+  each = max(num_blocks // num_listeners, _LEAST_BLOCKS)
+  with contextlib.ExitStack() as stack:
+    listeners = []
+    for _ in range(num_listeners):
+      listeners.append(_listen(name, each))
+      stack.enter_context(listeners[-1].socket)
+    try:
+      if num_listeners > 1:
+        _share(listeners)
+      for listener in listeners:
+        _attach(listener.socket, _CUT)
+    except OSError as error:
+      raise InputError(
+        f"{name}: the kernel shares it with no one ({error.strerror}); use one worker"
+      ) from None
+    stack.pop_all()
+  return listeners
+
+
 def read_interface(
   name: str,
   accounts: Accounts,
   patience_s: float = 1.0,
   num_blocks: int = _BLOCKS,
 ) -> Iterator[RawPackets]:
-  """Yields packets as they come, without end; a batch holds the packets that are ready.
+  """Yields the packets of an interface, as `read_listener`.
+
+  Raises:
+    InputError: there is no such interface, or it may not be read.
+  """
+  (listener,) = listen(name, num_blocks=num_blocks)
+  yield from read_listener(listener, accounts, patience_s)
+
+
+def read_listener(
+  listener: Listener, accounts: Accounts, patience_s: float = 1.0
+) -> Iterator[RawPackets]:
+  """Yields packets as they come, for ever; what is ready makes a batch.
 
   A packet's time is when the kernel received it. On a loopback interface each packet
   passes twice, but is read once.
 
   Args:
-    name: the interface, for example "eth0".
-    accounts: where packets are counted. Packets that were lost, or not read before the
-      generator was closed, count as lost. If the interface goes away, a warning is
-      added.
-    patience_s: after this many seconds of silence an empty batch is yielded.
-    num_blocks: size of the ring in blocks of 128 kB; it is smaller if the system has
-      less memory.
-
-  Raises:
-    InputError: the interface does not exist, or reading it is not permitted.
+    listener: hears the interface; is closed at the end.
+    accounts: where packets are counted, those that were lost as well, or not read yet
+      when the generator is closed. If the interface goes away a warning says so.
+    patience_s: after a silence of so long an empty batch is yielded.
   """
-  listener, ring = _listen(name, num_blocks)
-  with listener:
-    kind = listener.getsockname()[3]
-    if kind not in _LINK_TYPES:
-      raise InputError(f"{name}: an interface of unknown kind {kind}")
+  with listener.socket:
+    kind = listener.socket.getsockname()[3]
+    ring = mmap.mmap(listener.socket.fileno(), listener.ring_bytes)
     try:
-      for batch in _batches(listener, ring, kind, accounts, patience_s):
-        accounts.num_lost += _lost(listener)
+      for batch in _batches(listener.socket, ring, kind, accounts, patience_s):
+        accounts.num_lost += listener.counts()[1]
         yield batch
     except OSError as error:
       accounts.warnings.append(
-        f"{name}: {error.strerror}, after packet {accounts.num_packets}"
+        f"{listener.name}: {error.strerror}, after packet {accounts.num_packets}"
       )
     finally:
-      accounts.num_lost += _lost(listener) + _left(ring)
+      accounts.num_lost += listener.counts()[1] + _left(ring)
 
 
 def _batches(
@@ -167,13 +229,8 @@ def _left(ring: mmap.mmap) -> int:
   return sum(num_packets for status, num_packets, _ in headers if status & _OURS)
 
 
-def _lost(listener: socket.socket) -> int:
-  """Packets that were lost since the last call."""
-  return struct.unpack("3I", listener.getsockopt(_SOL_PACKET, _STATISTICS, 12))[1]
-
-
-def _listen(name: str, num_blocks: int) -> tuple[socket.socket, mmap.mmap]:
-  """Opens the interface's socket and the ring of its packets."""
+def _listen(name: str, num_blocks: int) -> Listener:
+  """A listener that hears nothing yet."""
   if not hasattr(socket, "AF_PACKET"):
     raise InputError(f"{name}: only Linux can be read live; give captures on a pipe")
   with contextlib.ExitStack() as stack:
@@ -183,8 +240,8 @@ def _listen(name: str, num_blocks: int) -> tuple[socket.socket, mmap.mmap]:
         socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
       )
       listener.setsockopt(_SOL_PACKET, _VERSION, _TPACKET_V3)
-      _cut_packets(listener)
-      ring = _ring(name, listener, num_blocks)
+      _attach(listener, _NOTHING)
+      ring_bytes = _make_ring(name, listener, num_blocks)
       listener.bind((name, _ALL_PROTOCOLS))
     except PermissionError:
       raise InputError(
@@ -193,19 +250,74 @@ def _listen(name: str, num_blocks: int) -> tuple[socket.socket, mmap.mmap]:
       ) from None
     except OSError as error:
       raise InputError(f"{name}: {error.strerror}; give an interface") from None
+    kind = listener.getsockname()[3]
+    if kind not in _LINK_TYPES:
+      raise InputError(f"{name}: an interface of unknown kind {kind}")
     stack.pop_all()
-  return listener, ring
+  return Listener(name, listener, ring_bytes)
 
 
-def _cut_packets(listener: socket.socket) -> None:
-  """Makes the kernel keep only the first bytes of each packet."""
-  program = ctypes.create_string_buffer(struct.pack("=HBBI", _RETURN, 0, 0, _CAPTURED))
-  pointer = struct.pack("@HP", 1, ctypes.addressof(program))
-  listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, pointer)
+def _share(listeners: Sequence[Listener]) -> None:
+  """Has each of them hear the packets of some pairs of addresses."""
+  first, *others = (listener.socket for listener in listeners)
+  kind = _FANOUT_BY_PROGRAM << 16
+  first.setsockopt(_SOL_PACKET, _FANOUT, kind | _NEW_FANOUT << 16)
+  number = first.getsockopt(_SOL_PACKET, _FANOUT) & 0xFFFF
+  for listener in others:
+    listener.setsockopt(_SOL_PACKET, _FANOUT, kind | number)
+  _attach(first, _PAIR_OF_ADDRESSES, _SOL_PACKET, _FANOUT_DATA)
 
 
-def _ring(name: str, listener: socket.socket, num_blocks: int) -> mmap.mmap:
-  """Maps the ring; it is smaller than wanted if the system has too little memory."""
+def _attach(
+  listener: socket.socket,
+  program: Sequence[tuple[int, int, int, int]],
+  level: int = socket.SOL_SOCKET,
+  option: int = _SO_ATTACH_FILTER,
+) -> None:
+  """Gives the kernel a program (of classic BPF) to run on each packet."""
+  steps = b"".join(struct.pack("=HBBI", *step) for step in program)
+  content = ctypes.create_string_buffer(steps, len(steps))
+  pointer = struct.pack("@HP", len(program), ctypes.addressof(content))
+  listener.setsockopt(level, option, pointer)
+
+
+# Steps of programs: code, where to go if it is so or not, number.
+_RETURN, _RETURN_A = 0x06, 0x16
+_LOAD_HALF, _LOAD_WORD = 0x28, 0x20
+_IS_EQUAL, _TO_X, _XOR_X, _TIMES, _SHIFT_RIGHT = 0x15, 0x07, 0xAC, 0x24, 0x74
+_ETHERTYPE, _IP = 0xFFFFF000, 0xFFF00000  # Places that are found behind any tags.
+_NOTHING = [(_RETURN, 0, 0, 0)]
+_CUT = [(_RETURN, 0, 0, _CAPTURED)]  # The first bytes of each packet.
+
+
+def _xor_of_words(places: Sequence[int]) -> list[tuple[int, int, int, int]]:
+  """Leaves the words at some places of the IP header, XORed, in A."""
+  steps = [(_LOAD_WORD, 0, 0, _IP + places[0])]
+  for place in places[1:]:
+    steps += [(_TO_X, 0, 0, 0), (_LOAD_WORD, 0, 0, _IP + place), (_XOR_X, 0, 0, 0)]
+  return steps
+
+
+def _pair_of_addresses() -> list[tuple[int, int, int, int]]:
+  """A number of both addresses that does not tell which is the sender's."""
+  mixed = [(_TIMES, 0, 0, 0x9E3779B1), (_SHIFT_RIGHT, 0, 0, 16), (_RETURN_A, 0, 0, 0)]
+  ipv4 = [*_xor_of_words([12, 16]), *mixed]
+  ipv6 = [*_xor_of_words(range(8, 40, 4)), *mixed]
+  return [
+    (_LOAD_HALF, 0, 0, _ETHERTYPE),
+    (_IS_EQUAL, 0, len(ipv4), 0x0800),
+    *ipv4,
+    (_IS_EQUAL, 0, len(ipv6), 0x86DD),
+    *ipv6,
+    (_RETURN, 0, 0, 0),  # All others go to the first listener.
+  ]
+
+
+_PAIR_OF_ADDRESSES = _pair_of_addresses()
+
+
+def _make_ring(name: str, listener: socket.socket, num_blocks: int) -> int:
+  """Makes the ring, smaller if the system has no memory for it; returns its bytes."""
   wanted = num_blocks
   while True:
     frame = 1 << 11  # Required, but ignored by this version of the ring.
@@ -226,4 +338,4 @@ def _ring(name: str, listener: socket.socket, num_blocks: int) -> mmap.mmap:
       num_blocks * _BLOCK_BYTES >> 20,
       wanted * _BLOCK_BYTES >> 20,
     )
-  return mmap.mmap(listener.fileno(), num_blocks * _BLOCK_BYTES)
+  return num_blocks * _BLOCK_BYTES

@@ -23,8 +23,8 @@ from mtl_traffic.data.captures.naming import FileNames
 from mtl_traffic.data.captures.reading import NANOSECONDS
 
 _MOST_HELD = 1 << 16  # Packets.
-_PIECE = 1 << 15
-_PROMPT = NANOSECONDS  # With a shorter wait, each packet is released immediately.
+_PIECE = 1 << 16
+_PROMPT = NANOSECONDS  # Whoever waits for less wants each packet as soon as can be.
 
 _JUMP = 60 * NANOSECONDS  # Larger steps in time separate stretches of packets.
 _FAR = 3600 * NANOSECONDS  # A few packets this far off and back have a wrong time.

@@ -48,10 +48,17 @@ class Shard:
     return cls(int(said[1]), int(said[2]))
 
   def has(self, keys: np.ndarray) -> np.ndarray:
-    """`[m]` bool: which of the five-tuples `[m, 5]` are in this shard."""
-    # Uses the upper half of the hash, which is mixed best.
-    parts = (hashes(keys) >> _HALF) * np.uint64(self.count) >> _HALF
-    return parts == np.uint64(self.index)
+    """`[m]` bool: which of five-tuples `[m, 5]` are in it."""
+    return parts(keys, self.count) == self.index
+
+
+def parts(keys: np.ndarray, count: int) -> np.ndarray:
+  """`[m]` int64: in which of `count` shards five-tuples `[m, 5]` are.
+
+  Those of shard i of N are, of M·N shards, in M·i to M·i + M − 1.
+  """
+  # By the better half of the hash.
+  return ((hashes(keys) >> _HALF) * np.uint64(count) >> _HALF).astype(np.int64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +98,12 @@ class Turn:
   def num_packets(self) -> int:
     return sum(piece.num_packets for piece in self.pieces)
 
+  def one_by_one(self) -> Iterator["Turn"]:
+    """The same as turns of one piece, or none."""
+    for piece in self.pieces[:-1]:
+      yield Turn([piece], piece.last)
+    yield Turn(self.pieces[-1:], self.now)
+
   def part(self, shard: Shard) -> "Turn":
     """The packets of one shard, with the clock of all packets."""
     pieces = [
@@ -125,6 +138,11 @@ class PacketSequence:
   def flush(self) -> Turn:
     """Returns the packets that are still held back."""
     return self._turn(self._ordering.flush())
+
+  def advance(self, now: int) -> Turn:
+    """The same where no packet comes, though the clock has moved on to `now`, ns."""
+    turn = self.flush()
+    return dataclasses.replace(turn, now=max(turn.now, now))
 
   def finish(self) -> Turn:
     """Returns the last packets, and adds a notice if there are many copies."""
