@@ -142,7 +142,7 @@ class Method(abc.ABC):
     Returns:
       `[N]` float32, from 0 (unlike all of them) to 1.
     """
-    return jnp.ones(len(inputs), jnp.float32)
+    return jnp.ones(inputs.shape[:1], jnp.float32)
 
   def check(self, parameters: Parameters, input_shape: tuple[int, ...]) -> None:
     """Checks the values of parameters from an untrusted source; their shapes are right.

@@ -122,22 +122,32 @@ class _Rotated:
     rotation: Rotation,
   ):
     self._path, self._schema, self._rotation = pathlib.Path(path), schema, rotation
+    self._has_rows = self._path.exists() and self._path.stat().st_size > 0
     self._file: AnswerFile = answer_files.open_answers(path, schema, append)
     self._begun: int | None = None  # When its first answer came, ns.
     self._numbers = itertools.count(1)
 
   def write(self, rows: Rows) -> None:
-    """Appends rows, all of them to one file."""
-    time = int(np.min(rows["time"]))
-    if self._begun is not None and self._is_full(time):
-      self._begin_another()
-    self._begun = time if self._begun is None else self._begun
-    self._file.write(rows)
+    """Appends rows, in order of time; those of one period go to one file."""
+    times = np.asarray(rows["time"], np.int64)
+    start = 0
+    while start < len(times):
+      if self._has_rows and self._is_full(int(times[start])):
+        self._begin_another()
+      if self._begun is None:
+        self._begun = int(times[start])
+      stop = len(times)
+      if self._rotation.period is not None:
+        # The first one that is later, if not all are of the file that is open.
+        later = times[start:] >= self._begun + self._rotation.period
+        stop = start + int(np.argmax(later)) if later.any() else stop
+      self._file.write({name: column[start:stop] for name, column in rows.items()})
+      self._has_rows, start = True, stop
 
   def _is_full(self, time: int) -> bool:
     period, num_bytes = self._rotation.period, self._rotation.num_bytes
     if period is not None:
-      return time - self._begun >= period
+      return self._begun is not None and time - self._begun >= period
     return self._file.num_bytes >= num_bytes
 
   def _begin_another(self) -> None:

@@ -12,7 +12,7 @@ from sklearn import metrics
 from mtl_traffic.commands import cli
 from mtl_traffic.data import parquet
 from mtl_traffic.errors import InputError
-from mtl_traffic.serving import checkpoints
+from mtl_traffic.serving import checkpoints, judgement
 from tests.commands.test_predict import capture, packets
 from tests.serving.model_maker import make_model
 
@@ -87,7 +87,7 @@ def test_it_is_what_predict_answers(model, labelled, tmp_path):
   assert found["macro_f1"] == pytest.approx(f1)
   reasons = [row["class_unknown_because"] for row in rows]
   assert found["unknown"] == {
-    name: reasons.count(name) for name in ("too few packets", "too improbable")
+    name: reasons.count(name) for name in judgement.REASON_NAMES.values()
   }
   # A third of the flows has two packets, and the model needs three.
   assert found["unknown"]["too few packets"] == 5

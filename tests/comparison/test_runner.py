@@ -146,7 +146,7 @@ def test_other_flows_of_the_same_name_are_refused(flows, flow_maker, tmp_path):
     ("mask", "hat", "mask: 'hat' is unknown; there are loss, features"),
     ("duration_dividers", (2.0, 1.0), "duration_dividers: (2.0, 1.0) must be"),
     ("bandwidth_dividers", (1.0, 1.0), "bandwidth_dividers: (1.0, 1.0)"),
-    ("train_partition", "nowhere", "no partition 'nowhere', but training; 'all'"),
+    ("train_partition", "nowhere", "no partition 'nowhere'; they have training; 'all'"),
     ("min_packets", 1000, "no flows are left"),
   ],
 )

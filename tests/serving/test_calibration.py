@@ -23,7 +23,7 @@ def test_few_flows_move_the_temperature_little():
   few, more, many = (
     calibration.fit_temperature(logits[:n] * 2, targets[:n]) for n in (20, 200, 20_000)
   )
-  assert 1 < few < 1.3 < more < many
+  assert 1 < few < 1.5 < more < many
   assert many == pytest.approx(2, rel=0.05)
 
 

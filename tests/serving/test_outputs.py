@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -85,6 +86,25 @@ def test_a_file_spans_no_more_than_its_period(tmp_path):
   assert read(tmp_path / "a.1.jsonl") == [0, 1, 2]
   assert read(tmp_path / "a.2.jsonl") == [3, 4, 5]
   assert read(path) == [6]
+
+
+def test_answers_written_at_once_are_split_at_the_ends_of_periods(tmp_path):
+  times = np.array([100, 159, 160, 170, 225], np.int64) * SECOND
+  path = tmp_path / "a.jsonl"
+  with Outputs([path], SCHEMA, rotation=Rotation(period=60 * SECOND)) as files:
+    files.write(rows(0, 5) | {"time": times})
+  assert read(tmp_path / "a.1.jsonl") == [0, 1]
+  assert read(tmp_path / "a.2.jsonl") == [2, 3]
+  assert read(path) == [4]
+
+
+def test_a_file_that_is_full_already_is_followed_by_another_at_once(tmp_path):
+  path, rotation = tmp_path / "a.csv", Rotation(num_bytes=100)
+  with Outputs([path], SCHEMA) as files:
+    files.write(rows(0, 20))
+  with Outputs([path], SCHEMA, append=True, rotation=rotation) as files:
+    files.write(rows(20, 1))
+  assert read(tmp_path / "a.1.csv") == [*range(20)] and read(path) == [20]
 
 
 def test_full_files_of_an_earlier_run_are_left_alone(tmp_path):
