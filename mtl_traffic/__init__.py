@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.2.0"
 
-if TYPE_CHECKING:  # The same names as `__getattr__`, which type checkers do not run.
+if TYPE_CHECKING:  # `__getattr__` gives these names; type checkers do not run it.
   # isort: off
   from mtl_traffic.data import load as load
   from mtl_traffic.draws import (

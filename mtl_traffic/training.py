@@ -14,12 +14,12 @@ from flax import struct
 
 from mtl_traffic import encoding, losses
 
-# A run has converged when over so many epochs in a row the mean losses of its tasks, of
-# the flows that have a target, are all below this. Whatever network it is, it then
-# keeps its parameters. The running means of batch normalisation need the epochs in a
-# row: they follow the parameters with a delay of a hundred steps.
+# A run has converged when, over epochs in a row of so many steps in all, the mean
+# losses of its tasks, of the flows that have a target, are below this. Whatever network
+# it is, it then keeps its parameters. The steps are for the running means of batch
+# normalisation, which follow the parameters with a delay of a hundred steps.
 CONVERGED_LOSS = 1e-4
-CONVERGED_EPOCHS = 3
+CONVERGED_STEPS = 250
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,18 +90,19 @@ class TrainState:
     params: what is trained.
     batch_stats: running statistics of normalisation layers; empty without such.
     opt_state: the optimiser's.
-    epochs_below: epochs in a row up to now with losses below `CONVERGED_LOSS`, int32.
+    steps_below: those of the epochs in a row up to now with losses below
+      `CONVERGED_LOSS`, int32.
   """
 
   params: Mapping
   batch_stats: Mapping
   opt_state: optax.OptState
-  epochs_below: jax.Array
+  steps_below: jax.Array
 
   @property
   def has_converged(self) -> jax.Array:
     """Whether nothing is left to learn, bool."""
-    return self.epochs_below >= CONVERGED_EPOCHS
+    return self.steps_below >= CONVERGED_STEPS
 
   @property
   def variables(self) -> dict[str, Mapping]:
@@ -131,7 +132,7 @@ def init_state(
     params=params,
     batch_stats=variables.get("batch_stats", {}),
     opt_state=optimizer(frozen=frozen).init(params),
-    epochs_below=jnp.array(0),
+    steps_below=jnp.array(0),
   )
 
 
@@ -281,8 +282,8 @@ def train_epochs(
       for task, part in parts.items()
     }
     is_below = jnp.all(jnp.stack(list(parts.values())) < CONVERGED_LOSS)
-    epochs_below = jnp.where(is_below, state.epochs_below + 1, 0)
-    return dataclasses.replace(state, epochs_below=epochs_below), parts
+    steps_below = jnp.where(is_below, state.steps_below + steps_per_epoch, 0)
+    return dataclasses.replace(state, steps_below=steps_below), parts
 
   def skip(state: TrainState, number: jax.Array):
     del number

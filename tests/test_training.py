@@ -193,6 +193,7 @@ def test_losses_of_an_epoch_are_means_over_the_flows_that_have_a_target(state):
 
 def test_a_run_stops_after_epochs_in_a_row_with_small_losses(state, monkeypatch):
   monkeypatch.setattr(training, "CONVERGED_LOSS", 1e9)  # Of any epoch, that is.
+  monkeypatch.setattr(training, "CONVERGED_STEPS", 3 * LOOP["steps_per_epoch"])
 
   def train(epochs):
     return training.train_epochs(
@@ -205,17 +206,25 @@ def test_a_run_stops_after_epochs_in_a_row_with_small_losses(state, monkeypatch)
   _assert_equal(after_five, after_three)
   for losses_of_epochs in parts.values():
     np.testing.assert_array_equal(np.isnan(losses_of_epochs), [0, 0, 0, 1, 1])
+  # Shorter epochs must be more.
+  monkeypatch.setattr(training, "CONVERGED_STEPS", 4 * LOOP["steps_per_epoch"])
+  after_five, parts = train(5)
+  for losses_of_epochs in parts.values():
+    np.testing.assert_array_equal(np.isnan(losses_of_epochs), [0, 0, 0, 0, 1])
 
 
 @pytest.mark.parametrize(("left", "epochs_below"), [([], 3), (["bandwidth"], 0)])
-def test_a_run_stops_when_no_task_is_left_to_learn(state, left, epochs_below):
+def test_a_run_stops_when_no_task_is_left_to_learn(
+  state, left, epochs_below, monkeypatch
+):
+  monkeypatch.setattr(training, "CONVERGED_STEPS", 3 * LOOP["steps_per_epoch"])
   none = jnp.full(N, -1)  # What has no target has no loss.
   targets = {task: TARGETS[task] if task in left else none for task in TARGETS}
   after, _ = _train(state, 3, _assignment(targets=targets))
-  assert after.epochs_below == epochs_below
+  assert after.steps_below == epochs_below * LOOP["steps_per_epoch"]
   assert after.has_converged == (not left)
 
 
 def test_an_epoch_with_a_larger_loss_begins_the_count_anew(state):
-  after, _ = _train(state.replace(epochs_below=jnp.array(2)), 1, _assignment())
-  assert after.epochs_below == 0
+  after, _ = _train(state.replace(steps_below=jnp.array(200)), 1, _assignment())
+  assert after.steps_below == 0

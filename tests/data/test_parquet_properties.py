@@ -17,7 +17,10 @@ quick = settings(
   suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 seconds = st.floats(0, 1e6)
-names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
+# A name of spaces alone is no name, so the class of its flows would be unknown.
+names = st.text(
+  st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8
+).filter(str.strip)
 packet = st.tuples(seconds, st.integers(0, 2**31 - 1), st.sampled_from([-1, 1]))
 
 

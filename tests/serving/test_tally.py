@@ -10,6 +10,7 @@ from mtl_traffic.serving.tally import Tally
 def counted(flows):
   tally = Tally(num_open=len(flows))
   columns = {"class": flows, "class_probability": [0.5] * len(flows)}
+  columns["class_certainty"] = columns["class_probability"]
   columns |= {"class_unknown_because": [None] * len(flows), "true_class": ["a"] * 9}
   columns["true_class"] = columns["true_class"][: len(flows)]
   columns["time"] = np.arange(len(flows)) * 60 * 10**9

@@ -259,7 +259,7 @@ def test_a_model_of_prefixes_answers_from_the_shortest_on(models, flows, name):
   ("name", "options", "message"),
   [
     ("random_forest", {}, "random_forest reads whole flows"),
-    ("nearest_neighbor", {"num_members": 2}, "ensemble of nearest_neighbor"),
+    ("nearest_neighbor", {"num_members": 2}, "nearest_neighbor is not random"),
     *(
       (name, {"shortest_prefix": 5}, f"{name} does not learn from prefixes")
       for name in METHODS
