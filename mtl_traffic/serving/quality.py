@@ -59,7 +59,7 @@ def write(
     "temperature T fitted on validation flows. Balanced accuracy is the mean recall of "
     "the classes, macro F1 the mean of their F1; all classes weigh the same.\n\n"
     f"{tables.markdown_table(header, quality)}\n"
-    "Accuracy of the answers with at least the probability in the header, and the "
+    "Accuracy of the answers with at least the certainty in the header, and the "
     "share of flows that have one, in %.\n\n"
     + tables.markdown_table(["tested on", "task", *THRESHOLDS], coverages)
   )
