@@ -34,6 +34,7 @@ from absl import flags, logging
 from mtl_traffic import escapes, files
 from mtl_traffic.commands import capture_flags, cli
 from mtl_traffic.data import captures
+from mtl_traffic.data.captures.accounts import Skipped
 from mtl_traffic.data.captures.reading import RawPackets, read_packets
 from mtl_traffic.data.captures.sequence import Shard
 from mtl_traffic.errors import InputError
@@ -181,6 +182,9 @@ def main() -> None:
   accounts = captures.Accounts()
   for one in books:
     accounts.add(one)
+  if ended is not None:
+    left = accounts.num_packets - accounts.num_in_flows - sum(accounts.skipped.values())
+    accounts.skip(Skipped.INTERRUPTED, max(left, 0))
   for notice in accounts.notices:
     logging.warning("%s", notice)
   if labels:

@@ -20,6 +20,7 @@ class Skipped(enum.IntEnum):
   COPY = enum.auto()
   OTHER_SHARD = enum.auto()
   WORKER = enum.auto()
+  INTERRUPTED = enum.auto()
 
 
 SKIPPED_NAMES = {
@@ -34,6 +35,7 @@ SKIPPED_NAMES = {
   Skipped.COPY: "copy of a packet just before",
   Skipped.OTHER_SHARD: "of another shard",
   Skipped.WORKER: "of a worker that died",
+  Skipped.INTERRUPTED: "still to be put in order when interrupted",
 }
 
 
