@@ -23,7 +23,6 @@ import json
 import os
 import pathlib
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -237,7 +236,8 @@ def measure(model: str, rate: int, seconds: int, flood: bool, workers: int) -> d
         sent = _counter("v0", "tx_packets") - before
         load, delays = os.getloadavg()[0], _delays()
       finally:
-        os.killpg(reader.pid, signal.SIGINT)
+        # Not Ctrl-C, to which a program started in the background may be deaf.
+        reader.terminate()
         status = reader.wait(300)
       summary.seek(0)
       text = summary.read()

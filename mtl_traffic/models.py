@@ -151,6 +151,29 @@ class MultitaskCNN(nn.Module):
     return logits
 
 
+class Features(nn.Module):
+  """The trunk of `MultitaskCNN` alone: `{"features": [B, 256]}` from its parameters."""
+
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> dict[str, jax.Array]:
+    return {"features": Trunk(dtype=self.dtype, name="trunk")(x)}
+
+
+class Heads(nn.Module):
+  """The heads of `MultitaskCNN` alone, on the trunk's features; see there."""
+
+  heads: tuple[tuple[str, int], ...]
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+    """Logits of each task, `[B, classes]`, for features `[B, 256]`."""
+    del train
+    return heads(self, x)
+
+
 def heads(network: nn.Module, features: jax.Array) -> dict[str, jax.Array]:
   """A linear layer on the features for each of `network.heads`, within its call."""
   return {

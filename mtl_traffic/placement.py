@@ -76,9 +76,9 @@ def lay_out(tree: Any, mesh: Mesh) -> Any:
   return jax.tree.map(of_leaf, tree)
 
 
-def on_all(leaf: jax.Array, mesh: Mesh) -> jax.Array:
-  """Copies an array that all runs share to every device."""
-  return _put(leaf, NamedSharding(mesh, ON_ALL))
+def on_all(tree: Any, mesh: Mesh) -> Any:
+  """Copies arrays that all runs share to every device."""
+  return jax.tree.map(lambda leaf: _put(leaf, NamedSharding(mesh, ON_ALL)), tree)
 
 
 def first(tree: Any, num_runs: int) -> Any:

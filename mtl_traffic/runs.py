@@ -25,6 +25,7 @@ class Run:
     duration_dividers: s; empty = computed from the labelled flows.
     signed_lengths: whether lengths carry the direction's sign.
     mask: how unlabelled flows are kept out of the class task, see the setting.
+    balancing: how multitask balances its losses, see the setting.
     labelling: which flows are labelled, see the setting.
     shortest_prefix: the shortest prefix, in packets, that it is trained on; None = it
       is trained on all k packets only.
@@ -43,6 +44,7 @@ class Run:
   duration_dividers: tuple[float, ...] = ()
   signed_lengths: bool = True
   mask: str = "loss"
+  balancing: str = "sum"
   labelling: str = "random"
   shortest_prefix: int | None = None
 

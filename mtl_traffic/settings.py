@@ -115,6 +115,11 @@ class Settings:
     "how unlabelled flows are kept out of the class task: by masking the 'loss', or "
     "the 'features' as in the authors' code",
   )
+  balancing: str = _setting(
+    "sum",
+    "how multitask balances the losses of its tasks: by their 'sum' as in the paper, "
+    "by learnt 'uncertainty', by 'pcgrad' or with 'random' weights",
+  )
   epochs: int = _setting(20, "passes over the training flows")
   batch_size: int = _setting(64, "flows in a step")
   learning_rate: float = _setting(1e-3, "Adam's")

@@ -31,12 +31,13 @@ class Model(Protocol):
 
 def fit(
   assignments: Assignment,
-  inputs: jax.Array,
+  inputs: jax.Array | None,
   *,
   model: nn.Module,
   schedule: Schedule,
   steps_per_epoch: int,
   frozen: tuple[str, ...] = (),
+  balancing: str = "sum",
   shortest_prefix: int | None = None,
   together: int | None = None,
   mesh: Mesh | None = None,
@@ -50,11 +51,13 @@ def fit(
 
   Args:
     assignments: what the runs learn; every array has R as leading axis.
-    inputs: `[N, k, 2]`, all flows; shared by the runs.
+    inputs: `[N, k, 2]`, all flows; shared by the runs. None if each has its own, in
+      `assignments`.
     model: gives logits per task.
     schedule: epochs and batch size.
     steps_per_epoch: steps an epoch.
     frozen: see `training.optimizer`.
+    balancing: see `balancing.gradient`.
     shortest_prefix: see `training.train_epochs`.
     together: how many runs a device vmaps; by default what suits it.
     mesh: the devices that the runs are laid over, see `placement.runs_mesh`; by
@@ -76,7 +79,8 @@ def fit(
   mesh = mesh or placement.mesh_for(num_runs)
   assignments, start = placement.lay_out((assignments, start or {}), mesh)
   inputs = placement.on_all(inputs, mesh)
-  network = {"model": model, "frozen": frozen}
+  input_shape = _input_shape(assignments, inputs)
+  network = {"model": model, "frozen": frozen, "balancing": balancing}
   loop = {
     "batch_size": schedule.batch_size,
     "steps_per_epoch": steps_per_epoch,
@@ -87,7 +91,7 @@ def fit(
   def attempt(together: int) -> Mapping:
     nonlocal finished
     maps = {"together": together, "mesh": mesh}
-    states = _init(assignments.key, input_shape=inputs.shape[1:], **network, **maps)
+    states = _init(assignments, input_shape=input_shape, **network, **maps)
     states = states.replace(params={**states.params, **jax.tree.map(jnp.copy, start)})
     best = None
     for number in range(1, schedule.epochs + 1):
@@ -165,9 +169,14 @@ def predict(
   return placement.first(scores, num_runs)
 
 
+def _input_shape(assignments: Assignment, inputs: jax.Array | None) -> tuple[int, ...]:
+  """That of one flow's input."""
+  return assignments.inputs.shape[2:] if inputs is None else inputs.shape[1:]
+
+
 def _memory_of_run(
   assignments: Assignment,
-  inputs: jax.Array,
+  inputs: jax.Array | None,
   mesh: Mesh,
   network: Mapping,
   loop: Mapping,
@@ -185,20 +194,23 @@ def _memory_of_run(
   assignments = of_run(assignments)
   maps = {"together": 1, "mesh": one}
   states = jax.eval_shape(
-    functools.partial(_init, input_shape=inputs.shape[1:], **network, **maps),
-    assignments.key,
+    functools.partial(
+      _init, input_shape=_input_shape(assignments, inputs), **network, **maps
+    ),
+    assignments,
   )
   program = _train_epochs.lower(
     of_run(states),
     assignments,
     jax.ShapeDtypeStruct((1,), jnp.int32),
-    shape(inputs, placement.ON_ALL),
+    jax.tree.map(lambda leaf: shape(leaf, placement.ON_ALL), inputs),
     **network,
     **loop,
     **maps,
   ).compile()
   memory = program.memory_analysis()
-  return memory.argument_size_in_bytes + memory.temp_size_in_bytes - inputs.nbytes
+  shared = sum(leaf.nbytes for leaf in jax.tree.leaves(inputs))
+  return memory.argument_size_in_bytes + memory.temp_size_in_bytes - shared
 
 
 @jax.jit
@@ -210,13 +222,15 @@ def _better(best, now):
 
 
 @functools.partial(
-  jax.jit, static_argnames=("input_shape", "model", "frozen", "together", "mesh")
+  jax.jit,
+  static_argnames=("input_shape", "model", "frozen", "balancing", "together", "mesh"),
 )
-def _init(keys, *, input_shape, model, frozen, together, mesh):
+def _init(assignments, *, input_shape, together, mesh, **static):
   def init(key):
-    return training.init_state(key, input_shape, model=model, frozen=frozen)
+    num_tasks = len(assignments.weights)
+    return training.init_state(key, input_shape, num_tasks=num_tasks, **static)
 
-  return placement.over_runs(init, together, mesh)((keys,))
+  return placement.over_runs(init, together, mesh)((assignments.key,))
 
 
 @functools.partial(
@@ -224,6 +238,7 @@ def _init(keys, *, input_shape, model, frozen, together, mesh):
   static_argnames=(
     "model",
     "frozen",
+    "balancing",
     "batch_size",
     "steps_per_epoch",
     "shortest_prefix",

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from flax import struct
 
+from mtl_traffic import balancing as balancings
 from mtl_traffic import encoding, losses
 
 # A run has converged when, over epochs in a row of so many steps in all, the mean
@@ -61,7 +62,7 @@ def optimizer(
 
 @struct.dataclass
 class Assignment:
-  """What one run learns, of N flows whose inputs all runs share.
+  """What one run learns, of N flows.
 
   Attributes:
     key: random key of the run.
@@ -71,6 +72,7 @@ class Assignment:
     weights: per task its weight in the loss.
     learning_rate: Adam's.
     clip_norm: the largest norm of a step's gradient over all parameters.
+    inputs: `[N, ...]`, what the network reads of the flows; None = what all runs share.
   """
 
   key: jax.Array
@@ -80,6 +82,7 @@ class Assignment:
   weights: dict[str, jax.Array]
   learning_rate: jax.Array
   clip_norm: jax.Array
+  inputs: jax.Array | None = None
 
 
 @struct.dataclass
@@ -87,7 +90,7 @@ class TrainState:
   """Where training stands.
 
   Attributes:
-    params: what is trained.
+    params: what is trained: the network's parameters, and those of a balancing.
     batch_stats: running statistics of normalisation layers; empty without such.
     opt_state: the optimiser's.
     steps_below: those of the epochs in a row up to now with losses below
@@ -107,7 +110,12 @@ class TrainState:
   @property
   def variables(self) -> dict[str, Mapping]:
     """What `model.apply` takes."""
-    return {"params": self.params, "batch_stats": self.batch_stats}
+    params = {
+      part: of_part
+      for part, of_part in self.params.items()
+      if part != balancings.LOG_VARIANCES
+    }
+    return {"params": params, "batch_stats": self.batch_stats}
 
 
 def init_state(
@@ -116,6 +124,8 @@ def init_state(
   *,
   model: nn.Module,
   frozen: Sequence[str] = (),
+  balancing: str = "sum",
+  num_tasks: int = 0,
 ) -> TrainState:
   """A fresh model and optimiser for inputs of `input_shape`, `(k, 2)`.
 
@@ -124,10 +134,12 @@ def init_state(
     input_shape: of one flow's input.
     model: the network.
     frozen: see `optimizer`.
+    balancing: see `balancing.gradient`.
+    num_tasks: tasks that have a weight in the loss; only some balancings ask.
   """
   init_key = jax.random.fold_in(key, 0)
   variables = model.init(init_key, jnp.zeros((1, *input_shape)))
-  params = variables["params"]
+  params = {**variables["params"], **balancings.parameters(balancing, num_tasks)}
   return TrainState(
     params=params,
     batch_stats=variables.get("batch_stats", {}),
@@ -136,7 +148,7 @@ def init_state(
   )
 
 
-@functools.partial(jax.jit, static_argnames=("model", "frozen"))
+@functools.partial(jax.jit, static_argnames=("model", "frozen", "balancing"))
 def train_step(
   state: TrainState,
   inputs: jax.Array,
@@ -144,9 +156,11 @@ def train_step(
   weights: Mapping[str, jax.Array | float],
   learning_rate: float | jax.Array = 1e-3,
   clip_norm: float | jax.Array = 1.0,
+  key: jax.Array | None = None,
   *,
   model: nn.Module,
   frozen: tuple[str, ...] = (),
+  balancing: str = "sum",
 ) -> tuple[TrainState, dict[str, jax.Array]]:
   """One step of the multi-task objective.
 
@@ -157,24 +171,29 @@ def train_step(
     weights: per task its weight, λ for "class".
     learning_rate: Adam's.
     clip_norm: the largest norm of the gradient over all parameters.
+    key: random key of the step, for balancings that are random.
     model: called as `model(inputs, train=True)`, gives logits per task.
     frozen: see `optimizer`; the same as in `init_state`.
+    balancing: see `balancing.gradient`; the same as in `init_state`.
 
   Returns:
     The new state, and each task's mean loss before weighting.
   """
 
-  def loss(params):
+  def weighted_losses(params):
     logits, changed = model.apply(
       {"params": params, "batch_stats": state.batch_stats},
       inputs,
       train=True,
       mutable=["batch_stats"],
     )
-    value, parts = losses.multitask_loss(logits, targets, weights)
-    return value, (parts, changed.get("batch_stats", {}))
+    _, parts = losses.multitask_loss(logits, targets, weights)
+    weighted = jnp.stack([weights[task] * parts[task] for task in weights])
+    return weighted, (parts, changed.get("batch_stats", {}))
 
-  gradient, (parts, batch_stats) = jax.grad(loss, has_aux=True)(state.params)
+  gradient, (parts, batch_stats) = balancings.gradient(
+    balancing, weighted_losses, state.params, key
+  )
   updates, opt_state = optimizer(learning_rate, clip_norm, frozen).update(
     gradient, state.opt_state, state.params
   )
@@ -208,12 +227,13 @@ def train_epochs(
   state: TrainState,
   epochs: jax.Array,
   assignment: Assignment,
-  inputs: jax.Array,
+  inputs: jax.Array | None,
   *,
   model: nn.Module,
   batch_size: int,
   steps_per_epoch: int,
   frozen: tuple[str, ...] = (),
+  balancing: str = "sum",
   shortest_prefix: int | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
   """Trains through the given epochs in one `lax.scan`.
@@ -226,11 +246,12 @@ def train_epochs(
     state: where training stands.
     epochs: `[E]` int32, numbers of the epochs, from 1 on.
     assignment: what the run learns.
-    inputs: `[N, k, 2]`, all flows.
+    inputs: `[N, k, 2]`, all flows; None if the assignment has them.
     model: gives logits per task.
     batch_size: flows a step.
     steps_per_epoch: steps an epoch.
     frozen: see `optimizer`.
+    balancing: see `balancing.gradient`.
     shortest_prefix: if given, every time a flow is shown it is cut after a random
       number of packets from this to k, so that the model can answer before the k-th.
 
@@ -239,8 +260,11 @@ def train_epochs(
     have a target, before weighting; NaN of an epoch that was skipped.
   """
 
-  def step(state: TrainState, batch: tuple[jax.Array, jax.Array | None]):
-    flows, prefixes = batch
+  if inputs is None:
+    inputs = assignment.inputs
+
+  def step(state: TrainState, batch: tuple[jax.Array | None, ...]):
+    flows, prefixes, key = batch
     targets = {task: assignment.targets[task][flows] for task in assignment.weights}
     shown = inputs[flows]
     if prefixes is not None:
@@ -252,8 +276,10 @@ def train_epochs(
       assignment.weights,
       assignment.learning_rate,
       assignment.clip_norm,
+      key,
       model=model,
       frozen=frozen,
+      balancing=balancing,
     )
 
   def epoch(state: TrainState, number: jax.Array):
@@ -273,7 +299,8 @@ def train_epochs(
         shortest_prefix,
         inputs.shape[1] + 1,
       )
-    state, parts = jax.lax.scan(step, state, (batches, prefixes))
+    keys = jax.random.split(jax.random.fold_in(key, 1), steps_per_epoch)
+    state, parts = jax.lax.scan(step, state, (batches, prefixes, keys))
     # A part is a mean over the whole batches; a task that no flow has is learnt.
     parts = {
       task: jnp.sum(part)

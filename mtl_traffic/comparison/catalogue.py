@@ -108,6 +108,16 @@ def _variants(settings: Settings) -> list[Run]:
   ]
 
 
+def _balancings(settings: Settings) -> list[Run]:
+  from mtl_traffic import balancing  # With JAX, which a report does without.
+
+  return [
+    run
+    for how in balancing.BALANCINGS
+    for run in label_budgets(settings, balancing=how)
+  ]
+
+
 def _labellings(settings: Settings) -> list[Run]:
   return [run for how in LABELLINGS for run in label_budgets(settings, labelling=how)]
 
@@ -256,6 +266,22 @@ _ALL = (
       *_AS_THE_PAPER_SAYS, reference=_AS_THE_PAPER_SAYS, name="the paper's text"
     ),
     swept=tuple(_AS_THE_PAPER_SAYS),
+  ),
+  Experiment(
+    name="loss_balancing",
+    title="Other ways to balance the losses of the tasks",
+    runs=_balancings,
+    table=_table(
+      "method",
+      "labels_per_class",
+      "balancing",
+      reference={"balancing": "sum"},
+      name="sum",
+    ),
+    figure=_differences(
+      "labels_per_class", "balancing", reference={"balancing": "sum"}, name="their sum"
+    ),
+    swept=("balancing",),
   ),
   Experiment(
     name="labelling",

@@ -25,6 +25,7 @@ _MULTITASK = {
   "duration_dividers": (),
   "signed_lengths": True,
   "mask": "loss",
+  "balancing": "sum",
   "learning_rate": 1e-3,
   "shortest_prefix": None,
   "labelling": "random",

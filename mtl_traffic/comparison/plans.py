@@ -20,6 +20,7 @@ _SWEEPS = (
   "divider_sweep",
   "auxiliary_tasks",
   "authors_variants",
+  "loss_balancing",
 )
 # Of the sweeps, the number of labels that the paper gives, or what shows most.
 _SWEEP_LABELS = {"auxiliary_tasks": (10,)}

@@ -81,6 +81,7 @@ _FIELDS = {
   "duration_dividers": _NUMBERS,
   "signed_lengths": ("true or false", lambda value: isinstance(value, bool)),
   "mask": _TEXT,
+  "balancing": _TEXT,
   "labelling": _TEXT,
   "shortest_prefix": (
     "a whole number or null",

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 
+from mtl_traffic.balancing import BALANCINGS
 from mtl_traffic.draws import Draw
 from mtl_traffic.errors import InputError
 from mtl_traffic.methods.base import (
@@ -31,10 +32,12 @@ class Multitask(PacketNetworkMethod):
     tasks: what is learnt beside the class; names in `tasks.TASKS`.
     mask: what keeps unlabelled flows out of the class task. "loss" leaves their loss
       out; "features" is the authors' mask on what enters the class head.
+    balancing: how the tasks' losses are balanced, see `mtl_traffic.balancing`.
   """
 
   tasks: tuple[str, ...] = MAIN_TASKS
   mask: str = "loss"
+  balancing: str = "sum"
 
   hyperparameters: ClassVar[tuple[str, ...]] = (
     "lambda_",
@@ -44,6 +47,15 @@ class Multitask(PacketNetworkMethod):
   def __post_init__(self):
     if self.mask not in MASKS:
       raise InputError(f"mask: {self.mask!r} is unknown; there are {', '.join(MASKS)}")
+    if self.balancing not in BALANCINGS:
+      raise InputError(
+        f"balancing: {self.balancing!r} is unknown; there are {', '.join(BALANCINGS)}"
+      )
+    if self.balancing != "sum" and self.mask != "loss":
+      raise InputError(
+        f"balancing: {self.balancing!r} needs the mask on the 'loss', as a mask on the "
+        f"{self.mask!r} adds a loss that is not a task's"
+      )
 
   @property
   def answered(self) -> tuple[str, ...]:
@@ -79,6 +91,7 @@ class Multitask(PacketNetworkMethod):
       targets=targets,
       weights=weights,
       network=network,
+      balancing=self.balancing,
       score=score,
       on_epoch=self.epochs_of(progress),
     )

@@ -55,10 +55,13 @@ class NetworkMethod(Method):
     *,
     num_members: jax.Array,
     targets: Mapping[str, jax.Array],
+    members: jax.Array | None = None,
+    inputs: jax.Array | None = None,
     key: jax.Array | None = None,
     weights: Mapping[str, jax.Array] | None = None,
     network: nn.Module | None = None,
     frozen: tuple[str, ...] = (),
+    balancing: str = "sum",
     start: Mapping | None = None,
     score: Score | None = None,
     on_epoch: Callable[[], None] = lambda: None,
@@ -74,10 +77,14 @@ class NetworkMethod(Method):
       hyperparameters: `[R]` "learning_rate" and "clip_norm".
       num_members: `[R]`, of how many of them to learn, from the first.
       targets: per task `[R, N]`.
+      members: `[R, M]`, the flows to learn from; the draws' training flows by default.
+      inputs: `[R, N, ...]`, what each run's network reads; by default all read
+        `problem.inputs`.
       key: `[R]` random keys; the draws' by default.
       weights: per task `[R]`; 1 for each task of `targets` by default.
       network: by default that with a head for each task of `targets`.
       frozen: see `training.optimizer`.
+      balancing: see `balancing.gradient`.
       start: see `sweeps.fit`.
       score: see `sweeps.fit`.
       on_epoch: called whenever all runs have finished an epoch.
@@ -88,7 +95,7 @@ class NetworkMethod(Method):
     return sweeps.fit(
       Assignment(
         key=draws.key if key is None else key,
-        members=draws.train,
+        members=draws.train if members is None else members,
         num_members=num_members,
         targets=dict(targets),
         weights=dict(weights),
@@ -96,13 +103,15 @@ class NetworkMethod(Method):
           name: jnp.asarray(hyperparameters[name], jnp.float32)
           for name in NetworkMethod.hyperparameters
         },
+        inputs=inputs,
       ),
-      problem.inputs,
+      problem.inputs if inputs is None else None,
       model=network
       or self.network({task: problem.num_classes[task] for task in targets}),
       schedule=schedule,
       steps_per_epoch=schedule.steps_per_epoch(draws.epoch_size),
       frozen=frozen,
+      balancing=balancing,
       shortest_prefix=getattr(self, "shortest_prefix", None),
       start=start,
       score=score,

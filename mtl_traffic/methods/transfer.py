@@ -6,8 +6,12 @@ the labelled flows.
 """
 
 import dataclasses
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
+import jax.numpy as jnp
+
+from mtl_traffic import models, sweeps
 from mtl_traffic.draws import Draw
 from mtl_traffic.methods.base import (
   Hyperparameters,
@@ -51,18 +55,57 @@ class Transfer(PacketNetworkMethod):
       score=score,
       on_epoch=on_epoch,
     )
+    trunk = {"trunk": pretrained["params"]["trunk"]}
+    second = {
+      "key": fold_in(draws.key, _SECOND_STAGE),
+      "num_members": draws.num_labelled,
+      "on_epoch": on_epoch,
+    }
+    # Flows that are cut anew every time they are shown have features of no use later.
+    if self.frozen and self.shortest_prefix is None:
+      return self._train_head(problem, draws, hyperparameters, trunk, score, second)
     return self.train(
       problem,
       draws,
       hyperparameters,
-      key=fold_in(draws.key, _SECOND_STAGE),
-      num_members=draws.num_labelled,
       targets={"class": draws.targets["class"]},
       frozen=self.frozen,
-      start={"trunk": pretrained["params"]["trunk"]},
+      start=trunk,
       score=score,
-      on_epoch=on_epoch,
+      **second,
     )
+
+  def _train_head(
+    self,
+    problem: Problem,
+    draws: Draw,
+    hyperparameters: Hyperparameters,
+    trunk: Parameters,
+    score: Score | None,
+    options: Mapping[str, Any],
+  ) -> Parameters:
+    """Trains the class head on the labelled flows' features, computed once."""
+    labelled = draws.train[:, : int(jnp.max(draws.num_labelled))]
+    dtype = jnp.dtype(self.dtype)
+    features = sweeps.predict(
+      {"params": trunk}, problem.inputs, labelled, model=models.Features(dtype)
+    )["features"]
+
+    def whole(head: Parameters) -> Parameters:
+      return {**head, "params": {**trunk, **head["params"]}}
+
+    head = self.train(
+      problem,
+      draws,
+      hyperparameters,
+      members=jnp.broadcast_to(jnp.arange(labelled.shape[1]), labelled.shape),
+      inputs=features,
+      targets={"class": jnp.take_along_axis(draws.targets["class"], labelled, axis=1)},
+      network=models.Heads((("class", problem.num_classes["class"]),), dtype),
+      score=score and (lambda head: score(whole(head))),
+      **options,
+    )
+    return whole(head)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from mtl_traffic.balancing import BALANCINGS
 from mtl_traffic.methods import ABLATIONS
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -71,6 +72,15 @@ def test_rows_and_table_of_each_value(tmp_path, name, setting, field, values):
   assert table in done.stdout
   assert (tmp_path / "table.csv").exists()
   assert [path.name for path in tmp_path.glob("*.png")] == [f"{name}.png"]
+
+
+def test_loss_balancing_compares_each_with_the_sum(tmp_path):
+  done = _run("loss_balancing", tmp_path, "--config.k=12", "--config.num_seeds=1")
+  assert done.returncode == 0, done.stderr
+  header, _, *lines = (tmp_path / "table.md").read_text().splitlines()[2:]
+  assert "class − sum" in header
+  assert [line.split("|")[3].strip() for line in lines] == list(BALANCINGS)
+  assert [line.split("|")[-2].strip() == "" for line in lines] == [True] + [False] * 3
 
 
 def test_the_authors_variants(tmp_path):

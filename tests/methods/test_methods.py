@@ -23,7 +23,7 @@ _ON_PACKETS = _NETWORK | {"iat_range", "signed_lengths", "shortest_prefix"}
 _STEPS = ("learning_rate", "clip_norm")
 # What each method reads of the settings, and what may differ between its runs.
 READ = {
-  "multitask": (_ON_PACKETS | {"tasks", "mask"}, ("lambda_", *_STEPS)),
+  "multitask": (_ON_PACKETS | {"tasks", "mask", "balancing"}, ("lambda_", *_STEPS)),
   "single_task": (_ON_PACKETS, _STEPS),
   "transfer": (_ON_PACKETS, _STEPS),
   "transfer_fine_tuned": (_ON_PACKETS, _STEPS),

@@ -3,6 +3,10 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+
+from mtl_traffic.balancing import BALANCINGS
+from mtl_traffic.errors import InputError
 
 
 def test_lambda_zero_leaves_the_class_head_as_it_began(make, problem_of, draw, fit):
@@ -64,3 +68,27 @@ def test_the_tasks_of_unlabelled_flows_teach(make, problem_of, draw, fit):
     for one in (problem, spoilt)
   )
   assert np.abs(before - after).max() > 1e-5
+
+
+def test_every_balancing_learns_and_each_something_else(make, problem_of, draw, fit):
+  drawn, truth = draw(8), None
+  biases = []
+  for balancing in BALANCINGS:
+    method = make("multitask", balancing=balancing)
+    problem = problem_of(method)
+    parameters = fit(method, problem, drawn, {"lambda_": 1.0})
+    # What "uncertainty" learns beside the network is no part of the model.
+    names = {"trunk", "bandwidth_head", "duration_head", "class_head"}
+    assert set(parameters["params"]) == names
+    scores = method.ask(parameters, problem.inputs, drawn.test)["class"][0]
+    truth = problem.flows.classes[np.asarray(drawn.test[0])]
+    assert np.mean(np.argmax(scores, axis=1) == truth) > 0.6
+    biases.append(np.asarray(parameters["params"]["class_head"]["bias"]).round(6))
+  assert len({bias.tobytes() for bias in biases}) == len(BALANCINGS)
+
+
+def test_a_balancing_that_cannot_be_is_named(make):
+  with pytest.raises(InputError, match="'sums' is unknown; there are sum, uncert"):
+    make("multitask", balancing="sums")
+  with pytest.raises(InputError, match="'pcgrad' needs the mask on the 'loss'"):
+    make("multitask", balancing="pcgrad", mask="features")
