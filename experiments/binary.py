@@ -9,6 +9,8 @@ from absl import flags
 from mtl_traffic.commands import cli
 from mtl_traffic.comparison import plans, report
 from mtl_traffic.comparison.catalogue import EXPERIMENTS
+from mtl_traffic.flows import Flows
+from mtl_traffic.runs import Run
 from mtl_traffic.settings import Settings
 
 
@@ -21,24 +23,46 @@ def run(name: str, about: str) -> None:
   """
   experiment = EXPERIMENTS[name]
 
+  def conducted(
+    settings: Settings, dataset: str, flows: Flows, runs: list[Run], path: str
+  ) -> str:
+    # Imported here: it needs JAX, and --help does not.
+    from mtl_traffic.comparison.conduct import conduct
+
+    return conduct(experiment, settings, dataset, flows, path, runs)
+
+  run_conducted(name, about, experiment.runs, conducted)
+
+
+def run_conducted(
+  name: str,
+  about: str,
+  runs_of: Callable[[Settings], list[Run]],
+  conducted: Callable[[Settings, str, Flows, list[Run], str], str],
+) -> None:
+  """Runs a binary that conducts runs on one dataset, and prints their table.
+
+  Args:
+    name: of its module.
+    about: a description for --help.
+    runs_of: gives the runs, of the settings.
+    conducted: conducts them, given the settings, the dataset's name, its flows, the
+      runs and the work directory; returns the table.
+  """
+
   def define_flags() -> None:
     cli.define_config("simulated")
     cli.define_dataset()
     cli.define_required("workdir", "where results go")
 
   def main() -> None:
-    # Imported here: it needs JAX, and --help does not.
-    from mtl_traffic import defaults
-    from mtl_traffic.comparison.conduct import conduct
+    from mtl_traffic import defaults  # With JAX, which --help does without.
 
-    settings = cli.chosen_settings()
-    runs = experiment.runs(settings)
-    most_packets = max(settings.max_packets, *(run.k for run in runs))
+    settings, workdir = cli.chosen_settings(), flags.FLAGS.workdir
+    most_packets = max(settings.max_packets, *(run.k for run in runs_of(settings)))
     dataset, flows = cli.load_flows(settings.dataset, most_packets, settings.split_by)
     settings = defaults.of_flows(settings, flows)
-    runs = experiment.runs(settings)
-    workdir = flags.FLAGS.workdir
-    print(conduct(experiment, settings, dataset, flows, workdir, runs))
+    print(conducted(settings, dataset, flows, runs_of(settings), workdir))
     print(f"Results are in {workdir}/")
 
   cli.run(main, define_flags, name=f"python -m experiments.{name}", about=about)

@@ -9,37 +9,21 @@ the unknown flows. Called again with the same directory, it continues where it s
         --workdir=runs/unknown --config.labels_per_class=all,
 """
 
-from absl import flags
-
-from mtl_traffic.commands import cli
-
-
-def define_flags() -> None:
-  cli.define_config("simulated")
-  cli.define_dataset()
-  cli.define_required("workdir", "where results go")
+from experiments import binary
+from mtl_traffic.flows import Flows
+from mtl_traffic.runs import Run, label_budgets
+from mtl_traffic.settings import Settings
 
 
-def main() -> None:
+def conducted(
+  settings: Settings, dataset: str, flows: Flows, runs: list[Run], path: str
+) -> str:
+  """The table of all runs, of which those without a row are run."""
   # Imported here: it needs JAX, and --help does not.
-  from mtl_traffic import defaults
-  from mtl_traffic.runs import label_budgets
   from mtl_traffic.serving import unknown_traffic
 
-  settings = cli.chosen_settings()
-  most_packets = max(settings.max_packets, settings.k)
-  dataset, flows = cli.load_flows(settings.dataset, most_packets, settings.split_by)
-  settings = defaults.of_flows(settings, flows)
-  runs = label_budgets(settings)
-  text = unknown_traffic.conduct(settings, dataset, flows, runs, flags.FLAGS.workdir)
-  print(text)
-  print(f"Results are in {flags.FLAGS.workdir}/")
+  return unknown_traffic.conduct(settings, dataset, flows, runs, path)
 
 
 if __name__ == "__main__":
-  cli.run(
-    main,
-    define_flags,
-    name="python -m experiments.unknown_traffic",
-    about=__doc__,
-  )
+  binary.run_conducted("unknown_traffic", __doc__, label_budgets, conducted)

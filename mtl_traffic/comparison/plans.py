@@ -30,6 +30,8 @@ _PAPER_SWEEP_SEEDS = 5
 _WITH_ALL_LABELS = ("multitask", "single_task", OURS)
 # Of choosing labels and of leaving parts out, which show where labels are few.
 _FEW_LABELS = (1, 5, 20)
+# Three ways to label at each budget: with more seeds it would take longest of all.
+_MOST_LABELLING_SEEDS = 10
 
 
 class Step(NamedTuple):
@@ -77,7 +79,9 @@ def of_evidence(settings: Settings, methods: Sequence[str]) -> list[Step]:
     steps.append(_step("label_budget", budgets))
     if OURS in some:
       steps.append(_step("ablation", mine.replace(labels_per_class=_FEW_LABELS)))
-    steps.append(_step("labelling", mine.replace(labels_per_class=_FEW_LABELS)))
+    seeds = min(settings.num_seeds, _MOST_LABELLING_SEEDS)
+    few = mine.replace(labels_per_class=_FEW_LABELS, num_seeds=seeds)
+    steps.append(_step("labelling", few))
   return steps + _sweeps(settings, settings.num_seeds)
 
 
