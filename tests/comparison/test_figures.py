@@ -149,7 +149,7 @@ def test_differences_stand_below_their_names():
   assert names == ["nothing", "b, c"]
   for (_, y), text in zip(points, panel.texts, strict=True):
     assert 0 < text.xy[1] - y < 0.2
-  assert "against b (points)" in panel.get_xlabel()
+  assert "− b (points)" in panel.get_xlabel()
 
 
 def test_confusions_of_seeds_are_summed():

@@ -60,7 +60,7 @@ def test_runs_that_cannot_be_compared_are_reported_apart(tmp_path):
 
 
 def test_nothing_to_report_is_said(tmp_path):
-  with pytest.raises(InputError, match="no results in it or below"):
+  with pytest.raises(InputError, match="no results in or below it"):
     report.write(tmp_path)
 
 

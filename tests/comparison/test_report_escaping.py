@@ -95,7 +95,7 @@ def test_the_name_of_a_method_leads_to_no_other_folder(tmp_path):
 def test_a_config_that_no_experiment_wrote_is_left_out(tmp_path, content):
   _write_results(tmp_path / "w")
   (tmp_path / "w" / "config.json").write_text(content)
-  with pytest.raises(InputError, match="no results in it or below"):
+  with pytest.raises(InputError, match="no results in or below it"):
     report.write(tmp_path / "w")
 
 
@@ -105,6 +105,6 @@ def test_a_row_that_lacks_a_field_is_one_line(tmp_path):
   rows = path.read_text().replace('"class_confusion"', '"confusion"')
   path.write_text(rows)
   with pytest.raises(
-    InputError, match=r"results\.jsonl, line 1: the row lacks class_con"
+    InputError, match=r"results\.jsonl, line 1: the row lacks the field class_con"
   ):
     report.write(tmp_path / "w")

@@ -77,7 +77,7 @@ def test_a_model_that_is_asked_at_several_points(tmp_path):
   observed = observations(ROWS, after={5: of_class, 20: of_class})
   written(tmp_path, observed)
   text = (tmp_path / "report.md").read_text()
-  assert "asked about after so many packets" in text
+  assert "answered after the given number of packets" in text
   assert re.search(r"\| 5 +\| 10 +\| 7 +\| 30\.0", text)
 
 
