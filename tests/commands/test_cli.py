@@ -107,7 +107,7 @@ def _refused(done, workdir):
     ),
     (["--config.methods=multitask,magic"], ["method 'magic' is unknown; there are"]),
     (["--config.methods="], ["methods = () must be some, each once"]),
-    # Configs that there are not, or that cannot be used.
+    # Configs that do not exist or cannot be used.
     (["--config=ucdvis"], ["--config=ucdvis: no such config; did you mean ucdavis?"]),
     (
       ["--config", "/none.py"],
@@ -115,7 +115,7 @@ def _refused(done, workdir):
     ),
     (["--config"], ["--config lacks its value"]),
     (["--config", "--config.k=9"], ["--config lacks its value"]),
-    # Flags that there are not, or that cannot be.
+    # Flags that do not exist or have invalid values.
     (["--wrkdir=x"], ["there is no flag --wrkdir; did you mean --workdir?"]),
     (["--noworkdir"], ["there is no flag --noworkdir; did you mean --workdir?"]),
     (["--cpu_devices=x"], ["--cpu_devices=x: must be a positive integer"]),
@@ -151,7 +151,7 @@ def test_what_a_sweep_cannot_go_through_is_named(tmp_path, name, setting, messag
 @pytest.mark.parametrize("arguments", [[], ["--workdir="], ["--config=ucdavis"]])
 def test_a_missing_workdir_is_named(tmp_path, arguments):
   line = _refused(_run("label_budget", *arguments), tmp_path / "w")
-  assert line.startswith("error: --workdir is missing, where results go")
+  assert line.startswith("error: --workdir is missing: where results go")
 
 
 BROKEN = {

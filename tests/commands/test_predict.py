@@ -246,7 +246,7 @@ def test_flows_are_made_by_the_rules_of_the_model_or_of_flags(tmp_path):
   assert done.returncode == 0, done.stderr
   assert [row["packets"] for row in lines(tmp_path / "b.jsonl")] == [6]
   (warning,) = [line for line in done.stderr.splitlines() if "trained on" in line]
-  assert "--udp_silence_s=2.5: the model was trained on flows of 1.0" in warning
+  assert "the model was trained on flows made with 1.0" in warning
 
 
 def test_answers_that_are_there_are_not_overwritten(tmp_path):

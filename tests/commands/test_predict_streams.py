@@ -167,7 +167,7 @@ def test_shards_part_the_answers(model, capture):
 @pytest.mark.parametrize(
   ("options", "message"),
   [
-    (["--out=-", "--rotate=1h"], "--rotate: answers go to no file"),
+    (["--out=-", "--rotate=1h"], "--rotate: no --out is a file"),
     (["--rotate=1 fortnight"], "--rotate: 1 fortnight: must be a time"),
     (["--shard=2/2"], "--shard: 2/2: must be I/N"),
     (["--out=-", "--out=-"], "--out: -: is given twice"),

@@ -114,7 +114,7 @@ def test_what_is_kept_has_learnt_from_all_flows(flows, dataset, tmp_path):
 @pytest.mark.parametrize(
   ("options", "message"),
   [
-    (["--config.labels_per_class=(5,10)"], "(5, 10) are several; give one"),
+    (["--config.labels_per_class=(5,10)"], "(5, 10) has 2 values; give one"),
     ([*SMOKE, "--shortest_prefix=9"], "shortest_prefix: 9 must be 1 to 8"),
     ([*SMOKE, "--config.k=3"], "k = 3 packets are too few"),
     ([*SMOKE, "--method=magic"], "method 'magic' is unknown; there are multitask"),
