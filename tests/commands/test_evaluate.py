@@ -23,7 +23,7 @@ NAMES = ("<script>alert(1)</script>", 'a, "b" | c', "測試" * 100)
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-  """An ensemble on prefixes, of classes with odd names."""
+  """An ensemble trained on prefixes, whose classes have odd names."""
   path = tmp_path_factory.mktemp("model")
   made = make_model(
     k=K, num_members=2, shortest_prefix=3, min_packets=3, class_names=NAMES
@@ -34,7 +34,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory):
-  """Captures, and a table of labels for all but the last of them."""
+  """Captures, and labels for all but the last of them."""
   folder = tmp_path_factory.mktemp("captures")
   for i in range(6):
     flows = [packets(10 * i + n, (2, 5, 20)[n], n) for n in range(3)]

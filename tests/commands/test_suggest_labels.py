@@ -43,7 +43,7 @@ def test_a_filled_in_suggestion_labels_those_flows_and_the_next_goes_on(capture)
   assert done.returncode == 0, done.stderr
   assert "Wrote 2 flows to label" in done.stdout
   rows = list(csv.DictReader(out.open()))
-  # The largest kind first, then the other one.
+  # First a flow of the larger group, then one of the other.
   assert [float(row["bytes"]) for row in rows] == [4 * 68, 4 * 928]
   assert float(rows[0]["stands_for_flows"]) > float(rows[1]["stands_for_flows"])
   for row, label in zip(rows, ("small", "large"), strict=True):

@@ -1,4 +1,4 @@
-"""What a class, a dataset or a partition is called does nothing in the report."""
+"""Names of classes, datasets and partitions are escaped in the report."""
 
 import html.parser
 import json
@@ -30,7 +30,7 @@ class _Page(html.parser.HTMLParser):
 
 
 def _write_results(path, method="multitask"):
-  """The work directory of an experiment of two seeds, with hostile names."""
+  """Writes the work directory of an experiment of two seeds, with hostile names."""
   path.mkdir(parents=True)
   meaning = {
     "experiment": "label_budget",
@@ -67,7 +67,7 @@ def test_names_are_shown_and_nothing_else(tmp_path, flows):
   links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
   assert links and all(link[0] == "#" for link in links)
   images = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
-  # The figure of the label budget, one of confusions, and two of the flows.
+  # The figure of the label budget, a confusion matrix, and two histograms of flows.
   assert len(images) == 4
   assert all(source.startswith("data:image/png;base64,iVBOR") for source in images)
   assert all(name in page.text for name in NAMES)

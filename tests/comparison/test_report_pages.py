@@ -1,4 +1,4 @@
-"""What reports say of made-up results, and how they look in a browser."""
+"""Tests of the content of reports on made-up results, and of their layout."""
 
 import json
 import re
@@ -24,7 +24,7 @@ CALL = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-  """Results of two datasets, and what a model was found to be worth."""
+  """Reports on two datasets, and the report of an evaluation."""
   folder = tmp_path_factory.mktemp("reports")
   sweeps = {
     name: SETTINGS.replace(methods=("multitask",), labels_per_class=(10,))

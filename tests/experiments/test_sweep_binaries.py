@@ -1,4 +1,4 @@
-"""The binaries of the experiments, end to end on simulated flows."""
+"""Tests of the experiments' programs, end to end on simulated flows."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""The page on how right a model was says what was found, and obeys no name."""
+"""Tests of the report of an evaluation: its content, and that names are escaped."""
 
 import json
 import re
