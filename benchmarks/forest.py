@@ -38,10 +38,10 @@ from mtl_traffic.settings import ALL, Settings
 
 _MANY = 10  # The fewest packets of a flow of "many packets".
 _MEASURES = {
-  "accuracy": "flows right",
+  "accuracy": "accuracy of flows",
   "macro_f1": "macro F1",
-  "accuracy_of_many_packets": f"flows of {_MANY} packets or more right",
-  "capture_accuracy": "captures right, by the vote of their flows",
+  "accuracy_of_many_packets": f"accuracy of flows of {_MANY} packets or more",
+  "capture_accuracy": "accuracy of captures, by vote of their flows",
 }
 _READS = RandomForestOnline()  # Gives the inputs of scikit-learn's forest.
 _SIDES = ("ours", "scikit_learn", "difference")

@@ -2,8 +2,8 @@
 
 For each seed, one `multitask` is trained on prefixes of random length, from
 `config.shortest_prefix` to the largest of `config.packet_budgets`, and tested at each
-of these. For comparison, one `multitask` is trained for each of them. `config.methods`
-is ignored. Writes the same files as `label_budget`.
+of these budgets. For comparison, one `multitask` is trained per budget.
+`config.methods` is ignored. Writes the same files as `label_budget`.
 """
 
 from experiments import binary

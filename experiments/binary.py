@@ -74,19 +74,19 @@ def run_plan(
   """Runs the binary of a whole evaluation, which ends with the report.
 
   Args:
-    name: of its module.
-    about: what it does, for --help.
-    plan: gives the steps, of the settings and the methods of the tables.
+    name: the name of its module.
+    about: a description for --help.
+    plan: maps the settings and the methods in the tables to the steps.
   """
 
   def define_flags() -> None:
     cli.define_config("simulated")
     cli.define_dataset()
     cli.define_required("workdir", "where results go")
-    flags.DEFINE_list("methods", None, "Those of the tables; all by default.")
+    flags.DEFINE_list("methods", None, "Methods in the tables; all by default.")
 
   def main() -> None:
-    # With JAX, which --help does without.
+    # Imported here: they need JAX, and --help does not.
     from mtl_traffic import defaults
     from mtl_traffic.comparison import flow_statistics
     from mtl_traffic.comparison.conduct import conduct
@@ -105,8 +105,8 @@ def run_plan(
     for number, step in enumerate(steps, start=1):
       left = plans.seconds_left(steps[number - 1 :], plans.rows_below(workdir))
       print(
-        f"\nStep {number} of {len(steps)}: {step.experiment.title}. With all that "
-        f"follows it takes about {datetime.timedelta(seconds=round(left))}.\n",
+        f"\nStep {number} of {len(steps)}: {step.experiment.title}. This and the "
+        f"following steps take about {datetime.timedelta(seconds=round(left))} h.\n",
         flush=True,
       )
       folder = workdir / step.experiment.name

@@ -1,9 +1,9 @@
-"""Accuracy with other bandwidth and duration dividers (Table IV).
+"""Measures accuracy with different bandwidth and duration dividers (Table IV).
 
-Trains with each row of `config.divider_rows`, a pair of bandwidth (bytes/s) and
-duration (s) dividers. An empty list stands for the midpoints between the labelled
-flows' class averages. Rows with equally many dividers share a program. Writes the same
-files as `label_budget`.
+Trains with each row of `config.divider_rows`: a list of bandwidth dividers (bytes/s)
+and a list of duration dividers (s). An empty list stands for the midpoints between the
+class averages of the labelled flows. Rows with the same numbers of dividers share a
+program. Writes the same files as `label_budget`.
 """
 
 from experiments import binary

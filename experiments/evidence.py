@@ -1,9 +1,10 @@
 """Runs every method and every experiment on one dataset, and ends with the report.
 
-Every method at 1, 5, 10, 20, 50, 100 and all labels per class, chosen labels against
-random ones, our method without each of its parts, and all sweeps, each over
-`config.num_seeds` seeds. What is quick comes first. Each experiment has a directory of
-its own in the work directory. Called again it continues where it stopped.
+Runs every method at 1, 5, 10, 20, 50, 100 and all labels per class, chosen labels
+against random ones, our method without each of its parts, and all sweeps, each over
+`config.num_seeds` seeds. Methods that train in seconds come first. Each experiment has
+its own folder in the work directory. Called again with the same directory, it continues
+where it stopped.
 
     python -m experiments.evidence --config=video_sessions \\
         --config.num_seeds=20 --workdir=runs/evidence/video_sessions

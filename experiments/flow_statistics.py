@@ -17,7 +17,7 @@ def define_flags() -> None:
   flags.DEFINE_list(
     "partitions",
     None,
-    "Only flows of these; all by default. The paper's are pretraining and "
+    "Partitions to describe; all by default. The paper uses pretraining and "
     "retraining-script-triggered.",
   )
 

@@ -1,9 +1,12 @@
 """Compares labels of random flows with labels of chosen flows, at equal totals.
 
-With `random`, every class gets equally many labels; in practice this is impossible,
-because the classes are not known before labelling. With `uniform`, any flows are
-labelled. With `chosen`, typical flows that differ from each other are labelled, as
-`mtl-traffic suggest-labels` does. Writes the same files as `label_budget`.
+- `random`: the same number of random flows of each class. This is impossible in
+  practice, because the classes are not known before labelling.
+- `uniform`: random flows of all classes together.
+- `chosen`: typical flows that differ from each other, as `mtl-traffic suggest-labels`
+  chooses them.
+
+Writes the same files as `label_budget`.
 """
 
 from experiments import binary

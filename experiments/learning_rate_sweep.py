@@ -1,4 +1,4 @@
-"""Accuracy against the learning rate of Adam.
+"""Measures accuracy against the learning rate of Adam.
 
 All values in `config.learning_rates` share one program. Use it to tune baselines as
 carefully as our own methods: choose the rate by `validation_class_accuracy` in the

@@ -1,7 +1,7 @@
-"""Accuracy against the number of packets that the network reads (Figures 5 and 7).
+"""Measures accuracy against k, the number of packets read (Figures 5 and 7).
 
 The paper does not give the number of labels; here `config.labels_per_class` sets it.
-Each k in `config.packet_budgets` is a program of its own. Writes the same files as
+Each k in `config.packet_budgets` is compiled separately. Writes the same files as
 `label_budget`.
 """
 

@@ -1,8 +1,8 @@
-"""What figures of lines have in common: colours, ends of lines, axes.
+"""The style that all line charts share: colours, labels at the lines' ends, axes.
 
-A figure of lines is `WIDTH` wide and its text `POINTS` high, so that it can be read in
-a column of a paper, at half its size, and on a telephone. Series differ in colour,
-marker and stroke, so that grey suffices, and each has its name at its line's end.
+A chart is `WIDTH` inches wide with text of `POINTS` points, so it is legible in a
+column of a paper, at half its size, and on a telephone. Series differ in colour, marker
+and stroke, so they can be told apart in greyscale. Each is labelled at its line's end.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ _LINE_HEIGHT = 1.15 * POINTS / 72  # Inches.
 
 @dataclasses.dataclass(frozen=True)
 class Style:
-  """What tells a series apart."""
+  """The style of one series."""
 
   color: str
   marker: str
@@ -37,8 +37,8 @@ class Style:
   width: float = 1.4
 
 
-# M. Okabe and K. Ito, "Color Universal Design", 2008: vermilion and blue, which the
-# colour-blind tell apart. All colours are dark enough for names to be read.
+# Vermilion and blue, which the colour-blind can tell apart (M. Okabe and K. Ito, "Color
+# Universal Design", 2008). All colours are dark enough for text.
 _OWN = {OURS: Style("#d55e00", "o", width=2.4), PAPERS: Style("#0072b2", "s", width=2)}
 _OTHERS = (
   Style("#007a53", "^", "--"),
@@ -51,10 +51,10 @@ _OTHERS = (
 
 
 def styles(names: Iterable[str]) -> dict[str, Style]:
-  """How each series is drawn: our method and the paper's the same everywhere.
+  """The style of each series; our method and the paper's look the same everywhere.
 
   Args:
-    names: of the series, up to `MOST_SERIES`; further ones begin anew.
+    names: names of the series. Beyond `MOST_SERIES`, styles repeat.
   """
   others = [name for name in dict.fromkeys(names) if name not in _OWN]
   return _OWN | {
@@ -63,7 +63,7 @@ def styles(names: Iterable[str]) -> dict[str, Style]:
 
 
 def stack(num_panels: int, height: float = PANEL_HEIGHT) -> tuple[Figure, list[Axes]]:
-  """A figure of panels, one below the other on a common axis."""
+  """A figure of panels, one below the other, that share the horizontal axis."""
   figure = Figure(figsize=(WIDTH, 0.4 + height * num_panels), layout="constrained")
   panels = list(figure.subplots(num_panels, sharex=True, squeeze=False)[:, 0])
   for panel in panels:
@@ -81,21 +81,21 @@ def line(
   intervals: ArrayLike,
   style: Style,
 ) -> None:
-  """Draws a series with its intervals; its name comes with `finish`.
+  """Draws a series with error bars; `finish` adds its label.
 
   Args:
-    panel: where to.
-    name: of the series.
-    places: `[N]`.
-    values: `[N]`.
-    intervals: how far they reach from the values, `[N]` both ways, or `[2, N]` down and
-      up; NaN where there is none.
-    style: of the series.
+    panel: the panel to draw in.
+    name: the name of the series.
+    places: `[N]` horizontal positions.
+    values: `[N]` vertical positions.
+    intervals: lengths of the error bars, `[N]` in both directions, or `[2, N]` down and
+      up; NaN = none.
+    style: the style of the series.
   """
   panel.errorbar(
     places,
     values,
-    # Of few flows, an interval may lie beside its value.
+    # With few flows, an interval may exclude its value. Error bars are never negative.
     yerr=np.maximum(np.nan_to_num(np.asarray(intervals, float)), 0),
     label=for_figure(name),
     color=style.color,
@@ -109,7 +109,7 @@ def line(
 
 
 def finish(panel: Axes) -> None:
-  """Has the panel's axis where its data is, and writes names at the lines' ends."""
+  """Fits the vertical axis to the data and labels each line at its end."""
   drawn = [container.lines[0] for container in panel.containers]
   ends = [bar for one in panel.containers for bar in _interval_ends(one)]
   values = np.concatenate([ends, *(one.get_ydata() for one in drawn)])
@@ -126,7 +126,7 @@ def _interval_ends(container) -> Iterable[float]:
 
 
 def limits(values: Iterable[float]) -> tuple[float, float]:
-  """An axis in % that holds the values, NaN aside, and little more."""
+  """Limits of an axis in %, just wide enough for the values; NaN is ignored."""
   known = np.asarray(list(values), float)
   known = np.clip(known[~np.isnan(known)], 0, 100)
   if not len(known):
@@ -137,7 +137,7 @@ def limits(values: Iterable[float]) -> tuple[float, float]:
 
 
 def label_ends(panel: Axes, names: Sequence[str], drawn: Sequence) -> list[Text]:
-  """Writes the name of each line at its end, moved apart where they would overlap."""
+  """Writes the name of each line at its end; names that would overlap are moved."""
   known = []
   for name, one in zip(names, drawn, strict=True):
     x, y = np.asarray(one.get_xdata(), float), np.asarray(one.get_ydata(), float)
@@ -145,7 +145,7 @@ def label_ends(panel: Axes, names: Sequence[str], drawn: Sequence) -> list[Text]
     if len(there):
       known.append((name, one, x[there[-1]], y[there[-1]]))
   low, high = panel.get_ylim()
-  # Where the figure is still to be laid out, it has about so much of its height.
+  # An estimate, because the figure's layout is not computed yet.
   height = panel.get_position().height * panel.figure.get_figheight()
   gap = (high - low) * _LINE_HEIGHT / height
   heights = spread([y for *_, y in known], gap, low, high)
@@ -174,13 +174,13 @@ def label_ends(panel: Axes, names: Sequence[str], drawn: Sequence) -> list[Text]
 
 
 def spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-  """Values moved as little as can be until neighbours are a gap apart.
+  """Moves values as little as possible so that neighbours are at least a gap apart.
 
   Args:
-    values: in any order, which is kept.
+    values: the values, in any order; the result has the same order.
     gap: the least distance.
-    low: what they are not moved below.
-    high: what they are not moved above, where there is room for all.
+    low: lower limit of the result.
+    high: upper limit of the result, if there is room for all above `low`.
   """
   if not len(values):
     return []
@@ -195,10 +195,10 @@ def spread(values: Sequence[float], gap: float, low: float, high: float) -> list
 
 
 def reliability(measured: Reliability) -> Figure:
-  """Accuracy against confidence, and how many flows have which."""
+  """Accuracy against confidence, above a histogram of confidences."""
   figure, (panel, below) = with_strip()
   edges = np.linspace(0, 100, len(measured.counts) + 1)
-  panel.plot([0, 100], [0, 100], ":", color="0.4", label="as right as sure")
+  panel.plot([0, 100], [0, 100], ":", color="0.4", label="perfectly calibrated")
   there = measured.counts > 0
   panel.plot(
     100 * measured.confidences[there],
@@ -208,7 +208,7 @@ def reliability(measured: Reliability) -> Figure:
     markersize=5,
     label="the model",
   )
-  panel.set_ylabel("right (%)")
+  panel.set_ylabel("accuracy (%)")
   panel.set_xlim(0, 100)
   panel.set_ylim(-2, 102)
   panel.legend(loc="upper left", frameon=False, fontsize=POINTS)
@@ -220,7 +220,7 @@ def reliability(measured: Reliability) -> Figure:
 
 
 def coverage(curves: Mapping[str, Coverage]) -> Figure:
-  """Accuracy of the answers against how many flows have one, surest first."""
+  """Accuracy of the answers against coverage, for all thresholds on the certainty."""
   figure, (panel,) = stack(1, height=3.3)
   draw_coverage(panel, curves)
   return figure
@@ -237,17 +237,17 @@ def draw_coverage(panel: Axes, curves: Mapping[str, Coverage]) -> None:
       linestyle=of[name].stroke,
       linewidth=1.8,
     )
-  # The first few answers are right or not by chance, and say little of the axis.
+  # The accuracy of the first few answers is noise, which must not set the axis.
   settled = [one.get_ydata()[len(one.get_ydata()) // 20 :] for one in drawn]
   panel.set_ylim(*limits(np.concatenate([[100.0], *settled])))
   panel.set_xlim(0, 100)
-  panel.set_xlabel("flows that are answered, surest first (%)")
+  panel.set_xlabel("flows that are answered, most certain first (%)")
   panel.set_ylabel("accuracy of the answers (%)")
   label_ends(panel, list(map(for_figure, curves)), drawn)
 
 
 def with_strip() -> tuple[Figure, tuple[Axes, Axes]]:
-  """A figure of a panel, and a lower one below on a common axis."""
+  """A figure of a panel with a flat one below it; they share the horizontal axis."""
   figure = Figure(figsize=(WIDTH - 0.8, 3.7), layout="constrained")
   panels = figure.subplots(2, sharex=True, height_ratios=(3, 1))
   for panel in panels:

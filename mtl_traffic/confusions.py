@@ -1,4 +1,4 @@
-"""Which classes are taken for which: similar ones side by side, as a map of shares."""
+"""Confusion matrices as figures, with similar classes side by side."""
 
 from collections.abc import Sequence
 
@@ -11,19 +11,20 @@ from scipy.spatial import distance
 from mtl_traffic import charts
 from mtl_traffic.escapes import for_figure
 
-MOST_ERRORS = 12  # That are written into a map.
-_MOST_WITH_DIAGONAL = 10  # Classes; of more, only errors are written.
+MOST_ERRORS = 12  # Errors whose numbers are written into the figure.
+_MOST_WITH_DIAGONAL = 10  # With more classes, the diagonal has no numbers.
 
 
 def by_similarity(counts: np.ndarray) -> list[int]:
-  """An order of classes in which those that are confused stand side by side.
+  """Orders classes so that those that are confused are neighbours.
 
-  The leaves of a hierarchical clustering (average linkage), in their optimal order:
-  Z. Bar-Joseph, D. Gifford and T. Jaakkola, "Fast optimal leaf ordering for
-  hierarchical clustering", Bioinformatics, 2001.
+  Classes are clustered hierarchically (average linkage) by their shares of mutual
+  errors. The leaves of the tree are in optimal order: Z. Bar-Joseph, D. Gifford and
+  T. Jaakkola, "Fast optimal leaf ordering for hierarchical clustering",
+  Bioinformatics, 2001.
 
   Args:
-    counts: `[C, C]` or wider, at `[i, j]` the flows of class i that were taken for j.
+    counts: `[C, C]` or wider, at `[i, j]` the flows of class i predicted as j.
   """
   counts = np.asarray(counts)
   size = len(counts)
@@ -39,7 +40,7 @@ def by_similarity(counts: np.ndarray) -> list[int]:
 
 
 def largest(counts: np.ndarray, most: int = MOST_ERRORS) -> list[tuple[int, int]]:
-  """The largest errors, by share of the true class, as (true, taken for)."""
+  """The largest errors, by share of the true class, as (true, predicted)."""
   counts = np.asarray(counts)
   share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
   np.fill_diagonal(share, 0)
@@ -51,12 +52,12 @@ def largest(counts: np.ndarray, most: int = MOST_ERRORS) -> list[tuple[int, int]
 def figure(
   counts: np.ndarray, names: Sequence[str], answers: Sequence[str] = ()
 ) -> Figure:
-  """How often a class was taken for which, similar classes side by side.
+  """Draws a confusion matrix in % of the true class, similar classes side by side.
 
   Args:
-    counts: `[C, A]`, at `[i, j]` the flows of class i that were taken for j.
-    names: of the C classes.
-    answers: beyond them, such as "unknown"; those come last.
+    counts: `[C, A]`, at `[i, j]` the flows of class i predicted as j.
+    names: names of the C classes.
+    answers: names of further answers, such as "unknown", which are the last columns.
   """
   counts, size = np.asarray(counts), len(names)
   order = by_similarity(counts)
@@ -65,12 +66,12 @@ def figure(
   shown = share[np.ix_(order, columns)]
   cell = 0.27 if size > _MOST_WITH_DIAGONAL else 0.36
   heads = [for_figure(name) for name in (*(names[i] for i in order), *answers)]
-  room = 0.7 + 0.09 * max(map(len, heads))  # Of names, on either side.
+  room = 0.7 + 0.09 * max(map(len, heads))  # For names, on either axis; inches.
   height = room + cell * max(size, 4)
   width = height + cell * len(answers) + 0.8
   drawn = Figure(figsize=(width, height), layout="constrained")
   panel = drawn.subplots()
-  # Of a root's growth, or a few % could not be seen beside the diagonal.
+  # A square-root scale: on a linear one, errors of a few % would be invisible.
   image = panel.imshow(shown, cmap="Blues", norm=colors.PowerNorm(0.5, 0, 100))
   written = largest(counts)
   if size <= _MOST_WITH_DIAGONAL:
@@ -95,7 +96,7 @@ def figure(
   panel.tick_params(which="minor", length=0)
   if answers:
     panel.axvline(size - 0.5, color="black", linewidth=1)
-  panel.set_xlabel("taken for (% of the row)")
-  panel.set_ylabel("class")
+  panel.set_xlabel("predicted class (% of the row)")
+  panel.set_ylabel("true class")
   drawn.colorbar(image, ax=panel, shrink=0.6, ticks=[0, 1, 5, 20, 50, 100])
   return drawn

@@ -8,7 +8,7 @@ from scipy import special
 
 
 class Estimate(NamedTuple):
-  """A mean over seeds and the half-width of its 95 % interval; NaN if unknown."""
+  """A mean over seeds and the half-width of its 95 % t-interval; NaN if unknown."""
 
   mean: float
   half_width: float
@@ -167,7 +167,7 @@ class Reliability(NamedTuple):
 def reliability(
   confidences: np.ndarray, is_right: np.ndarray, num_bins: int = 15
 ) -> Reliability:
-  """Accuracy of answers by their confidence, in bins.
+  """Bins answers by confidence, and measures the accuracy in each bin.
 
   Args:
     confidences: `[N]`, 0 to 1.

@@ -1,8 +1,8 @@
 """Pages of text, tables and figures, as Markdown and as one self-contained HTML file.
 
-Names are shown as text and never interpreted: all markup of a page comes from this
-module, its only images are the figures, its links lead to its own headings or to pages
-that it names, and it runs no scripts.
+Names are shown as text and never interpreted. All markup of a page comes from this
+module. Its only images are the figures. Its links lead to its own headings, or to the
+pages beside it. It runs no scripts.
 """
 
 import base64
@@ -22,16 +22,16 @@ from mtl_traffic.escapes import for_markdown
 from mtl_traffic.files import DPI
 
 _CSS_DPI = 96
-_WIDE = 520  # Pixels; a figure up to it is legible where it is shrunk to a telephone.
+_WIDE = 520  # Pixels; wider figures are illegible when shrunk to a telephone's width.
 
 
 @dataclasses.dataclass(frozen=True)
 class Heading:
-  """A heading that contents and links lead to.
+  """A heading, which the table of contents and links can lead to.
 
   Attributes:
-    text: of plain words, as it is what links are made of.
-    level: 1 is the page's title; contents list those of level 2.
+    text: the heading in plain words, because its anchor is made from it.
+    level: 1 is the page's title; the table of contents lists level 2.
   """
 
   text: str
@@ -39,7 +39,7 @@ class Heading:
 
   @property
   def anchor(self) -> str:
-    """As GitHub and MkDocs call it."""
+    """The anchor, formed as on GitHub and in MkDocs."""
     return re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", self.text)).strip("-").lower()
 
   def link(self, text: str = "") -> str:
@@ -71,7 +71,7 @@ class Shown:
   def html(self, page: "_Page") -> str:
     content = (page.folder / self.name).read_bytes()
     data = base64.b64encode(content).decode()
-    # As wide as it is in print; what would be too small on a telephone is scrolled.
+    # As wide as in print. On a telephone, wide figures scroll instead of shrinking.
     (width,) = struct.unpack(">I", content[16:20])
     width = round(width * _CSS_DPI / DPI)
     title = html_lib.escape(self.title)
@@ -83,18 +83,18 @@ class Shown:
 
 @dataclasses.dataclass(frozen=True)
 class Folded:
-  """What most readers skip, behind a line that unfolds it.
+  """Parts that are hidden until the reader clicks on their title.
 
   Attributes:
-    title: the line.
-    parts: what is behind it.
+    title: the title.
+    parts: the hidden parts.
   """
 
   title: str
   parts: Sequence["Part"]
 
   def markdown(self) -> str:
-    # Markdown has nothing that folds everywhere.
+    # Markdown has no folding that every viewer understands.
     return f"**{for_markdown(self.title)}**\n\n" + _joined(self.parts)
 
   def html(self, page: "_Page") -> str:
@@ -102,18 +102,18 @@ class Folded:
     return f"<details><summary>{title}</summary>\n{inside}\n</details>"
 
 
-# Text as Markdown, or one of those above.
+# Text as Markdown, or one of the classes above.
 Part = str | Heading | Shown | Folded
 
 
 def contents(parts: Sequence[Part]) -> str:
-  """Links to the headings of level 2."""
+  """A table of contents: links to the headings of level 2."""
   headings = [one for one in parts if isinstance(one, Heading) and one.level == 2]
   return "\n".join(f"- {heading.link()}" for heading in headings)
 
 
 def markdown(parts: Sequence[Part]) -> str:
-  """A page as Markdown, whose figures are files beside it."""
+  """A page as Markdown; its figures are separate files."""
   return _joined(parts) + "\n"
 
 
@@ -123,13 +123,14 @@ def html(
   title: str,
   beside: Sequence[str] = (),
 ) -> str:
-  """A page as HTML, with its figures in it.
+  """A page as HTML, with its figures embedded.
 
   Args:
-    parts: of the page.
-    folder: where the files of its figures are.
-    title: of the browser's window.
-    beside: names of Markdown pages beside it, whose links lead to their HTML.
+    parts: the parts of the page.
+    folder: the folder of the page, with the files of its figures.
+    title: the title of the browser's window.
+    beside: names of other Markdown pages in the folder; links to them lead to their
+      HTML instead.
   """
   anchors = {f"#{one.anchor}": f"#{one.anchor}" for one in _headings(parts)}
   pages = {name: str(pathlib.PurePath(name).with_suffix(".html")) for name in beside}
@@ -139,10 +140,10 @@ def html(
 
 
 class _Page:
-  """Makes parts HTML; of Markdown, what text could bring in from elsewhere is left out.
+  """Converts parts to HTML, without Markdown's raw HTML, images and foreign links.
 
   Attributes:
-    folder: where the files of figures are.
+    folder: the folder with the files of figures.
   """
 
   def __init__(self, folder: pathlib.Path, links: dict[str, str]):
@@ -163,7 +164,7 @@ class _Page:
 
 
 class _OwnLinks(Treeprocessor):
-  """Leaves no link but to the given places."""
+  """Removes all links except those to the given targets."""
 
   def __init__(self, links: dict[str, str]):
     super().__init__()
@@ -226,7 +227,7 @@ img { height: auto; max-width: 100% }
 details { margin: 1em 0 }
 summary { color: #0050a0; cursor: pointer }
 """
-# The browser may use this style and embedded images, and load nothing else.
+# The browser may use this style and embedded images, but load nothing else.
 _POLICY = (
   "default-src 'none'; img-src data:; style-src 'sha256-"
   + base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()

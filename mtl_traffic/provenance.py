@@ -1,4 +1,4 @@
-"""What made results: when, by which command, with which code and on which machine."""
+"""How results were made: date, command, commit, machine and versions of packages."""
 
 import datetime
 import functools
@@ -16,16 +16,16 @@ _VERSIONED = ("jax", "flax", "optax", "numpy")
 
 
 def versions() -> dict[str, str]:
-  """Versions of what rows depend on."""
+  """Versions of Python and of the packages that results depend on."""
   found = {name: importlib.metadata.version(name) for name in _VERSIONED}
   return {**found, "python": platform.python_version()}
 
 
 def of_call(device: str = "") -> dict[str, str]:
-  """Date, command, commit and machine of this process; what is unknown is empty.
+  """Date, command, commit and machine of this process; empty if unknown.
 
   Args:
-    device: what computes, if it is not the processor.
+    device: the accelerator; empty if the CPU computes.
   """
   cores = len(os.sched_getaffinity(0))
   machine = [_processor(), f"{cores} core{'s' * (cores != 1)}"]
@@ -38,7 +38,7 @@ def of_call(device: str = "") -> dict[str, str]:
 
 
 def sentence(call: Mapping[str, str]) -> str:
-  """A call, as a line of text."""
+  """Describes a call in one line."""
   commit = call.get("commit") or "unknown"
   return f"{call.get('date')}, {call.get('machine')}, commit {commit}: " + str(
     call.get("command")
@@ -46,7 +46,7 @@ def sentence(call: Mapping[str, str]) -> str:
 
 
 def added(calls: list[dict], call: dict) -> list[dict]:
-  """Calls, and one more; of those that differ in the date alone, the last."""
+  """Adds a call to a list; it replaces one that differs only in the date."""
 
   def same(one: dict) -> dict:
     return {name: value for name, value in one.items() if name != "date"}
@@ -55,7 +55,7 @@ def added(calls: list[dict], call: dict) -> list[dict]:
 
 
 def _command() -> str:
-  """As it was typed; flags may have changed `sys.argv` since."""
+  """The command as it was typed; parsing flags may have changed `sys.argv`."""
   typed = sys.orig_argv
   if "-m" in typed:
     return shlex.join(["python", *typed[typed.index("-m") :]])
@@ -66,7 +66,7 @@ def _command() -> str:
 
 @functools.cache
 def _commit() -> str:
-  """Of this code, where it is run from a checkout; "-dirty" if files were changed."""
+  """The commit, if this is a git checkout; with "-dirty" if files were changed."""
   if not (_ROOT / ".git").exists():
     return ""
   command = ["git", "-C", str(_ROOT), "describe", "--always", "--dirty", "--abbrev=10"]
@@ -87,7 +87,7 @@ def _processor() -> str:
 
 
 def calls_of(config: dict) -> list[dict[str, str]]:
-  """The calls that a work directory's `config.json` tells of."""
+  """The calls that are recorded in a work directory's `config.json`."""
   calls = config.get("calls")
   if not isinstance(calls, list):
     return []

@@ -1,4 +1,4 @@
-"""What a measured difference decides, and how sure a share of flows is."""
+"""Verdicts on claims, p-values, and confidence intervals of shares of flows."""
 
 from collections.abc import Sequence
 
@@ -7,21 +7,21 @@ from scipy import special
 
 from mtl_traffic.evaluation import Estimate
 
-_CONFIDENCE = 0.95  # Of estimates' intervals.
+_CONFIDENCE = 0.95  # Confidence level of all intervals.
 _NORMAL = special.ndtri((1 + _CONFIDENCE) / 2)
 
 
 def verdict(value: Estimate, low: float, high: float) -> str:
-  """Whether a claim that a quantity lies between two values can be upheld.
+  """Judges the claim that a quantity lies between two values.
 
   Args:
-    value: the quantity, measured.
-    low: the least that the claim allows.
-    high: the most.
+    value: the measured quantity.
+    low: the lower limit of the claim.
+    high: the upper limit of the claim.
 
   Returns:
-    "holds" if the whole interval lies between them, "does not hold" if none of it does,
-    "inconclusive" if part of it does or if there is no interval.
+    "holds" if the whole confidence interval lies between the limits, "does not hold" if
+    no part of it does, "inconclusive" if a part does or if there is no interval.
   """
   if value.mean - value.half_width > low and value.mean + value.half_width < high:
     return "holds"
@@ -31,17 +31,17 @@ def verdict(value: Estimate, low: float, high: float) -> str:
 
 
 def p_value(value: Estimate, low: float, high: float) -> float:
-  """How surely a claim is decided, either way: below 5 %, `verdict` decides it.
+  """The p-value of `verdict`, two-sided: if it is below 5 %, the verdict is conclusive.
 
-  It is 1 minus the confidence of the t-interval that just touches the nearest limit.
+  It is 1 minus the confidence level of the t-interval that ends at the nearer limit.
 
   Args:
-    value: the quantity, measured.
-    low: the least that the claim allows.
-    high: the most.
+    value: the measured quantity.
+    low: the lower limit of the claim.
+    high: the upper limit of the claim.
 
   Returns:
-    0 to 1; 1 if there is no interval.
+    The p-value, 0 to 1; 1 if there is no interval.
   """
   margin = min(abs(value.mean - low), abs(value.mean - high))
   if value.num_seeds < 2 or np.isnan(margin):
@@ -54,15 +54,16 @@ def p_value(value: Estimate, low: float, high: float) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-  """p-values adjusted for how many there are.
+  """Adjusts p-values for multiple comparisons by Holm's method.
 
-  The chance that any of those below 5 % is there by chance alone is at most 5 %.
+  If all claims with an adjusted p-value below 5 % are decided, the probability that any
+  of these decisions is wrong is at most 5 % (the family-wise error rate).
 
   S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian
   Journal of Statistics, 1979.
 
   Args:
-    p_values: of all that is tested, in any order, which is kept.
+    p_values: the p-values of all tests, in any order; the result has the same order.
 
   Examples:
     >>> [round(p, 2) for p in holm([0.04, 0.01, 0.03])]
@@ -77,14 +78,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def wilson(share: float, number: int) -> tuple[float, float]:
-  """The 95 % interval of a share of so many flows that are independent of each other.
+  """The 95 % confidence interval of a share, measured on independent flows.
 
   E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference",
   Journal of the American Statistical Association, 1927.
 
   Args:
-    share: a fraction of the flows.
-    number: of flows; NaN, NaN without any.
+    share: the fraction of the flows.
+    number: the number of flows.
+
+  Returns:
+    The lower and the upper limit; NaN without flows.
 
   Examples:
     >>> low, high = wilson(0.9, 10)

@@ -1,4 +1,4 @@
-"""Opens pages in Chromium without a window, and measures what it shows."""
+"""Opens pages in headless Chromium and measures their layout."""
 
 import html
 import json
@@ -13,14 +13,14 @@ import pytest
 
 from mtl_traffic import charts, files
 
-WIDTHS = (1400, 390)  # Pixels, of a desk and of a telephone.
+WIDTHS = (1400, 390)  # Pixels: a desktop and a telephone.
 LEAST_TEXT = 9  # Pixels.
 _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_chromium = pytest.mark.skipif(
   not _CHROMIUM, reason="needs Chromium: apt-get install chromium"
 )
 
-# Run in the outer page, as the inner ones run no scripts.
+# Runs in the outer page, because the measured pages allow no scripts.
 _MEASURE = """
 function measured(frame) {
   const seen = frame.contentDocument, view = frame.contentWindow;
@@ -35,7 +35,7 @@ function measured(frame) {
       const size = one.clientWidth / one.naturalWidth * TEXT;
       if (!(size >= LEAST)) small.push([one.alt, size]);
     }
-    // What scrolls within a box of its own may be wider than that.
+    // Content that scrolls within its own box may be wider than the window.
     const boxed = one.parentElement.closest("table, .wide");
     if (!boxed && box.right > root.clientWidth + 0.5)
       beyond.push(one.outerHTML.slice(0, 80));
@@ -60,13 +60,14 @@ for (const frame of frames) {
 
 
 def measure(pages: Sequence[pathlib.Path]) -> tuple[dict, list[str]]:
-  """What pages look like in windows of `WIDTHS`, all that is folded unfolded.
+  """Measures pages in windows of `WIDTHS`, with everything unfolded.
 
   Returns:
-    By page and width `width` and `full`, how wide the window and what it shows are;
-    `height`; `small`, texts below `LEAST_TEXT` pixels, of figures as well; `beyond`,
-    what sticks out; `images` and how wide each is; `links` and their `targets`. And
-    what the browser complains of.
+    Measurements by page and window width, and the messages on the browser's console.
+    A measurement has `width` and `full`, the widths of the window and of its content;
+    `height`; `small`, texts smaller than `LEAST_TEXT` pixels, in figures too; `beyond`,
+    elements that are wider than the window; `images`, each with its width; `links`;
+    and their possible `targets`.
   """
   shown = [(page, width) for page in pages for width in WIDTHS]
   script = _MEASURE.replace("LEAST", str(LEAST_TEXT))
@@ -82,7 +83,7 @@ def measure(pages: Sequence[pathlib.Path]) -> tuple[dict, list[str]]:
 
 
 def photograph(page: pathlib.Path, width: int, height: int, out: pathlib.Path) -> None:
-  """Writes what a window shows as PNG, for whoever wants to see it."""
+  """Writes a screenshot of a page as PNG, to look at by hand."""
   script = "const f = document.querySelector('iframe'); f.srcdoc = f.dataset.page"
   outer = f"<!doctype html><style>body {{ margin: 0 }}</style>{_frame(page, width)}"
   _open(
@@ -93,7 +94,7 @@ def photograph(page: pathlib.Path, width: int, height: int, out: pathlib.Path) -
 
 
 def _frame(page: pathlib.Path, width: int) -> str:
-  """A page in a frame, as windows have a least width of their own."""
+  """A page in a frame, because the browser's windows have a minimum width."""
   inner = html.escape(page.read_text(), quote=True)
   return (
     f'<iframe style="border: 0" width="{width}" height="900" data-page="{inner}">'

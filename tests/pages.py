@@ -4,13 +4,13 @@ Blocks of a page are run in their order, in one folder:
 
 - `sh` is run by bash, `python` is run with the names of the blocks before it;
 - a block with a title, ```` ```python title="name.py" ````, is written to that file;
-- `text` right after a block is what it prints. Numbers may differ, as they depend on
-  the machine, and a line of `...` stands for any lines;
+- `text` right after a block is its expected output. Numbers may differ, because they
+  depend on the machine, and a line `...` stands for any lines;
 - a block right after a line `<!-- not run: REASON -->` is not run.
 
     UPDATE_PAGES=1 python -m pytest tests/test_pages.py
 
-writes what blocks print now into the pages, but for output that has a line of `...`.
+updates the output in the pages, except output that contains a line `...`.
 """
 
 import contextlib
@@ -34,10 +34,10 @@ _NUMBER = re.compile(r"[-+−]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?|\bnan\b")
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-  """A block of code, or of what the block before it prints (kind "text").
+  """A block of code, or the expected output of the block before it (kind "text").
 
   Attributes:
-    span: where its code stands in the page.
+    span: start and end of its code in the page.
   """
 
   kind: str
@@ -69,10 +69,10 @@ def write_files(page: pathlib.Path, folder: pathlib.Path) -> None:
 
 
 def run(page: pathlib.Path, folder: pathlib.Path, update: bool = False) -> None:
-  """Runs a page in a folder; writes what it prints into the page if `update`.
+  """Runs a page in a folder and checks its output; updates the page if `update`.
 
   Raises:
-    AssertionError: a block fails, or prints something else than the page says.
+    AssertionError: a block fails, or its output differs from that in the page.
   """
   text = page.read_text()
   found, scope, printed = blocks(text), {}, []
@@ -94,7 +94,7 @@ def run(page: pathlib.Path, folder: pathlib.Path, update: bool = False) -> None:
 
 
 def fits(said: str, output: str) -> bool:
-  """Whether output is what a page says, but for numbers and the width of columns."""
+  """Whether output equals that in a page, except for numbers and widths of columns."""
   parts = re.split(r"^\.\.\.\n", said, flags=re.MULTILINE)
   return bool(
     re.fullmatch(
@@ -111,7 +111,7 @@ def _plain(text: str) -> str:
 
 
 def _shell(code: str) -> str:
-  # The command as it is installed, and this tree's modules.
+  # Defines the installed commands, with the modules of this tree.
   command = (
     'mtl-traffic() { "$PYTHON" -m mtl_traffic "$@"; }\npython() { "$PYTHON" "$@"; }\n'
   )

@@ -1,4 +1,4 @@
-"""What figures show is what they were given."""
+"""Figures show the values that they are given."""
 
 import itertools
 
@@ -23,7 +23,7 @@ def test_six_series_differ_in_colour_marker_and_stroke():
   styles = [charts.styles(SIX)[name] for name in SIX]
   for one, other in itertools.combinations(styles, 2):
     assert one.color != other.color and one.marker != other.marker
-    # Ours and the paper's are both solid, and wider than the others.
+    # The lines of our method and the paper's are both solid, and wider than the others.
     assert one.stroke != other.stroke or {one, other} == set(styles[:2])
 
 
@@ -41,7 +41,7 @@ def test_names_in_any_colour_can_be_read(style):
     one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4
     for one in colors.to_rgb(style.color)
   ]
-  # WCAG 2.1: text of 10 points needs 3 if it is bold, as ours is.
+  # WCAG 2.1 requires a contrast of 4.5, or 3 for bold text such as our method's.
   contrast = 1.05 / (np.dot(linear, (0.2126, 0.7152, 0.0722)) + 0.05)
   assert contrast > (4.5 if style.width < 2 else 3)
 
@@ -50,9 +50,9 @@ def test_names_in_any_colour_can_be_read(style):
   ("values", "spread"),
   [
     ([1, 5, 9], [1, 5, 9]),
-    ([5, 5], [4.5, 5.5]),  # Moved as little as can be.
-    ([5, 4.8, 5.2], [5, 4, 6]),  # The order stays.
-    ([10, 10], [9, 10]),  # Not above the axis.
+    ([5, 5], [4.5, 5.5]),  # Moved as little as possible.
+    ([5, 4.8, 5.2], [5, 4, 6]),  # The order is kept.
+    ([10, 10], [9, 10]),  # Not above the upper limit.
     ([0, 0], [0, 1]),
     ([], []),
   ],
@@ -65,7 +65,7 @@ def test_labels_are_moved_apart(values, spread):
   ("values", "low", "high"),
   [
     ([90.0, 95.0, np.nan, 99.0], 89.46, 99.54),
-    ([50.0, 120.0], 47.0, 101.5),  # Intervals may exceed 100, axes hardly.
+    ([50.0, 120.0], 47.0, 101.5),  # Intervals may exceed 100 %.
     ([93.0], 92.5, 93.5),
     ([np.nan], 0.0, 100.0),
   ],
@@ -93,7 +93,7 @@ def test_each_name_stands_at_its_own_lines_end():
   for name, text in texts.items():
     assert text.get_color() == colour[name]
     known = [y for y in ends[name] if not np.isnan(y)]
-    # What its leader points at.
+    # The point that its leader line leads to.
     assert text.xy == (len(known) - 1, known[-1])
   heights = {name: text.xyann[1] for name, text in texts.items()}
   assert sorted(heights, key=heights.get) == ["d", "c", "b", "a"]
@@ -107,7 +107,7 @@ def test_lines_and_intervals_have_the_values():
   panel = _drawn({"a": [90, 95.0]})
   (container,) = panel.containers
   assert container.lines[0].get_ydata().tolist() == [90, 95]
-  assert panel.get_ylim() == (88.5, 96.5)  # Where they are.
+  assert panel.get_ylim() == (88.5, 96.5)  # The intervals, with a margin.
   (bars,) = container.lines[2]
   assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [
     [89, 91],

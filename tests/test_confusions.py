@@ -1,4 +1,4 @@
-"""A map of confusions shows each share in the cell of its names."""
+"""A confusion matrix shows each share in the cell of its classes."""
 
 import itertools
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from mtl_traffic import confusions
 
-# a and c are taken for each other, and so are b and d.
+# a and c are confused with each other, and so are b and d.
 CONFUSED = np.array([[6, 0, 4, 0], [0, 9, 0, 1], [3, 0, 7, 0], [0, 5, 1, 4]])
 
 
@@ -33,7 +33,7 @@ def test_a_confusion_map_shows_each_share_in_the_cell_of_its_names():
   written = {(text.get_position()[::-1]): text.get_text() for text in panel.texts}
   for (row, column), text in written.items():
     assert text == f"{shares[row, column]:.0f}"
-  # Few classes: the diagonal, and every error.
+  # With few classes, the diagonal and every error have numbers.
   assert len(written) == np.count_nonzero(CONFUSED)
 
 

@@ -51,7 +51,7 @@ def test_confusion_and_the_scores_of_each_class():
 
 
 def test_expected_calibration_error_by_hand():
-  # Two bins of ten: at 0.75 half is right, at 0.95 all.
+  # Two of ten bins have flows: at 0.75 half are right, at 0.95 all.
   probabilities = np.array([[0.75, 0.25], [0.75, 0.25], [0.95, 0.05], [0.95, 0.05]])
   targets = np.array([0, 1, 0, 0])
   error = evaluation.expected_calibration_error(probabilities, targets, num_bins=10)
@@ -82,19 +82,19 @@ def test_coverage_of_no_flows_answers_nothing():
   assert curve.at(0.0)[0] == 0 and np.isnan(curve.at(0.0)[1])
 
 
-# Class 0 has 10 flows, class 1 has 2, nothing is of class 2, and nothing of class 3 or
-# taken for it.
+# Class 0 has 10 flows and class 1 has 2. Class 2 has none but is predicted; class 3 has
+# none and is never predicted.
 UNEVEN = np.array([[8, 1, 1, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
 
 
 def _drawn_out(counts):
-  """Truth and answers, flow by flow, that have these counts."""
+  """True classes and answers of single flows that have these counts."""
   places = np.repeat(np.arange(counts.size), counts.ravel())
   return np.divmod(places, counts.shape[1])
 
 
 def test_what_is_fair_to_small_classes_by_hand():
-  # Recalls of 8/10 and 1/2; F1 of 16/19, 2/4 and 0, as class 2 is answered wrongly.
+  # Recalls are 8/10 and 1/2; F1 are 16/19, 2/4 and 0, because class 2 is predicted.
   assert evaluation.balanced_accuracy(UNEVEN) == pytest.approx(0.65)
   assert evaluation.macro_f1(UNEVEN) == pytest.approx((16 / 19 + 1 / 2 + 0) / 3)
   nothing = np.zeros((3, 3), int)
@@ -128,7 +128,7 @@ def test_votes_are_shared_out_and_the_unknown_have_none():
   votes[0], votes[1] = [0.5, 0.4, 0.1], [0.1, 0.4, 0.5]
   votes[2, 0] = votes[3, 1] = 0.5
   votes[5, 1] = 0.1
-  # The second choice of both flows; of equal votes the first class; one vote; none.
+  # The groups: both flows' second choice; a tie; a single vote; no vote.
   assert evaluation.vote(groups, votes, 5).tolist() == [1, 0, 1, -1, -1]
 
 
@@ -150,10 +150,10 @@ def test_flows_without_answer_bound_the_coverage():
 
 
 def test_detection_by_hand():
-  # Of the six pairs, one is the wrong way round and one is equal.
+  # Of the six pairs, one is in the wrong order and one is a tie.
   found = evaluation.detection(np.array([0.9, 0.5, 0.2]), np.array([0.1, 0.5]))
   assert found.auroc == pytest.approx((2 + 1.5 + 1) / 6)
-  # Both unknown flows are caught below 0.9 alone, one of them below 0.2 too.
+  # Only a threshold of 0.9 is above both unknown flows; 0.5 and 0.2 are above one.
   assert found.kept == pytest.approx(1 / 3)
   found = evaluation.detection(
     np.array([0.9, 0.5, 0.2]), np.array([0.1, 0.5]), caught=0.5
@@ -176,7 +176,7 @@ def test_the_bootstrap_of_a_mean_is_as_wide_as_theory_says():
 
 
 def test_alike_units_may_be_counted_together():
-  # 60 of 200 are right: as two kinds, and one by one.
+  # 60 of 200 are right, given as two kinds of units and as single units.
   two = evaluation.bootstrap(_mean_of(np.array([1, 0])), np.array([60, 140]))
   each = evaluation.bootstrap(_mean_of(np.repeat([1, 0], [60, 140])), np.ones(200))
   np.testing.assert_allclose(two, each, atol=0.015)

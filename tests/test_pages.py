@@ -1,4 +1,4 @@
-"""What the README and the tutorials tell to type does what they say."""
+"""The commands of the README and the tutorials run and print what the pages show."""
 
 import os
 import pathlib
@@ -21,7 +21,7 @@ def test_a_tutorial_does_what_it_says(page, tmp_path):
 
 @pytest.mark.slow
 def test_the_readme_does_what_it_says(tmp_path):
-  pages.write_files(CAPTURES, tmp_path)  # make_captures.py, to which it points.
+  pages.write_files(CAPTURES, tmp_path)  # make_captures.py
   pages.run(ROOT / "README.md", tmp_path, UPDATE)
 
 

@@ -47,7 +47,7 @@ def test_p_is_that_of_a_t_test_against_the_nearest_limit():
     (Estimate(3.0, np.nan, 1), 1.0),
     (Estimate(np.nan, np.nan, 0), 1.0),
     (Estimate(3.0, 0.0, 5), 0.0),
-    (Estimate(1.0, 0.0, 5), 0.0),  # On the limit, and so outside, each time.
+    (Estimate(1.0, 0.0, 5), 0.0),  # The limit itself counts as outside.
   ],
 )
 def test_p_of_what_has_no_spread(value, p):
@@ -55,7 +55,7 @@ def test_p_of_what_has_no_spread(value, p):
 
 
 def test_holm_by_hand():
-  # 0.01 × 4; 0.02 × 3; 0.03 × 2 is no more than that; 0.5 × 1.
+  # 0.01 × 4; 0.02 × 3; 0.03 × 2, which equals the one before; 0.5 × 1.
   np.testing.assert_allclose(
     significance.holm([0.5, 0.01, 0.03, 0.02]), [0.5, 0.04, 0.06, 0.06]
   )

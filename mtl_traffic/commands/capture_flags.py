@@ -1,4 +1,4 @@
-"""What the commands that read captures share: which, and what makes a flow."""
+"""Flags shared by the commands that read captures: captures, rules of flows, labels."""
 
 import functools
 import glob
@@ -29,27 +29,27 @@ _RULES = (
 )
 
 
-LIVE_REORDER_S = 0.01  # As answers must not wait.
-_MOST_NAMES = 5  # That a message lists.
+LIVE_REORDER_S = 0.01  # Short, because live answers must not wait.
+_MOST_NAMES = 5  # Names listed in one message.
 
 
 def define(defaults: captures.Rules | None) -> None:
   """Defines the flags.
 
   Args:
-    defaults: the rules where no flag gives others; None if something else does.
+    defaults: the default rules; None if a model provides them.
   """
-  of_model = "" if defaults else "; those of the model's flows by default"
+  of_model = "" if defaults else "; by default as for the model's training flows"
   flags.DEFINE_multi_string(
     "captures",
     None,
     "Capture files, separated by commas: paths, patterns such as 'DIR/*.pcap', or "
-    "folders. Files that follow each other in time count as one capture.",
+    "folders. Files that follow each other in time are read as one capture.",
   )
   flags.DEFINE_bool(
     "each_capture_alone",
     False,
-    "Read each file by itself: end its flows where it ends, even if another follows.",
+    "Read each file separately: flows end with their file, even if another follows.",
   )
   flags.DEFINE_bool(
     "skip_bad_files",
@@ -59,7 +59,7 @@ def define(defaults: captures.Rules | None) -> None:
   flags.DEFINE_float(
     "reorder_s",
     None,
-    "How late packets may come and still be put in order, in seconds; by default "
+    "Largest delay of a packet that is still put in order, in seconds; by default "
     f"{captures.DEFAULT_RULES.reorder_s:g}, or {LIVE_REORDER_S:g} on a pipe.",
     lower_bound=0,
   )
@@ -84,25 +84,25 @@ def define(defaults: captures.Rules | None) -> None:
   flags.DEFINE_bool(
     "drop_copies",
     defaults and defaults.drop_copies,
-    "Whether to leave out copies of packets, of the interface 'any' and of mirror "
-    f"ports{of_model}.",
+    "Whether to drop copies of packets, as the interface 'any' and mirror ports make "
+    f"them{of_model}.",
   )
 
 
 def define_answers() -> None:
-  """Defines the flags of commands that ask a model."""
+  """Defines the flags of commands that use a model."""
   flags.DEFINE_list(
     "packets",
     None,
-    "Numbers of packets after which to answer, such as '5,10,60', for a model that was "
-    "trained on prefixes; k by default.",
+    "Numbers of packets after which to answer, such as '5,10,60'; k by default. Other "
+    "numbers than k need a model that was trained on prefixes.",
   )
   flags.DEFINE_float(
     "threshold",
     0.0,
-    "The answer is 'unknown' if its certainty is below this. Certainty is 1 for a sure "
-    "answer, 0.5 if two classes are equally probable, and lower for a flow that is "
-    "unlike the training flows.",
+    "The answer is 'unknown' if its certainty is below this. The certainty is 1 if one "
+    "class has probability 1, and 0.5 if two classes are equally probable. It is lower "
+    "for flows that are unlike the training flows.",
     lower_bound=0,
     upper_bound=1,
   )
@@ -112,34 +112,38 @@ def define_labels(what: str) -> None:
   """Defines --labels.
 
   Args:
-    what: the file gives, and what for.
+    what: what the file contains, and what for.
   """
   flags.DEFINE_string(
-    "labels", None, f"A CSV file of {what}; its columns are those of extract-flows."
+    "labels", None, f"A CSV file of {what}; the columns are those of extract-flows."
   )
 
 
 def given() -> dict[str, object]:
-  """The rules of flows that the flags give."""
+  """The rules of flows that are set by flags."""
   values = {name: flags.FLAGS[name].value for name in _RULES}
   return {name: value for name, value in values.items() if value is not None}
 
 
 def reorder_s(default: float) -> float:
-  """How late packets may come, in seconds."""
+  """The largest delay of a packet that is still put in order, in seconds.
+
+  Args:
+    default: the value without --reorder_s.
+  """
   return default if flags.FLAGS.reorder_s is None else flags.FLAGS.reorder_s
 
 
 def patterns() -> list[str]:
-  """What --captures names, part by part."""
+  """The paths and patterns in --captures."""
   return [part for text in flags.FLAGS.captures or () for part in _split(text)]
 
 
 def find_captures() -> list[pathlib.Path]:
-  """The captures that the flags name.
+  """The capture files that --captures names.
 
   Raises:
-    InputError: none is named, or one cannot be read.
+    InputError: no file is named, or one cannot be read.
   """
   named = patterns()
   if not named:
@@ -155,10 +159,10 @@ def find_captures() -> list[pathlib.Path]:
 
 
 def read_labels() -> Labels | None:
-  """What --labels gives; None without.
+  """The labels in --labels; None without the flag.
 
   Raises:
-    InputError: it cannot be read.
+    InputError: the file cannot be read.
   """
   if not flags.FLAGS.labels:
     return None
@@ -167,10 +171,10 @@ def read_labels() -> Labels | None:
 
 
 def points(predictor: "Predictor") -> list[int]:
-  """The packets at which a model is to answer.
+  """The numbers of packets after which a model answers.
 
   Raises:
-    InputError: they are no numbers, or the model cannot.
+    InputError: --packets has invalid numbers, or numbers that the model cannot answer.
   """
   if flags.FLAGS.packets is None:
     return [predictor.k]
@@ -178,16 +182,16 @@ def points(predictor: "Predictor") -> list[int]:
   try:
     numbers = sorted({int(point) for point in flags.FLAGS.packets})
   except ValueError:
-    raise InputError(f"--packets={given_}: must be numbers, '5,10,60' say") from None
+    raise InputError(f"--packets={given_}: must be numbers, e.g. 5,10,60") from None
   if not numbers:
-    raise InputError("--packets=: give numbers, '5,10,60' say")
+    raise InputError("--packets=: give numbers, e.g. 5,10,60")
   for point in numbers:
     predictor.check_num_packets(point)
   return numbers
 
 
 def chains(paths: Sequence[pathlib.Path]) -> list[list[pathlib.Path]]:
-  """Files as captures, of which those that follow each other in time are one."""
+  """Groups files into captures; files that follow each other in time are one."""
   if flags.FLAGS.each_capture_alone:
     return [[path] for path in paths]
   return captures.sources.chains(paths, functools.partial(map, captures.sources.span))
@@ -196,12 +200,12 @@ def chains(paths: Sequence[pathlib.Path]) -> list[list[pathlib.Path]]:
 def rules_of_model(
   trained: Mapping[str, object], max_packets: int, wait: float
 ) -> captures.Rules:
-  """What makes a flow: as when a model was trained, unless flags say otherwise.
+  """The rules that make flows: those of the model's training flows, changed by flags.
 
   Args:
-    trained: what made the flows that the model was trained on.
-    max_packets: packets of each flow to keep.
-    wait: how late packets may come, in seconds, if no flag says.
+    trained: the rules that made the model's training flows.
+    max_packets: number of packets of each flow to keep.
+    wait: default of --reorder_s, in seconds.
   """
   rules = captures.Rules(
     max_packets=max_packets, reorder_s=reorder_s(wait)
@@ -209,7 +213,8 @@ def rules_of_model(
   for name, value in given().items():
     if trained.get(name, value) != value:
       logging.warning(
-        "--%s=%s: the model was trained on flows of %s, so its answers may be worse",
+        "--%s=%s: the model was trained on flows made with %s, so it may be less "
+        "accurate",
         name,
         value,
         trained[name],
@@ -220,15 +225,16 @@ def rules_of_model(
 def unused_labels(
   known: Labels, accounts: captures.Accounts, read: Collection[pathlib.Path]
 ) -> list[str]:
-  """What to say of labels that give no flow its class, a line for each kind.
+  """Messages about labels that were not used, one line per kind.
 
   Args:
     known: the labels.
-    accounts: which of them applied to flows.
+    accounts: the accounts of the flows, with the labels that applied.
     read: the captures that were read.
   """
   said = [
-    f"lines {line} and {other} contradict each other on {n} flows, which have no label"
+    f"lines {line} and {other} contradict each other; flows without a label because of "
+    f"this: {n}"
     for (line, other), n in accounts.contradictions.most_common(_MOST_NAMES)
   ]
   others = len(accounts.contradictions) - len(said)
@@ -240,17 +246,17 @@ def unused_labels(
   # Lines in order of number, not of digits.
   lines = [f"{line:>9}" for line in known.unmatched(accounts, names)]
   if lines:
-    said.append(f"rows that fit no flow, by line: {listed(lines)}")
-  # Kept aside on purpose, most likely.
+    said.append(f"rows that match no flow, in lines: {listed(lines)}")
+  # These captures are probably kept aside for testing.
   others = sorted({*known.captures} - names)
   if others:
     such_as = f", such as {for_terminal(others[0])}"
-    said.append(f"captures that are named, but were not read: {len(others)}{such_as}")
+    said.append(f"captures in this file that were not read: {len(others)}{such_as}")
   return said
 
 
 def listed(names: Collection[str]) -> str:
-  """Names in a row, in order, the last of many left out."""
+  """Names in one line, sorted; of many names, only the first are listed."""
   first = sorted(names)[:_MOST_NAMES]
   others = len(names) - len(first)
   shown = ", ".join(for_terminal(name.strip()) for name in first)
@@ -258,7 +264,7 @@ def listed(names: Collection[str]) -> str:
 
 
 def _split(text: str) -> list[str]:
-  """The parts between commas, but for commas in the names of files that are there."""
+  """Splits a text at commas, except at commas in the names of existing files."""
   pieces, parts, begin = text.split(","), [], 0
   while begin < len(pieces):
     for end in range(len(pieces), begin, -1):

@@ -1,4 +1,4 @@
-"""What all binaries share: flags, help, how JAX is set up, the exit status."""
+"""Code that all commands share: flags, help, set-up of JAX, exit status."""
 
 import ast
 import contextlib
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 _CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
-# What the flags themselves cannot say: which of them are not absl's, which ones must be
-# given and what for, and the config that is meant where none is given.
+# Facts that absl does not store: which flags are not absl's own, which are required
+# (with their meaning), and the default config.
 _ours: set[str] = set()
 _required: dict[str, str] = {}
 _default_config: list[str] = []
 
 
 def define_required(name: str, meaning: str) -> None:
-  """Defines a flag with a text that has to be given."""
-  flags.DEFINE_string(name, None, f"{meaning[0].upper()}{meaning[1:]}; needed.")
+  """Defines a required flag that takes a text."""
+  flags.DEFINE_string(name, None, f"{meaning[0].upper()}{meaning[1:]}; required.")
   _required[name] = meaning
 
 
 def define_config(default: str) -> None:
-  """Defines --config, settings by name or in a file, which flags change one by one."""
+  """Defines --config: settings by name or from a file; --config.NAME changes one."""
   config_flags.DEFINE_config_file(
     "config",
-    None,  # Else the file would be read before the flags.
-    f"Settings: {', '.join(config_names())}, or a file of one's own; "
-    f"--config.NAME=VALUE changes one. {default} by default.",
+    None,  # With a default, absl would read the file before the flags.
+    f"Settings: {', '.join(config_names())}, or the path of a Python file; "
+    f"--config.NAME=VALUE changes one setting. {default} by default.",
   )
   _default_config[:] = [default]
 
@@ -56,8 +56,8 @@ def define_dataset(
   """Defines the flags that `load_flows` reads.
 
   Args:
-    instead: of what it is given, for the help.
-    default: what there is without it, for the help.
+    instead: beginning of the help text, if the dataset replaces another flag.
+    default: end of the help text, on what happens without the flag.
   """
   flags.DEFINE_string(
     "dataset",
@@ -87,7 +87,7 @@ def chosen_settings() -> Settings:
   """The settings of --config.
 
   Raises:
-    InputError: a setting is unknown or cannot be.
+    InputError: a setting is unknown or has an invalid value.
   """
   try:
     return Settings.of(flags.FLAGS.config)
@@ -97,7 +97,7 @@ def chosen_settings() -> Settings:
 
 @contextlib.contextmanager
 def naming(flag: str) -> Iterator[None]:
-  """Names the flag whose value is at fault if the input is."""
+  """Adds the name of a flag to the message of an InputError."""
   try:
     yield
   except InputError as error:
@@ -105,22 +105,22 @@ def naming(flag: str) -> Iterator[None]:
 
 
 class Problems:
-  """What is wrong with several inputs, to be told at once.
+  """Collects problems of several inputs, to report them together.
 
-  As a context it takes the `InputError` of what is done within.
+  As a context manager it catches an `InputError` raised in its block.
   """
 
   def __init__(self):
     self._told: list[str] = []
 
   def of(self, check: Callable[[], Result]) -> Result | None:
-    """What a function gives; None if its input cannot be used."""
+    """The result of a function; None if it raises an InputError, which is collected."""
     with self:
       return check()
     return None
 
   def tell(self) -> None:
-    """Raises an InputError if there were problems, with all of them in its line."""
+    """Raises one InputError that lists all problems, if there are any."""
     if self._told:
       raise InputError("; ".join(self._told))
 
@@ -135,16 +135,16 @@ class Problems:
 
 
 def is_changed(name: str) -> bool:
-  """Whether a flag --config.NAME changes a setting."""
+  """Whether the flag --config.NAME was given."""
   return name in config_flags.get_override_values(flags.FLAGS["config"])
 
 
 def load_flows(
   default: str, max_packets: int | None = None, group_by: str = ""
 ) -> "tuple[str, Flows]":
-  """The dataset that the flags name, or else `default`: its name and its flows."""
+  """The name and the flows of the dataset that the flags name, or else of `default`."""
   dataset = flags.FLAGS.dataset or default
-  # A file goes by its name: where it lies says nothing about what the results mean.
+  # A file is called by its name only: results do not depend on its folder.
   return pathlib.Path(dataset).stem, data.load(
     dataset,
     max_packets,
@@ -163,14 +163,14 @@ def run(
   arguments: Sequence[str] | None = None,
   uses_jax: bool = True,
 ) -> None:
-  """Runs a binary. Bad input ends it with one line and status 1.
+  """Runs a command. Bad input ends it with one line and status 1.
 
   Args:
-    main: what to run once the flags are there.
-    define_flags: defines them.
-    name: what the user typed to call it.
-    about: what it does, for --help.
-    arguments: those after the name; the process's by default.
+    main: the function to run after the flags are parsed.
+    define_flags: defines the flags.
+    name: the command as the user typed it.
+    about: a description for --help.
+    arguments: the arguments after the name; those of the process by default.
     uses_jax: whether to set up JAX.
   """
   others = set(flags.FLAGS)
@@ -200,12 +200,12 @@ def run(
       main()
     except InputError as error:
       sys.exit(f"error: {for_terminal(error)}")
-    except OSError as error:  # A full disk, or a reader of our output that went away.
+    except OSError as error:  # A full disk, or a pipe whose reader has ended.
       sys.exit(f"error: {for_terminal(first_line(error))}")
     except KeyboardInterrupt:
       sys.exit(130)
 
-  # JAX reports every backend that it does not find.
+  # JAX would log every backend that it does not find.
   logging.getLogger("jax").setLevel(logging.WARNING)
   absl_logging.get_absl_handler().addFilter(_made_plain)
   arguments = sys.argv[1:] if arguments is None else arguments
@@ -213,7 +213,7 @@ def run(
 
 
 def _joined(argv: Sequence[str]) -> list[str]:
-  """The arguments, `--config NAME` as `--config=NAME`, and without a lone `--`."""
+  """The arguments with `--config NAME` written `--config=NAME`, without a lone `--`."""
   joined: list[str] = []
   for argument in argv:
     if joined and joined[-1] in ("--config", "-config") and argument[:1] != "-":
@@ -230,12 +230,12 @@ def _parse(argv: Sequence[str]) -> Sequence[str]:
     InputError: naming the flag at fault.
   """
   if "config" in flags.FLAGS:
-    # The config looks there for what changes it.
+    # `config_flags` looks for overrides in `sys.argv`.
     sys.argv = argv = _with_config(argv)
   try:
     rest = flags.FLAGS(argv)
     if "config" in flags.FLAGS:
-      flags.FLAGS.config.keys()  # A file that did not load says so when it is used.
+      flags.FLAGS.config.keys()  # Raises here if the file did not load.
   except flags.UnrecognizedFlagError as error:
     close = difflib.get_close_matches(error.flagname, _ours, n=1)
     advice = f"; did you mean --{close[0]}?" if close else ""
@@ -250,7 +250,7 @@ def _parse(argv: Sequence[str]) -> Sequence[str]:
     path = argv[1].partition("=")[2]
     raise InputError(_unusable(path, f"{type(error).__name__}: {error}")) from None
   missing = [
-    f"--{flag} is missing, {meaning}"
+    f"--{flag} is missing: {meaning}"
     for flag, meaning in _required.items()
     if not flags.FLAGS[flag].value
   ]
@@ -260,13 +260,13 @@ def _parse(argv: Sequence[str]) -> Sequence[str]:
 
 
 def _with_config(argv: Sequence[str]) -> list[str]:
-  """The arguments, with the path of a config that goes by its name.
+  """The arguments, with the name of a config replaced by its path.
 
   Raises:
-    InputError: there is no such config, or it has no such setting.
+    InputError: there is no such config or setting.
   """
   if {"--config", "-config"} & set(argv[1:]):
-    raise InputError(f"--config lacks its value, {' or '.join(config_names())} say")
+    raise InputError(f"--config lacks its value: {', '.join(config_names())} or a file")
   given = [a.partition("=")[2] for a in argv if re.match("--?config=", a)]
   config = given[-1] if given else _default_config[0]
   names = config_names()
@@ -289,7 +289,7 @@ def _with_config(argv: Sequence[str]) -> list[str]:
 
 
 def _quoted(argument: str) -> str:
-  """`--config.methods=a,b` as `--config.methods=("a","b")`, for what is a tuple."""
+  """Quotes values of tuple settings: `--config.methods=a,b` becomes `=("a","b")`."""
   name, equals, value = argument.partition("=")
   name = name.lstrip("-").removeprefix("config.")
   if not (equals and "config." in argument and settings.is_tuple(name)):
@@ -305,13 +305,13 @@ def _quoted(argument: str) -> str:
 
 
 def _illegal(message: str) -> str:
-  """Says what a flag must be, of absl's message on a value that it cannot be."""
+  """Turns absl's message about an invalid value into one that says what is allowed."""
   given = re.match(r"flag --?([\w.]+)=(.*?): (.*)", message, re.DOTALL)
   if not given:
     return " ".join(message.split())
   name, value, why = given.groups()
   if name == "config":
-    # After a traceback of its own.
+    # The message contains a traceback; its last error is the cause.
     return _unusable(value, [why, *re.findall(r"^\w+: .*", why, re.MULTILINE)][-1])
   if name.startswith("config."):
     allowed = settings.allowed(name.removeprefix("config."))
@@ -322,14 +322,14 @@ def _illegal(message: str) -> str:
 
 def _unusable(config: str, why: str) -> str:
   return (
-    f"--config={config} cannot be used ({' '.join(why.split())}); see that its "
-    "get_config() gives what mtl_traffic.configs.common.get_config() does, with other "
+    f"--config={config} cannot be used ({' '.join(why.split())}); its get_config() "
+    "must return what mtl_traffic.configs.common.get_config() returns, with other "
     "values"
   )
 
 
 def _help(argv: Sequence[str], name: str, about: str) -> str:
-  """Every flag and every setting, with its default and a line."""
+  """The help text: every flag and setting with its default and meaning."""
   lines = [f"{name}: {about.strip()}", "", "Flags:"]
   for flag in sorted(_ours):
     holder = flags.FLAGS[flag]
@@ -339,7 +339,7 @@ def _help(argv: Sequence[str], name: str, about: str) -> str:
     given = [a for a in argv if re.match("--?config[.=]", a)]
     _parse_config_alone([argv[0], *given])
     config = flags.FLAGS.config
-    lines += ["", "Settings, and their values in this config; --config.NAME=VALUE:"]
+    lines += ["", "Settings, with their values in this config (--config.NAME=VALUE):"]
     lines += [
       _entry(f"{field.name} = {config[field.name]!r}", field.metadata["meaning"])
       for field in settings.FIELDS
@@ -371,33 +371,34 @@ def _define_jax_flags() -> None:
     flags.DEFINE_string(
       "compilation_cache",
       None,
-      "Folder that keeps compiled programs for the next call; empty = none. By default "
-      "JAX_COMPILATION_CACHE_DIR, or else mtl_traffic/xla in the user's cache folder.",
+      "Folder in which compiled programs are kept for the next call; empty = not kept. "
+      "By default JAX_COMPILATION_CACHE_DIR, or else mtl_traffic/xla in the user's "
+      "cache folder.",
     )
     flags.DEFINE_integer(
       "cpu_devices",
       None,
-      "Number of JAX devices that the CPU is split into; each trains runs of its own. "
+      "Number of JAX devices into which the CPU is divided; each trains its own runs. "
       "By default one per core that this process may use.",
       lower_bound=1,
     )
 
 
 def _made_plain(record: logging.LogRecord) -> bool:
-  """Names of files and the like, which a log tells, are not to steer a terminal."""
+  """Escapes names in log messages, so that they cannot control a terminal."""
   record.msg, record.args = for_terminal(record.getMessage()), ()
   return True
 
 
 def _cache_of_user() -> str | None:
-  """The folder of compiled programs of a user, if the user has any."""
+  """The user's folder of compiled programs; None if the user has no home."""
   home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-  # Without HOME and an entry in the list of users the path stays as it was.
+  # The path keeps its "~" if HOME is unset and the user is not in the user database.
   return None if home.startswith("~") else f"{home}/mtl_traffic/xla"
 
 
 def _set_up_jax() -> None:
-  """Before JAX looks for devices: a device for each core, and the compiler's cache."""
+  """Sets the number of CPU devices and the compilation cache, before JAX starts."""
   import jax
 
   if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
@@ -407,6 +408,6 @@ def _set_up_jax() -> None:
   if cache is None:
     cache = jax.config.jax_compilation_cache_dir or _cache_of_user()
   jax.config.update("jax_compilation_cache_dir", cache or None)
-  # Small programs too: a table takes over a hundred of them.
+  # Cache small programs too: a table needs over a hundred of them.
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
   jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -1,14 +1,15 @@
-"""Measures how right a trained model is, on captures or flows whose class is known.
+"""Measures the accuracy of a trained model on labelled captures or flows.
 
     mtl-traffic evaluate --model=DIR --captures='DIR/*.pcap' --labels=labels.csv \\
         --workdir=evaluation
     mtl-traffic evaluate --model=DIR --dataset=flows.parquet --workdir=evaluation
 
-Writes `report.html`, a page that needs no other file, `report.md` with its figures, and
-`evaluation.json` to the work directory: accuracy, balanced accuracy and macro F1, of
-flows, captures and client addresses, with 95 % intervals, the scores and confusions of
-each class, calibration, accuracy by packets, and bandwidth and duration. Flows are made
-of captures as `predict` makes them. The labels are those of `extract-flows`.
+Writes `report.html` (a single file), `report.md` with its figures, and
+`evaluation.json` to the work directory. They contain accuracy, balanced accuracy and
+macro F1 of flows, and the accuracy of captures and client addresses, with 95 %
+intervals; scores and confusions of each class; calibration; accuracy by number of
+packets; and the accuracy of bandwidth and duration. Captures are split into flows as
+by `predict`. Labels have the format of `extract-flows`.
 """
 
 import pathlib
@@ -30,14 +31,14 @@ if TYPE_CHECKING:
   from mtl_traffic.serving.predictor import Predictor
 
 USES_JAX = True
-_FLOWS_AT_ONCE = 4096  # Of a dataset, between two moves of the bar.
+_FLOWS_AT_ONCE = 4096  # Flows of a dataset per step of the progress bar.
 
 
 def define_flags() -> None:
   capture_flags.define(None)
   capture_flags.define_labels("the true classes")
   capture_flags.define_answers()
-  cli.define_dataset("Instead of captures: ", "None by default.")
+  cli.define_dataset("Instead of captures: ", "No dataset by default.")
   cli.define_required("model", "the directory that mtl-traffic train wrote")
   cli.define_required("workdir", "where the report goes")
   flags.DEFINE_integer(
@@ -46,7 +47,7 @@ def define_flags() -> None:
 
 
 def main() -> None:
-  # With JAX, which --help need not wait for.
+  # Imported here: they need JAX, and --help does not.
   from mtl_traffic.serving import assessment, assessment_report
   from mtl_traffic.serving.predictor import load_model
 
@@ -85,18 +86,18 @@ def main() -> None:
 
 
 def _check_sources() -> None:
-  """Raises an InputError if the flags do not say what to look at, and say it once."""
+  """Raises an InputError unless flags name either labelled captures or a dataset."""
   args = flags.FLAGS
   if (args.captures is None) == (args.dataset is None):
     raise InputError("give either --captures and --labels, or --dataset")
   if args.captures and not args.labels:
-    raise InputError("--labels is missing, the true classes of the captures")
+    raise InputError("--labels is missing: the file with the true classes")
   if args.dataset:
     others = ["labels"] * bool(args.labels) + sorted(capture_flags.given())
     if others:
       raise InputError(
-        f"--{', --'.join(others)}: goes with --captures; a dataset has labels, and "
-        "flows that are made already, so leave it out"
+        f"--{', --'.join(others)}: only for --captures; a dataset already consists of "
+        "labelled flows, so leave this out"
       )
 
 
@@ -106,7 +107,7 @@ def _of_captures(
   paths: list[pathlib.Path],
   labels: Labels,
 ) -> "tuple[Observations, list[str]]":
-  """What a model answers for the flows of captures, and what to say of these."""
+  """The answers for the flows of captures, and notices about these flows."""
   from mtl_traffic.serving import observations
 
   rules = capture_flags.rules_of_model(
@@ -142,14 +143,14 @@ def _of_captures(
   observed = observations.join(batches) if batches else ()
   if not len(observed):
     raise InputError(
-      f"--labels: {flags.FLAGS.labels}: none applies to any of the "
+      f"--labels: {flags.FLAGS.labels}: no label matches any of the "
       f"{accounts.num_flows} flows of {capture_flags.listed([p.name for p in paths])}"
     )
   notices = list(accounts.warnings)
   if without:
     notices.append(
       f"{sum(without.values())} of {accounts.num_flows} flows have no label and are "
-      f"left out, in {capture_flags.listed(without)}"
+      f"left out; they are in {capture_flags.listed(without)}"
     )
   return observed, notices + capture_flags.unused_labels(labels, accounts, paths)
 
@@ -157,7 +158,7 @@ def _of_captures(
 def _of_dataset(
   predictor: "Predictor", points: list[int]
 ) -> "tuple[str, Observations, list[str]]":
-  """The name of a dataset, what a model answers for its flows, and what to say."""
+  """The name of a dataset, the answers for its flows, and notices about these flows."""
   from mtl_traffic.serving import observations
 
   dataset = flags.FLAGS.dataset
@@ -187,8 +188,8 @@ def _of_dataset(
       )
       bar.update(len(flows[some]))
   notices = [
-    f"the flows were made with {rule} = {rules[rule]}, those that the model was "
-    f"trained on with {trained}, so its answers may be worse"
+    f"the flows were made with {rule} = {rules[rule]}, but the model's training flows "
+    f"with {trained}, so it may be less accurate"
     for rule, trained in predictor.description.rules.items()
     if rules.get(rule, trained) != trained
   ]
@@ -200,7 +201,7 @@ def _of_dataset(
 
 
 def _of_classes(observed: "Observations") -> list[str]:
-  """What to say of classes that only the labels have, or only the model."""
+  """Notices about classes that only the labels or only the model have."""
   there = set(observed.tasks["class"].truth.tolist())
   names, num_known = observed.class_names, observed.num_known
   foreign = [names[i] for i in sorted(there) if i >= num_known]
@@ -208,8 +209,8 @@ def _of_classes(observed: "Observations") -> list[str]:
   return [
     f"{what}: {capture_flags.listed(classes)}"
     for what, classes in (
-      ("the model does not know these classes, so their flows are wrong", foreign),
-      ("no flow is of these classes, which the model knows", absent),
+      ("the model does not know these classes; their flows count as errors", foreign),
+      ("the model knows these classes, but no flow has them", absent),
     )
     if classes
   ]

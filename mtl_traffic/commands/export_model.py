@@ -2,8 +2,8 @@
 
     mtl-traffic export-model --model=DIR --out=model.zip
 
-What is in it and how to run it stands in `mtl_traffic.serving.predictor`. Needs
-`pip install 'mtl_traffic[export]'`.
+The documentation of `mtl_traffic.serving.predictor` says what the file contains and how
+to run it. Needs `pip install 'mtl_traffic[export]'`.
 """
 
 import pathlib
@@ -22,7 +22,7 @@ def define_flags() -> None:
 
 
 def main() -> None:
-  # With JAX, which --help need not wait for.
+  # Imported here: it needs JAX, and --help does not.
   from mtl_traffic.serving.predictor import load_model
 
   out = pathlib.Path(flags.FLAGS.out)

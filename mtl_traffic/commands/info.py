@@ -1,9 +1,9 @@
-"""Says what a trained model is, and whether it is whole.
+"""Describes a trained model and checks that it is undamaged.
 
     mtl-traffic info DIR
 
-Loads the model as `predict` does, which runs no code of it, and compares its digest. A
-model that is damaged, or cannot be one, is an error of one line.
+Loads the model as `predict` does, without running code from it, and compares its
+digest. If the model is damaged or invalid, it prints one line and ends with status 1.
 """
 
 from absl import flags
@@ -12,7 +12,7 @@ from mtl_traffic.commands import cli
 from mtl_traffic.escapes import for_terminal
 
 USES_JAX = True
-ARGUMENT = "model"  # What stands without its flag.
+ARGUMENT = "model"  # The flag whose value may be given without its name.
 
 
 def define_flags() -> None:
@@ -20,7 +20,7 @@ def define_flags() -> None:
 
 
 def main() -> None:
-  # With JAX, which --help need not wait for.
+  # Imported here: it takes long, and --help does not need it.
   import jax
 
   from mtl_traffic.serving import card, checkpoints

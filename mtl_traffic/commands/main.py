@@ -1,19 +1,19 @@
-"""The command `mtl-traffic`: everything that an operator does, a subcommand each."""
+"""The command `mtl-traffic`, which runs its subcommands."""
 
 import difflib
 import importlib
 import sys
 
 COMMANDS = {
-  "extract-flows": "captures into a Parquet file of flows",
-  "suggest-labels": "which flows are most worth a label",
-  "train": "a model to keep, with a report on how good it is",
-  "predict": "classes for the flows of captures, pipes and interfaces",
-  "evaluate": "how right a model is, on captures or flows whose class is known",
-  "info": "what a trained model is, and whether it is whole",
-  "export-flows": "any dataset as a Parquet file",
-  "export-model": "a model as one file that runs with JAX alone",
-  "report": "pages of the experiments that were run",
+  "extract-flows": "turns captures into a Parquet file of flows",
+  "suggest-labels": "suggests which flows to label",
+  "train": "trains and saves a model, with a report on its accuracy",
+  "predict": "classifies the flows of captures, pipes and interfaces",
+  "evaluate": "measures the accuracy of a model on labelled captures or flows",
+  "info": "describes a trained model and checks that it is undamaged",
+  "export-flows": "writes any dataset as a Parquet file of flows",
+  "export-model": "writes a model as one file that runs with JAX alone",
+  "report": "writes a report of the experiments that were run",
 }
 
 
@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> None:
   """Runs a subcommand.
 
   Args:
-    argv: the subcommand and its arguments; the process's by default.
+    argv: the subcommand and its arguments; those of the process by default.
   """
   from mtl_traffic import __version__
 

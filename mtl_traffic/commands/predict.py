@@ -7,14 +7,19 @@
     mtl-traffic predict --model=DIR --interface=eth0 --out=- | jq .class
     mtl-traffic predict --model=DIR --captures=large.pcap --workers=2
 
-A flow's answer is written when its k-th packet comes, or the flow ends before that.
-With --out=-, JSON lines go to standard output, and everything else to standard error.
-With --workers=N, N processes share the flows; the answers are those of one. If one of
-them dies, the others go on; it is named, and its packets are counted as skipped.
-Ctrl-C, a capture that breaks off, an interface that goes away, a pipe that nobody reads
-any more or a full disk leave every answer so far in the file, in complete lines, and an
-exit status other than 0. It is 130 if the run was interrupted, and 3, however it ended,
-if packets of an interface were lost because they came faster than they were read.
+The answer for a flow is written when its k-th packet arrives, or when the flow ends
+before that. With --out=-, JSON lines go to standard output, and everything else to
+standard error.
+
+With --workers=N, N processes share the flows, and the answers are the same as with one.
+If a worker dies, the others go on; a warning names it, and its packets are counted as
+skipped.
+
+The run may be ended early by Ctrl-C, a truncated capture, an interface that goes away,
+a pipe whose reader ends, or a full disk. Every answer so far is then in the file, in
+complete lines, and the exit status is not 0. It is 130 if the run was interrupted. It
+is always 3 if packets of an interface were lost because they arrived faster than they
+were read.
 """
 
 import contextlib
@@ -49,7 +54,7 @@ if TYPE_CHECKING:
 
 USES_JAX = True
 _STDIN = "-"
-_PIPE_BYTES = 1 << 20  # So that the writer need not wait for an answer.
+_PIPE_BYTES = 1 << 20  # Large, so that the program that writes to the pipe never waits.
 _INTERRUPTED, _LOST = 130, 3  # Exit statuses.
 
 
@@ -65,52 +70,59 @@ def define_flags() -> None:
     "The .csv, .jsonl or .parquet file to write, or - for JSON lines on standard "
     "output; may be given several times.",
   )
-  flags.DEFINE_bool("append", False, "Go on with the .csv and .jsonl files that exist.")
+  flags.DEFINE_bool("append", False, "Append to existing .csv and .jsonl files.")
   flags.DEFINE_string(
     "rotate",
     None,
-    "Begin a new file after so long by the capture's clock, or when one is so large: "
-    "10min, 1h, 1d, 100MB, 1GB. Full ones become answers.1.jsonl, answers.2.jsonl …",
+    "Begin a new file after this time by the capture's clock, such as 10min, 1h or 1d, "
+    "or at this size, such as 100MB or 1GB. Full files are renamed answers.1.jsonl, "
+    "answers.2.jsonl and so on.",
   )
   capture_flags.define_answers()
   flags.DEFINE_float(
     "answer_after_s",
     None,
-    "Also answer for a flow that is silent for so long before its last packet of "
-    "--packets, in seconds of the capture's clock; later answers improve on it.",
+    "Also answer for a flow with too few packets when it has been silent for this "
+    "time, in seconds of the capture's clock. Later answers for it replace this one.",
     lower_bound=0,
   )
   flags.DEFINE_string(
     "shard",
     None,
-    "Answer only for a part of the flows, by a hash of their five-tuples: 0/4 is the "
-    "first of four.",
+    "Answer only for a part of the flows, chosen by the hash of their five-tuples: 0/4 "
+    "is the first of four parts.",
   )
   flags.DEFINE_integer(
     "workers",
     1,
-    "Processes that answer, each for a part of the flows. With several, one more reads "
-    "captures and pipes; on an interface each listens for itself.",
+    "Number of processes that answer, each for a part of the flows. If there are "
+    "several, another one reads captures and pipes; on an interface each reads its own "
+    "share.",
     lower_bound=1,
   )
   flags.DEFINE_bool(
-    "evaluate", False, "When flows end, write and count how right the answers were."
+    "evaluate",
+    False,
+    "When a flow ends, write its true bandwidth and duration, and count right answers.",
   )
   capture_flags.define_labels("true classes, to write and count beside the answers")
   flags.DEFINE_integer(
     "metrics_port",
     None,
-    "Serve Prometheus' metrics on this port while the run goes on (extra metrics).",
+    "Serve metrics for Prometheus on this port during the run (needs the extra "
+    "'metrics').",
     lower_bound=1,
     upper_bound=65535,
   )
   flags.DEFINE_string(
     "metrics_address",
     "127.0.0.1",
-    "The address to serve them on; whoever reaches it can read them.",
+    "The address on which metrics are served. Everyone who can reach it can read them.",
   )
   flags.DEFINE_string(
-    "figure", None, "Draw classes over time and bandwidth by duration in this PNG."
+    "figure",
+    None,
+    "PNG file for a figure of classes over time, and of bandwidth by duration.",
   )
 
 
@@ -126,7 +138,7 @@ def main() -> None:
   with cli.naming("--out"):
     outputs.check(args.out, args.append)
   labels = capture_flags.read_labels()
-  # With JAX, which neither --help nor any of the above need wait for.
+  # Imported here: they need JAX. --help and the checks above do not.
   from mtl_traffic.serving import live, metrics, workers
   from mtl_traffic.serving import tally as tallies
   from mtl_traffic.serving.predictor import load_model
@@ -193,7 +205,7 @@ def main() -> None:
     ]
     for notice in capture_flags.unused_labels(labels, tally.labels, read):
       logging.warning("%s: %s", args.labels, notice)
-  # Standard output is for nothing but the answers, if it is for those.
+  # If answers go to standard output, nothing else does.
   is_free = answer_files.STANDARD_OUTPUT not in map(pathlib.Path, args.out)
   told = sys.stdout if is_free else sys.stderr
   print(accounts.summary(), file=told)
@@ -210,7 +222,7 @@ def main() -> None:
 
 
 def _finish(ended: BaseException | None, accounts: captures.Accounts) -> None:
-  """Says how the run ended, and what was lost, and ends the process accordingly."""
+  """Prints how the run ended and what was lost, and sets the exit status."""
   problems, status = [*accounts.warnings], 1
   if isinstance(ended, KeyboardInterrupt):
     problems.append("interrupted; the answers so far are written")
@@ -219,7 +231,7 @@ def _finish(ended: BaseException | None, accounts: captures.Accounts) -> None:
     problems.append(str(ended))
   if accounts.num_lost:
     problems.append(
-      f"{accounts.num_lost} packets were lost, as they came faster than they were read"
+      f"{accounts.num_lost} packets were lost: they arrived faster than they were read"
     )
     status = _LOST
   for problem in problems:
@@ -234,7 +246,7 @@ def _rotation() -> outputs.Rotation | None:
     return None
   with cli.naming("--rotate"):
     if not any(map(answer_files.is_file, args.out)):
-      raise InputError("answers go to no file; leave it out, or give one more --out")
+      raise InputError("no --out is a file; leave this out, or add a file with --out")
     return outputs.Rotation.of(args.rotate)
 
 
@@ -248,7 +260,7 @@ def _shard() -> Shard | None:
 def _rules(predictor: "Predictor", max_packets: int, is_live: bool) -> captures.Rules:
   wait = captures.DEFAULT_RULES.reorder_s
   if flags.FLAGS.interface:
-    wait = 0  # They are stamped here, one after another.
+    wait = 0  # This machine stamps the packets, so they are in order.
   elif is_live:
     wait = capture_flags.LIVE_REORDER_S
   trained = predictor.description.rules
@@ -256,7 +268,7 @@ def _rules(predictor: "Predictor", max_packets: int, is_live: bool) -> captures.
 
 
 def _sources() -> list[tuple[str | pathlib.Path | list[pathlib.Path], bool]]:
-  """What is to be read, and whether it is live."""
+  """The sources to read, each with whether it is live."""
   if flags.FLAGS.interface:
     return [(flags.FLAGS.interface, True)]
   patterns = capture_flags.patterns()
@@ -285,7 +297,7 @@ def _answer_for(
   accounts = captures.Accounts()
   books.append(accounts)
   if flags.FLAGS.interface:
-    # Closed at once however it ends, as it then counts what was lost.
+    # Closing it counts lost packets, which must happen however the run ends.
     with contextlib.closing(
       answerer.read_interface(source, accounts, rules)
     ) as progress:
@@ -342,8 +354,8 @@ def _follow(
   books: list[captures.Accounts],
   tally: "tallies.Tally",
 ) -> None:
-  """Reads live traffic, of which nobody knows the size."""
-  # In a log, a line now and then is enough.
+  """Reads live traffic to its end and shows progress."""
+  # In a log, one line every 15 s is enough.
   often = 0.2 if sys.stderr.isatty() else 15
   with tqdm.tqdm(
     unit=" packets",

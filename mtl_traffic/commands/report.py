@@ -1,10 +1,10 @@
-"""Writes pages of everything that was run: findings, tables, figures, claims.
+"""Writes a report of experiments: findings, tables, figures, verdicts on claims.
 
     mtl-traffic report --workdir=runs/paper
 
-Reads the work directories of experiments in and below --workdir, and writes `report.md`
-with its figures, and `report.html`, a page that needs no other file. Where they are of
-several datasets, each has a page of its own, `report_NAME`, and `report` compares them.
+Reads the work directories of experiments in and below --workdir. Writes `report.md`
+with its figures, and `report.html`, a single file. If there are several datasets, each
+has a page `report_NAME`, and `report` compares them.
 """
 
 from absl import flags
@@ -16,7 +16,7 @@ USES_JAX = False
 
 
 def define_flags() -> None:
-  cli.define_required("workdir", "where results are, and the report goes")
+  cli.define_required("workdir", "the folder with the results, also for the report")
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
-"""Suggests which flows to label next: typical ones, each of another kind.
+"""Suggests which flows to label: typical flows that differ from each other.
 
     mtl-traffic suggest-labels --dataset=flows.parquet --number=25 --out=to_label.csv
 
-Writes a line a flow, the most useful first: where and when it was seen, what it adds up
-to, and how many other flows it stands for. Fill in the column `label`, and give the
-file to `mtl-traffic extract-flows --labels`. Flows that have a label already are taken
-into account, so the next call goes on from there.
+Writes one line per suggested flow, the most useful first: where and when it was seen,
+its totals, and how many other flows it represents. Fill in the column `label`, and pass
+the file to `mtl-traffic extract-flows --labels`. Flows that already have a label count
+as chosen, so a second call suggests others.
 """
 
 import pathlib
@@ -20,7 +20,7 @@ from mtl_traffic.errors import InputError
 from mtl_traffic.tables import csv_text
 
 USES_JAX = True
-# What a table of labels calls the columns of flows from captures.
+# Column in a table of labels → column of flows from captures.
 _COLUMNS = {
   "source": "client_address",
   "source_port": "client_port",
@@ -34,12 +34,14 @@ _COLUMNS = {
 def define_flags() -> None:
   cli.define_required("dataset", "the Parquet file of flows")
   cli.define_required("out", "the .csv file to write")
-  flags.DEFINE_integer("number", 25, "Flows to suggest.", lower_bound=1)
-  flags.DEFINE_integer("seed", 0, "Of the comparison of flows.", lower_bound=0)
+  flags.DEFINE_integer("number", 25, "Number of flows to suggest.", lower_bound=1)
+  flags.DEFINE_integer(
+    "seed", 0, "Random seed of the trees that compare flows.", lower_bound=0
+  )
 
 
 def main() -> None:
-  # With JAX, which --help need not wait for.
+  # Imported here: it needs JAX, and --help does not.
   from mtl_traffic import labelling
 
   args = flags.FLAGS
@@ -51,7 +53,7 @@ def main() -> None:
   flows = parquet.read(args.dataset)
   is_labelled = flows.classes >= 0
   if is_labelled.all():
-    raise InputError(f"{args.dataset}: every flow has a label already")
+    raise InputError(f"{args.dataset}: every flow already has a label")
   columns = labelling.columns(flows)
   suggested = labelling.suggest(columns, args.number, is_labelled, args.seed)
   texts = parquet.read_texts(args.dataset, tuple(_COLUMNS.values()))
@@ -75,5 +77,5 @@ def main() -> None:
   files.write_text(out, csv_text(lines))
   print(
     f"Wrote {len(suggested)} flows to label to {out}; "
-    f"{np.sum(is_labelled):,} of {len(flows):,} have a label already"
+    f"{np.sum(is_labelled):,} of {len(flows):,} already have a label"
   )

@@ -1,15 +1,17 @@
-"""Trains a model that `mtl-traffic predict` and `mtl_traffic.load_model` answer with.
+"""Trains a model for `mtl-traffic predict` and `mtl_traffic.load_model`.
 
     mtl-traffic train --config=own_captures --dataset=flows.parquet --workdir=model
 
-Trains on the draw of `config.first_seed`, with all labels unless
-`--config.labels_per_class` says otherwise. The epoch is chosen, and probabilities are
-calibrated, on the validation flows; what the report says is measured on the test flows,
-and on other partitions. Writes the model, a card that says what it is (`README.md`),
-`report.md` and `calibration.png` to the work directory. One draw says little;
-`--draws=10` trains on as many, for a report with intervals. With all labels, the model
-that is kept then learns from the validation and test flows too, unless it is a network,
-whose epoch they choose, or with `--norefit`.
+The seed `config.first_seed` draws training, validation and test flows. All labels are
+used unless `--config.labels_per_class` is given. Validation flows choose the epoch and
+calibrate the probabilities. The report is measured on the test flows and on other
+partitions. Writes the model, its model card (`README.md`), `report.md` and
+`calibration.png` to the work directory. A single draw gives no intervals; `--draws=10`
+trains on ten draws for the report.
+
+With all labels, the method is then trained again on all flows, test flows included, and
+that model is saved. `--norefit` saves the tested model instead. Networks are not
+trained again, because validation flows choose their epoch.
 """
 
 import dataclasses
@@ -33,43 +35,45 @@ def define_flags() -> None:
   cli.define_dataset()
   cli.define_required("workdir", "where the model goes")
   flags.DEFINE_string(
-    "method", "whole_flow_distillation", "How to train, by the name of a method."
+    "method", "whole_flow_distillation", "The name of the method to train."
   )
   flags.DEFINE_integer(
     "ensemble",
     1,
-    "Models whose probabilities are averaged; they share one split.",
+    "Number of models whose probabilities are averaged; they share one split.",
     lower_bound=1,
   )
   flags.DEFINE_integer(
     "draws",
     1,
-    "Draws of split and labels to train on, for the report; the first gives the model.",
+    "Number of draws of split and labels to train on for the report; the model of the "
+    "first draw is saved.",
     lower_bound=1,
   )
   flags.DEFINE_bool(
     "refit",
     True,
-    "Once a model of all labels is tested, let it learn from the test and validation "
-    "flows too, unless these choose its epoch. --norefit keeps the tested one.",
+    "After the test, train a model of all labels again on all flows, test and "
+    "validation flows included. Networks are not trained again. --norefit saves the "
+    "tested model.",
   )
   flags.DEFINE_integer(
     "shortest_prefix",
     None,
-    "Train on random prefixes, for answers from this packet on, not at the k-th alone; "
-    "0 = from config.shortest_prefix.",
+    "Train on prefixes of random length, so that the model can answer from this packet "
+    "on and not only at the k-th; 0 = from config.shortest_prefix.",
     lower_bound=0,
   )
 
 
 def main() -> None:
-  # With JAX, which --help need not wait for.
+  # Imported here: they need JAX, and --help does not.
   from mtl_traffic import defaults
   from mtl_traffic.serving import checkpoints, trainer
 
   args = flags.FLAGS
   settings = cli.chosen_settings()
-  # What the flows decide is not known yet: the most that it can be.
+  # If the flows choose k, it is not known yet; checks use the largest possible one.
   run = _run(settings.replace(k=settings.k or defaults.MOST_PACKETS))
   trainer.check(run, settings, args.ensemble)
   workdir = pathlib.Path(args.workdir)
@@ -79,7 +83,7 @@ def main() -> None:
 
 
 def _train(settings: Settings, run: Run, workdir: pathlib.Path) -> None:
-  """Trains the draws, and writes the model of the first and the report of all."""
+  """Trains on each draw; writes the model of the first and the report of all."""
   from mtl_traffic.inputs import Inputs
   from mtl_traffic.serving import card, checkpoints, quality, trainer
 
@@ -91,8 +95,8 @@ def _train(settings: Settings, run: Run, workdir: pathlib.Path) -> None:
   )
   if not (flows.classes >= 0).any():
     raise InputError(
-      f"{dataset}: no flow has a label, and a model learns from two classes or more; "
-      "give labels when flows are extracted, mtl-traffic extract-flows --help"
+      f"{dataset}: no flow has a label, but a model needs two classes or more; give "
+      "labels when you extract flows (mtl-traffic extract-flows --help)"
     )
   settings = defaults.of_flows(settings, flows)
   run = _run(settings)
@@ -124,7 +128,7 @@ def _train(settings: Settings, run: Run, workdir: pathlib.Path) -> None:
     kept = trained[0]
     if refits:
       kept = trainer.refit(inputs, run, kept, progress=told)
-  # The model first: it took longest.
+  # The model is saved first, because it took longest.
   known = card.data(dataset, inputs, trained[0].draw)
   description = dataclasses.replace(kept.description, data=known)
   checkpoints.save(workdir, description, kept.parameters)
@@ -136,30 +140,30 @@ def _train(settings: Settings, run: Run, workdir: pathlib.Path) -> None:
 def _check_lengths(
   settings: Settings, dataset: str, rules: Mapping[str, object]
 ) -> None:
-  """Raises an InputError if the settings contradict what the dataset says."""
+  """Raises an InputError if the settings contradict the dataset's own description."""
   is_told = settings.payload_lengths or cli.is_changed("payload_lengths")
   known = rules.get("payload_lengths", settings.payload_lengths)
   if is_told and known != settings.payload_lengths:
     of = "TCP and UDP payload" if known else "IP packets"
     raise InputError(
-      f"--config.payload_lengths={settings.payload_lengths}: {dataset} says that its "
-      f"lengths are those of {of}; leave the setting out"
+      f"--config.payload_lengths={settings.payload_lengths}: {dataset} has lengths of "
+      f"{of}; leave the setting out"
     )
 
 
 def _run(settings: Settings) -> Run:
-  """The one run that flags and settings describe."""
+  """The run that the flags and settings describe."""
   labels = settings.labels_per_class
   if not cli.is_changed("labels_per_class"):
     labels = (ALL,)
   if len(labels) != 1:
     raise InputError(
-      f"--config.labels_per_class: {labels} are several; give one, as in "
-      "--config.labels_per_class=20"
+      f"--config.labels_per_class: {labels} has {len(labels)} values; give one, such "
+      "as --config.labels_per_class=20"
     )
   settings = settings.replace(methods=(flags.FLAGS.method,), labels_per_class=labels)
   (run, *_) = label_budgets(settings)
   shortest = flags.FLAGS.shortest_prefix
-  if shortest == 0:  # The settings' own, which may be chosen by the flows.
+  if shortest == 0:  # The setting, which may have been chosen by the flows.
     shortest = settings.shortest_prefix or 1
   return dataclasses.replace(run, shortest_prefix=shortest)

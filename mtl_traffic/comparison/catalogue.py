@@ -1,4 +1,4 @@
-"""The experiments: what each asks, runs and shows."""
+"""The experiments: the title, runs, table and figure of each."""
 
 from collections.abc import Callable, Mapping
 
@@ -123,21 +123,21 @@ def _labellings(settings: Settings) -> list[Run]:
 
 
 def _any_k(settings: Settings) -> list[Run]:
-  """One model a seed for any number of packets, and one for each of the budgets."""
-  from mtl_traffic import models  # With JAX, which a report does without.
+  """For each seed, one model for any number of packets, and one model per number."""
+  from mtl_traffic import models  # Imports JAX, which reports do not need.
 
   settings = settings.replace(methods=("multitask",))
   budgets = sorted(settings.packet_budgets)
   shortest = settings.shortest_prefix or 1
   if not shortest <= budgets[0]:
     raise InputError(
-      f"shortest_prefix = {shortest} must be 1 to {budgets[0]}, the least of "
+      f"shortest_prefix = {shortest} must be 1 to {budgets[0]}, the smallest of "
       "packet_budgets"
     )
   of_each = [
     run
     for packets in budgets
-    # With fewer packets the network cannot be built, and there is but the one.
+    # With fewer packets the network cannot be built; only the common model is run.
     if packets >= models.FEWEST_PACKETS
     for run in label_budgets(settings, k=packets)
   ]
@@ -152,23 +152,23 @@ def _any_k(settings: Settings) -> list[Run]:
 
 
 def _any_k_table(rows: list[dict], paper: Mapping) -> Table:
-  del paper  # It has a model for each k.
+  del paper  # The paper has no such table.
   return accuracy_table(
     rows,
     ("shortest_prefix", "labels_per_class", "packets"),
     reference={"shortest_prefix": None},
-    reference_name="a model for each",
+    reference_name="a model per number",
   )
 
 
 def _ablation(settings: Settings) -> list[Run]:
-  from mtl_traffic.methods import ABLATIONS  # With JAX, which a report does without.
+  from mtl_traffic.methods import ABLATIONS  # Imports JAX, which reports do not need.
 
   return label_budgets(settings.replace(methods=(OURS, *ABLATIONS)))
 
 
 def _table(*fields: str, reference: Mapping | None = None, name: str = ""):
-  """The table of an experiment that the paper has no table of."""
+  """The table of an experiment for which the paper has no table."""
 
   def table(rows: list[dict], paper: Mapping) -> Table:
     del paper
@@ -178,7 +178,7 @@ def _table(*fields: str, reference: Mapping | None = None, name: str = ""):
 
 
 def _figure(field: str, title: str, logarithmic: bool = False) -> _Drawn:
-  """Accuracies against a field of the rows."""
+  """The figure of accuracies against a field of the rows."""
 
   def figure(rows: list[dict], paper: Mapping) -> Figure:
     del paper
@@ -188,7 +188,7 @@ def _figure(field: str, title: str, logarithmic: bool = False) -> _Drawn:
 
 
 def _differences(*fields: str, reference: Mapping, name: str) -> _Drawn:
-  """The differences of `_table`."""
+  """The figure of the differences in `_table`."""
 
   def figure(rows: list[dict], paper: Mapping) -> Figure:
     del paper
@@ -239,7 +239,7 @@ _ALL = (
   ),
   Experiment(
     name="auxiliary_tasks",
-    title="Other targets beside the class (section VI)",
+    title="Accuracy with other auxiliary tasks (section VI)",
     runs=_task_sets,
     table=_table(
       "tasks",
@@ -254,7 +254,7 @@ _ALL = (
   ),
   Experiment(
     name="authors_variants",
-    title="What the authors' code does otherwise than the paper says",
+    title="Effect of the differences between the authors' code and the paper",
     runs=_variants,
     table=_table(
       "labels_per_class",
@@ -285,7 +285,7 @@ _ALL = (
   ),
   Experiment(
     name="labelling",
-    title="Labels of random flows, and of chosen ones",
+    title="Accuracy with labels of random flows and of chosen flows",
     runs=_labellings,
     table=_table(
       "method",
@@ -316,10 +316,10 @@ _ALL = (
     title="What each part of our method contributes",
     runs=_ablation,
     table=_table(
-      "labels_per_class", "method", reference={"method": OURS}, name="the whole"
+      "labels_per_class", "method", reference={"method": OURS}, name="full method"
     ),
     figure=_differences(
-      "labels_per_class", "method", reference={"method": OURS}, name="the whole"
+      "labels_per_class", "method", reference={"method": OURS}, name="full method"
     ),
   ),
 )

@@ -1,4 +1,4 @@
-"""What the paper claims, as differences between rows that can be measured."""
+"""The paper's claims, each as a difference between measured accuracies."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -12,10 +12,10 @@ INF = float("inf")
 # "Considerably", "almost the same" and the like, in points of accuracy.
 _CONSIDERABLE, _ALMOST = 1.0, 2.0
 _BUDGETS = (10, 20, 50, 100)
-# Lines of a table are compared run by run, though these tell them apart.
+# Two runs with the same seed are paired although they differ in these fields.
 _PAIRED = ("method", "labels_per_class", "packets")
 
-# The paper's own setting, where a claim says nothing else.
+# The paper's own settings, unless a claim is about others.
 _MULTITASK = {
   "method": "multitask",
   "k": 60,
@@ -30,7 +30,7 @@ _MULTITASK = {
   "shortest_prefix": None,
   "labelling": "random",
 }
-# A baseline's row is what it is, whatever it does not read.
+# Only the settings that baselines read; the others do not change their results.
 _BASELINE = {
   "k": 60,
   "signed_lengths": True,
@@ -42,17 +42,17 @@ _BASELINE = {
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-  """A claim that one accuracy exceeds another by a number of points in a range.
+  """A claim that the difference between two accuracies lies in a range.
 
   Attributes:
-    text: what is claimed.
-    source: where in the paper.
+    text: the claim in words.
+    source: the section, table or figure of the paper.
     rows: fields that select the rows of the first accuracy.
-    reference: fields that select the rows that it is compared with.
-    low: the least difference that the claim allows, in points.
-    high: the most.
-    task: whose accuracy.
-    dataset: the paper's dataset that it is about; empty for both.
+    reference: fields that select the rows of the second, which is subtracted.
+    low: lower limit of the claimed difference, in percentage points.
+    high: upper limit of the claimed difference, in percentage points.
+    task: the task whose accuracy is compared.
+    dataset: the paper's name of the dataset that the claim is about; empty for both.
   """
 
   text: str
@@ -65,7 +65,7 @@ class Claim:
   dataset: str = ""
 
   def difference(self, rows: Iterable[dict]) -> Estimate:
-    """The difference in points, run by run on the same draws."""
+    """The difference in percentage points, paired by draw."""
     fractions = difference(
       where(rows, **self.rows),
       where(rows, **self.reference),
@@ -79,13 +79,13 @@ class Claim:
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-  """A claim and what rows say about it.
+  """A claim with its measured difference and verdicts.
 
   Attributes:
-    claim: what is claimed.
-    value: the difference in points.
-    verdict: of this claim alone.
-    adjusted: its verdict among all that were judged.
+    claim: the claim.
+    value: the difference in percentage points.
+    verdict: the verdict on this claim alone.
+    adjusted: the verdict after adjustment for the number of claims.
   """
 
   claim: Claim
@@ -98,11 +98,12 @@ VERDICTS = ("does not hold", "holds", "inconclusive")
 
 
 def judge(rows: Iterable[dict], dataset: str, dividers: Iterable) -> list[Judged]:
-  """Each claim that rows say something about, with its verdicts.
+  """Judges each claim for which there are rows.
 
   Args:
-    rows: of all experiments on one dataset, tested where they were trained.
-    dataset: the paper's name of the dataset; empty for one that it does not have.
+    rows: rows of all experiments on one dataset, tested on the partition that they
+      were trained on.
+    dataset: the paper's name of the dataset; empty if it is not in the paper.
     dividers: `config.paper_dividers`, the rows of Table IV.
   """
   rows = list(rows)
@@ -124,7 +125,7 @@ def judge(rows: Iterable[dict], dataset: str, dividers: Iterable) -> list[Judged
 
 
 def count(judged: Iterable[Judged], adjusted: bool = False) -> dict[str, int]:
-  """How many claims have which verdict."""
+  """The number of claims with each verdict."""
   verdicts = [one.adjusted if adjusted else one.verdict for one in judged]
   return {verdict: verdicts.count(verdict) for verdict in VERDICTS}
 
@@ -143,8 +144,8 @@ def table(judged: Iterable[Judged]) -> tables.Table:
     ]
     for one in judged
   ]
-  header = ["claim", "paper", "difference", "claimed", "seeds", "verdict", "adjusted"]
-  return tables.Table(header, lines)
+  header = ["claim", "paper", "measured (points)", "claimed (points)", "seeds"]
+  return tables.Table([*header, "verdict", "adjusted"], lines)
 
 
 def _fractions(points: Estimate) -> Estimate:
@@ -180,8 +181,8 @@ def _few_labels() -> Iterable[Claim]:
         _CONSIDERABLE,
       )
   yield Claim(
-    "multi-task learning with 100 labels is almost as good as single-task learning "
-    "with all",
+    "multi-task learning with 100 labels classifies almost as well as single_task "
+    "with all labels",
     "V-B",
     {**_MULTITASK, "labels_per_class": 100},
     {**_BASELINE, "method": "single_task", "labels_per_class": "all"},
@@ -190,7 +191,7 @@ def _few_labels() -> Iterable[Claim]:
   )
   for task in MAIN_TASKS:
     yield Claim(
-      f"{task} is predicted as well as by a network of its own (cnn_rnn)",
+      f"{task} is predicted as well as by a separate network (cnn_rnn)",
       source,
       {**_MULTITASK, "labels_per_class": 10},
       {**_BASELINE, "method": "cnn_rnn", "labels_per_class": 10},
@@ -206,7 +207,7 @@ def _packets() -> Iterable[Claim]:
     tasks = MAIN_TASKS if dataset == "QUIC" else ("bandwidth",)
     for task in tasks:
       yield Claim(
-        f"{task} is no better predicted from 60 packets than from 30",
+        f"{task} is not predicted better from 60 packets than from 30",
         source,
         {**of_k, "k": 60},
         {**of_k, "k": 30},
@@ -216,7 +217,7 @@ def _packets() -> Iterable[Claim]:
         dataset,
       )
     yield Claim(
-      "the class is considerably better predicted from 60 packets than from 30",
+      "the class is predicted considerably better from 60 packets than from 30",
       source,
       {**of_k, "k": 60},
       {**of_k, "k": 30},
@@ -224,7 +225,7 @@ def _packets() -> Iterable[Claim]:
       dataset=dataset,
     )
     yield Claim(
-      "more than 60 packets do not help the class",
+      "the class is not predicted better from 120 packets than from 60",
       source,
       {**of_k, "k": 120},
       {**of_k, "k": 60},
@@ -233,7 +234,7 @@ def _packets() -> Iterable[Claim]:
       dataset=dataset,
     )
   yield Claim(
-    "duration needs more than 30 packets",
+    "duration is predicted considerably better from 45 packets than from 30",
     "V-C, Figure 7",
     {**of_k, "k": 45},
     {**of_k, "k": 30},
@@ -247,7 +248,7 @@ def _lambdas() -> Iterable[Claim]:
   of_lambda = {**_MULTITASK, "labels_per_class": 20}
   source = "V-B, V-C, Figures 6, 8"
   yield Claim(
-    "a λ of 10 classifies better than one of 0.1",
+    "the class is predicted better with λ = 10 than with λ = 0.1",
     source,
     {**of_lambda, "lambda": 10.0},
     {**of_lambda, "lambda": 0.1},
@@ -255,7 +256,8 @@ def _lambdas() -> Iterable[Claim]:
   )
   for task in ("class", *MAIN_TASKS):
     yield Claim(
-      f"a λ of 1000 is worse than one of 10: {task}",
+      f"{'the class' if task == 'class' else task} is predicted worse with λ = 1000 "
+      "than with λ = 10",
       source,
       {**of_lambda, "lambda": 1000.0},
       {**of_lambda, "lambda": 10.0},
@@ -280,7 +282,7 @@ def _dividers(rows: Iterable) -> Iterable[Claim]:
       if values
     )
     yield Claim(
-      f"the labelled flows' dividers classify better than {name}",
+      f"dividers from the labelled flows classify better than {name}",
       "V-B, Table IV",
       at_twenty,
       {**at_twenty, **fields},
@@ -301,8 +303,8 @@ def _dividers(rows: Iterable) -> Iterable[Claim]:
 def _auxiliary_tasks() -> Iterable[Claim]:
   for task in ("mean_inter_arrival_time", "bursts"):
     yield Claim(
-      f"{task} alone can stand in for bandwidth and duration: better than single_task "
-      "with 10 labels",
+      f"{task} alone can replace bandwidth and duration: with 10 labels it classifies "
+      "better than single_task",
       "VI",
       {**_MULTITASK, "labels_per_class": 10, "tasks": (task,)},
       {**_BASELINE, "method": "single_task", "labels_per_class": 10},

@@ -1,4 +1,4 @@
-"""Conducts an experiment: its runs, its rows, its table and its figure."""
+"""Conducts an experiment: computes its rows, and writes its table and figure."""
 
 import os
 from collections.abc import Sequence
@@ -22,12 +22,12 @@ def conduct(
   """Runs what has no rows yet in the work directory, then writes table and figure.
 
   Args:
-    experiment: what is asked.
+    experiment: the experiment.
     settings: see `Settings`.
-    dataset: its name.
-    flows: all partitions.
+    dataset: the name of the dataset.
+    flows: the flows of all partitions.
     path: the work directory.
-    runs: what is to be run, if not what the settings ask for.
+    runs: the runs; those that the settings define by default.
 
   Returns:
     The table, as Markdown with a line of introduction.

@@ -1,4 +1,4 @@
-"""The page on one dataset: what was found, a table and figure a question, how made."""
+"""The page on one dataset: findings, tables and figures, claims, and provenance."""
 
 import pathlib
 import re
@@ -27,9 +27,9 @@ from mtl_traffic.pages import Folded, Heading, Part, Shown, contents
 from mtl_traffic.tables import Table, markdown_table, percent
 
 _LONG = 12  # Lines; longer tables are folded.
-_MOST_METHODS = 6  # Beside each other.
+_MOST_METHODS = 6  # Columns of the table of classes.
 _CLAIMS = Heading("What the paper claims")
-_INTERVALS = Heading("What the intervals say")
+_INTERVALS = Heading("What the intervals mean")
 _MADE = Heading("How this was made")
 _CONFUSED = Heading("Which classes are confused")
 _WORD = re.compile(r"[^\w-]")
@@ -38,13 +38,13 @@ _WORD = re.compile(r"[^\w-]")
 def parts(
   results: Results, found: Findings, workdir: pathlib.Path, stem: str
 ) -> list[Part]:
-  """The page; writes its figures.
+  """The parts of the page; writes its figures.
 
   Args:
     results: see `Results`.
-    found: what they say.
+    found: the findings in them.
     workdir: the folder of the page.
-    stem: of the page's name, and the folder of its figures.
+    stem: the page's name without suffix, also the folder of its figures.
   """
   links = {"intervals": f"#{_INTERVALS.anchor}", "claims": f"#{_CLAIMS.anchor}"}
   body: list[Part] = []
@@ -74,10 +74,9 @@ def parts(
 def _flows(results: Results) -> str:
   meaning = results.meaning
   return (
-    f"{meaning['num_flows']:,} flows of {len(meaning['classes'])} classes; of each "
-    f"class {_size(meaning['test_per_class'])} test and "
-    f"{_size(meaning['validation_per_class'])} validation flows, drawn anew for each "
-    "seed."
+    f"{meaning['num_flows']:,} flows of {len(meaning['classes'])} classes. For each "
+    f"seed, {_size(meaning['test_per_class'])} of the flows of each class are drawn "
+    f"for testing and {_size(meaning['validation_per_class'])} for validation."
   )
 
 
@@ -93,11 +92,11 @@ def _label_budget(results: Results, workdir: pathlib.Path, stem: str) -> list[Pa
   note = f" The figure leaves out {for_markdown(', '.join(left))}." if left else ""
   return [
     Heading(experiment.title),
-    f"Class accuracy in %, mean over seeds ± half of its 95 % interval.{note}",
+    f"Class accuracy in %, mean over seeds ± half of its 95 % t-interval.{note}",
     budget_table(results.trained_on("label_budget"), results.paper).markdown(),
     _drawn("label_budget", rows, results, workdir, stem),
     Folded(
-      "Every measure, budget and tested partition",
+      "All tasks, measures and test sets",
       [INTRODUCTION, experiment.table(rows, results.paper).markdown()],
     ),
   ]
@@ -107,8 +106,8 @@ def budget_table(rows: Sequence[dict], paper: dict) -> Table:
   """Class accuracy of each method by labels per class, the best with few labels first.
 
   Args:
-    rows: of `results.jsonl`, of one partition.
-    paper: the paper's values, which stand below.
+    rows: rows of `results.jsonl`, of one partition.
+    paper: the paper's values, which are the last lines.
   """
   budgets = sorted({row["labels_per_class"] for row in rows}, key=budget_order)
   few = few_labels(rows)
@@ -150,10 +149,11 @@ def _claims(found: Findings) -> list[Part]:
     return []
   shown: list[Part] = [
     _CLAIMS,
-    "A claim is a difference between accuracies, in points, over the runs that had the "
-    "same split and labels. It holds if the whole 95 % interval of the difference lies "
-    "in the claimed range, does not hold if none of it does, and is inconclusive "
-    "otherwise. *Adjusted* is the verdict among all claims here (Holm's method).",
+    "Each claim is tested as a difference between two accuracies, in percentage "
+    "points, paired by seed. It holds if the whole 95 % interval of the difference "
+    "lies in the claimed range, does not hold if no part of it does, and is "
+    "inconclusive otherwise. *Adjusted* is the verdict after Holm's correction for the "
+    "number of claims.",
   ]
   for verdict, number in claims.count(found.judged).items():
     members = [one for one in found.judged if one.verdict == verdict]
@@ -171,7 +171,7 @@ def _claims(found: Findings) -> list[Part]:
 def _confusions(
   results: Results, found: Findings, workdir: pathlib.Path, stem: str
 ) -> list[Part]:
-  """Which classes are taken for which with few labels, by the best and the paper's."""
+  """Confusions and scores of each class with few labels."""
   names, rows = results.meaning["classes"], results.trained_on("label_budget")
   rows = [row for row in rows if row["class_confusion"]]
   if not rows or found.best is None:
@@ -189,7 +189,7 @@ def _confusions(
       name = f"{stem}/confusion_{_WORD.sub('_', method)}.png"
       figure = confusions.figure(counts[method], names)
       files.write_figure(workdir / name, figure)
-      drawn.append(Shown(f"Taken for which, in % of the class, by {method}", name))
+      drawn.append(Shown(f"Confusion matrix of {method}, in % of the class", name))
   best = counts[found.best.method]
   largest = [
     [names[true], names[taken], f"{100 * best[true, taken] / best[true].sum():.1f}"]
@@ -209,14 +209,14 @@ def _confusions(
   ]
   return [
     _CONFUSED,
-    f"With {for_markdown(found.best.labels)} labels per class, over the test flows of "
-    "all seeds. Classes that are confused stand side by side; only the largest errors "
-    "are written out.",
+    f"With {for_markdown(found.best.labels)} labels per class, summed over the test "
+    "flows of all seeds. Classes that are often confused are neighbours. Only the "
+    "largest errors are written as numbers.",
     *drawn,
     f"The largest errors of {for_markdown(found.best.method)}:\n\n"
-    + markdown_table(["class", "taken for", "% of the class"], largest)
+    + markdown_table(["class", "predicted", "% of the class"], largest)
     if largest
-    else "Every flow was right.",
+    else "Every flow was classified correctly.",
     _table("Each class, in %", Table(header, lines)),
   ]
 
@@ -240,7 +240,7 @@ def _table(title: str, table: Table) -> Part:
 
 
 def _statistics(dataset: str, workdir: pathlib.Path) -> list[Part]:
-  """What `flow_statistics` wrote of a dataset, its headings one level down."""
+  """The output of `flow_statistics` for a dataset, its headings one level down."""
   for path in sorted(workdir.rglob("flow_statistics/table.md")):
     try:
       is_of = read_config(path.parent)["meaning"]["dataset"] == dataset
@@ -262,25 +262,26 @@ def _intervals(results: Results) -> str:
   meaning = results.meaning
   split = meaning.get("split_by")
   of_split = (
-    f" Flows of one {for_markdown(split)} are on one side of each split."
+    f" All flows of one {for_markdown(split)} are on the same side of each split."
     if split
     else ""
   )
   return f"""\
 - **Over seeds.** 97.8 ± 0.6 is a mean over seeds and half of its 95 % t-interval. Each
   seed draws test flows, labels and initial weights anew, from the same
-  {meaning["num_flows"]:,} flows. So the interval is about draws, not about new traffic.
-- **Over flows.** 94.0–99.3 is the 95 % interval (Wilson's) of an accuracy that was
-  measured once, on as many flows as one seed tests, each independent of the others.
-  Rows keep counts and not which flows were wrong. So the flows of all seeds cannot be
-  counted once each, and differences have no such interval.
-- **Not known.** Flows of one capture or day are alike, and rows do not say which flow
-  is of which. Nothing is resampled by capture, so neither interval tells what happens
-  on another day.{of_split} `mtl-traffic evaluate` has intervals by capture for a model
-  that is kept.
-- **Many at once.** Claims are tested one by one at 95 %. Among many, some are decided
-  by chance. The adjusted verdicts are those of Holm's method: the chance that any of
-  them is wrong is at most 5 %. Tables are not adjusted."""
+  {meaning["num_flows"]:,} flows. So the interval describes the variation between random
+  splits of these flows. It does not describe new traffic.
+- **Over flows.** 94.0–99.3 is Wilson's 95 % confidence interval of an accuracy on a
+  single test set of the size that one seed has. It assumes independent flows. Rows
+  store counts, not which flows were wrong, and the test sets of seeds overlap. So test
+  sets cannot be pooled, and differences have no such interval.
+- **Not covered.** Flows of one capture or day resemble each other. Rows do not store
+  the capture of a flow, so neither interval resamples captures, and neither tells how
+  accuracy changes on another day.{of_split} For a saved model, `mtl-traffic evaluate`
+  computes intervals by capture.
+- **Multiple comparisons.** Each claim is tested alone at the 5 % level, so a few of
+  many verdicts are due to chance. For the adjusted verdicts (Holm's method), the
+  probability that any of them is wrong is at most 5 %. Tables are not adjusted."""
 
 
 def _how_made(results: Results) -> list[Part]:
@@ -306,9 +307,10 @@ def _how_made(results: Results) -> list[Part]:
   adam = ", ".join(f"{rate:g}" for rate in sorted(rates))
   return [
     f"Networks: {meaning['epochs']} epochs of Adam at {adam} in batches of "
-    f"{meaning['batch_size']}. With {for_markdown(', '.join(results.versions))}.",
+    f"{meaning['batch_size']}. Versions: {for_markdown(', '.join(results.versions))}.",
     "\n".join(calls)
     if calls
-    else "Date, command, commit and machine are not known: an older version made it.",
+    else "Date, command, commit and machine are unknown: an older version of "
+    "mtl_traffic wrote these results.",
     Folded("What was run", [markdown_table(header, lines)]),
   ]

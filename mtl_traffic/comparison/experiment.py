@@ -1,4 +1,4 @@
-"""What makes an experiment: its runs, its table and its figure."""
+"""The parts of an experiment: its runs, its table and its figure."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -11,9 +11,9 @@ from mtl_traffic.tables import Table
 
 INTRODUCTION = (
   "Accuracy in %, mean over seeds ± half of its 95 % t-interval. *Over flows* is the "
-  "95 % interval of the class accuracy that follows from the number of test flows of "
-  "one seed. *Balanced* is the mean recall of the classes, *macro F1* the mean of "
-  "their F1: both count a class of few flows as much as one of many."
+  "95 % confidence interval of the class accuracy for the number of test flows of one "
+  "seed. *Balanced* is the mean recall of the classes, *macro F1* the mean of their "
+  "F1. Both give each class the same weight, however few flows it has."
 )
 
 
@@ -22,12 +22,12 @@ class Experiment:
   """One question, answered by the runs of a comparison.
 
   Attributes:
-    name: of its binary, its work directory and its figure.
-    title: the question, and where the paper asks it.
-    runs: of the settings, what is to be run.
-    table: of rows and what the paper reports, settings of these names.
-    figure: of the same.
-    swept: the settings in which the runs differ.
+    name: the name of its program, work directory and figure.
+    title: its heading, with the place in the paper.
+    runs: maps settings to the runs.
+    table: maps rows and the paper's values (the settings named in `PAPER`) to a table.
+    figure: maps the same to a figure.
+    swept: the names of the settings in which the runs differ.
   """
 
   name: str

@@ -1,4 +1,4 @@
-"""Rows of results as figures that can be pasted into a paper."""
+"""Figures of results, in a form that fits a paper."""
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,22 +21,23 @@ from mtl_traffic.comparison.rows import (
 )
 from mtl_traffic.escapes import for_figure
 
-_FEW_SERIES = 4  # Where the figure has many panels.
-_LABEL_LETTERS = 52  # In a line, which is as wide as the figure.
+_FEW_SERIES = 4  # In each panel of a figure with many panels.
+_LABEL_LETTERS = 52  # Letters in one line of the figure's width.
 _MEASURES = dict(zip(ACCURACIES, ("class", "bandwidth", "duration"), strict=True))
 
 
 def label_budget_figure(
   rows: Iterable[dict], paper: Mapping[tuple, Sequence[float]]
 ) -> Figure:
-  """Accuracy of the class against labels per class, a panel for each partition.
+  """Class accuracy against labels per class, one panel per tested partition.
 
-  Where some classes have more test flows than others, macro F1 as well. Of many methods
-  the best are shown.
+  If classes differ in their number of test flows, there are panels of macro F1 too. Of
+  many methods, only the best are shown.
 
   Args:
-    rows: of `results.jsonl`.
-    paper: class accuracies, the third of the values, by method and labels per class.
+    rows: rows of `results.jsonl`.
+    paper: the paper's values by method and labels per class; the third value is the
+      class accuracy.
   """
   rows = list(rows)
   of_paper = {
@@ -60,7 +61,7 @@ def label_budget_figure(
     _lines(panel, {name: where(members, method=name) for name in methods}, field, place)
     if of_paper and field == "class_accuracy":
       _as_published(panel, of_paper, place)
-      of_paper = {}  # They stand beside the partition that was trained on, the first.
+      of_paper = {}  # Only in the first panel, of the partition that was trained on.
     charts.finish(panel)
     panel.set_ylabel(f"{title} (%)")
     if several:
@@ -71,10 +72,10 @@ def label_budget_figure(
 
 
 def datasets_figure(rows: Mapping[str, Sequence[dict]]) -> Figure:
-  """Accuracy of the class against labels per class, a panel for each dataset.
+  """Class accuracy against labels per class, one panel per dataset.
 
   Args:
-    rows: of each dataset, by its name; those of the partition that was trained on.
+    rows: rows by name of the dataset, tested on the partition that was trained on.
   """
   everything = [row for of_dataset in rows.values() for row in of_dataset]
   budgets = sorted({row["labels_per_class"] for row in everything}, key=budget_order)
@@ -96,8 +97,8 @@ def methods_shown(rows: Iterable[dict], most: int = charts.MOST_SERIES) -> list[
   """The methods that a figure shows: ours, the paper's, and the best with few labels.
 
   Args:
-    rows: of `results.jsonl`.
-    most: how many there is room for.
+    rows: rows of `results.jsonl`.
+    most: the largest number of methods.
   """
   rows = list(rows)
   first = rows[0]["partition"]
@@ -105,7 +106,7 @@ def methods_shown(rows: Iterable[dict], most: int = charts.MOST_SERIES) -> list[
 
   def rank(item: tuple[tuple, list[dict]]) -> tuple:
     (method,), members = item
-    # Whoever was not run with few labels comes last.
+    # Methods that were not run with few labels come last.
     means = [
       estimate(where(members, labels_per_class=labels), "class_accuracy").mean
       for labels in budgets
@@ -119,7 +120,7 @@ def methods_shown(rows: Iterable[dict], most: int = charts.MOST_SERIES) -> list[
 
 
 def _class_measures(rows: Sequence[dict]) -> dict[str, str]:
-  """What is drawn of the class, and its title."""
+  """The measures of the class that are drawn, with their titles."""
   measures = {"class_accuracy": "class accuracy"}
   balanced = ((value(row, "class_balanced_accuracy"), row) for row in rows)
   if any(of and not np.isclose(of, row["class_accuracy"]) for of, row in balanced):
@@ -142,7 +143,7 @@ def _lines(
     estimates = [estimate(of_place[key], field) for key in known]
     if not known or np.isnan([one.mean for one in estimates]).all():
       continue
-    # Side by side, so that no interval hides another.
+    # Moved sideways, so that no interval hides another.
     beside = 0.03 * (number - (len(series) - 1) / 2)
     charts.line(
       panel,
@@ -155,7 +156,7 @@ def _lines(
 
 
 def _styles(series: Iterable[str]) -> dict[str, charts.Style]:
-  """Of several series of one method, the first is drawn as the method is."""
+  """Styles of series; the first series of each method has the method's style."""
   drawn_as: dict[str, str] = {}
   for name in series:
     method = name.split(",")[0]
@@ -183,15 +184,16 @@ def _as_published(
 def sweep_figure(
   rows: Iterable[dict], field: str, title: str, logarithmic: bool = False
 ) -> Figure:
-  """Accuracy against a field: a panel for each task, on flows like those trained on.
+  """Accuracy against a field of the rows.
 
-  Of other partitions, a panel for the class.
+  There is one panel per task for the partition that was trained on, and one panel of
+  class accuracy for each other partition.
 
   Args:
-    rows: of `results.jsonl`.
-    field: the horizontal axis.
-    title: what to call it.
-    logarithmic: whether the axis is.
+    rows: rows of `results.jsonl`.
+    field: the field on the horizontal axis.
+    title: the title of this axis.
+    logarithmic: whether this axis is logarithmic.
   """
   rows = list(rows)
   partitions = [partition for (partition,) in group(rows, "partition")]
@@ -201,7 +203,7 @@ def sweep_figure(
     for measure in (ACCURACIES if partition == partitions[0] else ACCURACIES[:1])
     if any(row[measure] is not None for row in where(rows, partition=partition))
   ]
-  panels = panels or [(partitions[0], ACCURACIES[0])]  # Where every run failed.
+  panels = panels or [(partitions[0], ACCURACIES[0])]  # If every run failed.
   figure, axes = charts.stack(len(panels), height=charts.SWEEP_HEIGHT)
   values = sorted({row[field] for row in rows})
   place = {one: np.log10(one) if logarithmic else one for one in values}
@@ -218,7 +220,7 @@ def sweep_figure(
 
 
 def _series(rows: Sequence[dict]) -> dict[str, list[dict]]:
-  """Rows by what a line stands for; methods and label budgets are never pooled."""
+  """Rows by the name of their line; methods and label budgets are never pooled."""
   lines = group(rows, "method", "labels_per_class", "shortest_prefix")
   several = len({labels for _, labels, _ in lines}) > 1
   return {
@@ -235,13 +237,13 @@ def difference_figure(
   reference: Mapping[str, object],
   reference_name: str,
 ) -> Figure:
-  """By how many points the class accuracy of each line exceeds its reference.
+  """Differences in class accuracy to a reference, in percentage points.
 
   Args:
-    rows: of `results.jsonl`; those of the first partition count.
-    fields: what tells one line from another.
-    reference: fields and their values, see `rows.accuracy_table`.
-    reference_name: what to call what has them.
+    rows: rows of `results.jsonl`; only those of the first partition are drawn.
+    fields: the fields whose values define a line.
+    reference: fields and values that select the reference, see `rows.accuracy_table`.
+    reference_name: the name of the reference.
   """
   rows = list(rows)
   rows = where(rows, partition=rows[0]["partition"])
@@ -261,14 +263,14 @@ def difference_figure(
       "; ".join(
         shown(one, name)
         for name, one in zip((*apart, *fields), values, strict=True)
-        # What is as the reference has it needs no words, but for one of several.
+        # Values that equal the reference's are left out of the label.
         if name not in reference or shown(one) != shown(reference[name])
       ),
       _LABEL_LETTERS,
     )
     for values, *_ in lines
   ]
-  # Each line has its name above it, as names are long.
+  # Names are long, so each line has its name above it.
   heights = [0.22 + 0.17 * len(label) for label in labels]
   figure = Figure(
     figsize=(charts.WIDTH, 0.7 + max(sum(heights), 1)), layout="constrained"
@@ -303,16 +305,16 @@ def difference_figure(
   panel.set_yticks([])
   panel.spines[["top", "right", "left"]].set_visible(False)
   panel.grid(axis="x", alpha=0.3)
-  panel.set_xlabel(f"class accuracy against {for_figure(reference_name)} (points)")
+  panel.set_xlabel(f"class accuracy − {for_figure(reference_name)} (points)")
   return figure
 
 
 def confusion_figure(rows: Iterable[dict], class_names: Sequence[str]) -> Figure:
-  """How often a class was taken for which, over the test flows of all seeds.
+  """The confusion matrix over the test flows of all seeds.
 
   Args:
-    rows: of one method, budget and partition; seeds are summed.
-    class_names: of the traffic class.
+    rows: rows of one method, budget and partition; seeds are summed.
+    class_names: the names of the traffic classes.
   """
   counts = np.sum(
     [row["class_confusion"] for row in rows if row["class_confusion"]], axis=0

@@ -1,4 +1,4 @@
-"""What was found on a dataset, in a few sentences."""
+"""Summarises the results on a dataset in a few sentences."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -22,15 +22,15 @@ from mtl_traffic.tables import percent
 
 @dataclasses.dataclass(frozen=True)
 class Best:
-  """The method of the highest class accuracy with few labels.
+  """The method with the highest class accuracy with few labels.
 
   Attributes:
     method: its name.
-    labels: the budget of few labels.
-    accuracy: of the class.
-    over_flows: its interval over flows, in %.
-    gain: over the paper's method on the same draws; None if that was not run there, or
-      is the best.
+    labels: the number of labels per class that stands for few, see `few_labels`.
+    accuracy: its class accuracy.
+    over_flows: the interval of that accuracy over flows, in %.
+    gain: its difference to the paper's method on the same draws; None if the paper's
+      method was not run or is the best.
   """
 
   method: str
@@ -49,7 +49,7 @@ class Findings:
 
 
 def find(results: Results) -> Findings:
-  """What results say."""
+  """Finds the best method and judges the paper's claims."""
   paper = results.paper
   judged = claims.judge(
     results.pooled(), paper["paper_dataset"], paper["paper_dividers"]
@@ -76,18 +76,18 @@ def _best(rows: list[dict]) -> Best | None:
 
 
 def sentences(found: Findings, links: Mapping[str, str]) -> list[str]:
-  """What was found, as Markdown, a sentence or two each.
+  """The findings as Markdown, one or two sentences each.
 
   Args:
     found: see `find`.
-    links: what "claims" and "intervals" lead to, as link targets; none if absent.
+    links: targets of the links "claims" and "intervals"; an absent one makes no link.
   """
   said = []
   if best := found.best:
     name = for_markdown(best.method)
     text = (
-      f"**Best with {_labels(best.labels)}: {name}**, with "
-      f"{percent(best.accuracy)} % of flows right (over flows: {best.over_flows} %)."
+      f"**Best with {_labels(best.labels)}: {name}**, with a class accuracy of "
+      f"{percent(best.accuracy)} % (interval over flows: {best.over_flows} %)."
     )
     if best.method == PAPERS:
       text += " It is the paper's method."
@@ -95,27 +95,28 @@ def sentences(found: Findings, links: Mapping[str, str]) -> list[str]:
   if best and best.gain is not None and best.gain.num_seeds:
     seeds, is_sure = best.gain.num_seeds, best.gain.mean > best.gain.half_width
     said.append(
-      f"**{percent(best.gain, '+.1f')} points over the paper's {PAPERS}**, on the same "
-      f"draws of {seeds} seed{'s' * (seeds != 1)}"
-      f"{'' if is_sure else ', which is not significant'}."
+      f"**{percent(best.gain, '+.1f')} points against the paper's {PAPERS}**, paired "
+      f"over {seeds} seed{'s' * (seeds != 1)}"
+      f"{'' if is_sure else '; this is not significant'}."
     )
   if found.judged:
     alone, adjusted = (claims.count(found.judged, how) for how in (False, True))
     said.append(
-      f"**Of {_linked(f'{len(found.judged)} claims of the paper', links, 'claims')} "
-      f"{_counted(alone)}.** Adjusted for so many at once: {_counted(adjusted)}."
+      "**Verdicts on "
+      f"{_linked(f'{len(found.judged)} claims of the paper', links, 'claims')}: "
+      f"{_counted(alone)}.** Adjusted for multiple comparisons: {_counted(adjusted)}."
     )
   if best and "intervals" in links:
     said.append(
-      "± is half of a 95 % interval over seeds, which is about draws from these flows, "
-      f"not about new traffic ({_linked('intervals', links, 'intervals')})."
+      "± is half of a 95 % interval over seeds. It describes the variation between "
+      "random splits of these flows, not new traffic "
+      f"({_linked('details', links, 'intervals')})."
     )
   return said
 
 
 def _counted(verdicts: Mapping[str, int]) -> str:
-  fell, hold, neither = (verdicts[verdict] for verdict in claims.VERDICTS)
-  return f"{fell} do not hold, {hold} hold, {neither} inconclusive"
+  return ", ".join(f"{verdicts[verdict]} × {verdict}" for verdict in claims.VERDICTS)
 
 
 def _labels(labels: int | str) -> str:

@@ -1,9 +1,9 @@
-"""What a dataset looks like: packets, duration and bandwidth of its flows by class.
+"""Describes a dataset: packets, duration and bandwidth of its flows by class.
 
-Beside the averages and the dividers that follow from them (section IV-C) stand the
-paper's values, and the histograms are its Figures 2 and 3. Writes `table.md`,
-`statistics.json`, `classes.csv`, `histograms.csv`, `bandwidth.png` and `duration.png`
-to the work directory. Here 1 kB is 1000 bytes.
+The tables show averages and the dividers that follow from them (section IV-C), beside
+the paper's values. The histograms correspond to the paper's Figures 2 and 3. Writes
+`table.md`, `statistics.json`, `classes.csv`, `histograms.csv`, `bandwidth.png` and
+`duration.png` to the work directory. Here 1 kB is 1000 bytes.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ BINS_PER_DECADE = 20
 
 @dataclasses.dataclass(frozen=True)
 class ClassStatistics:
-  """Of one class; averages are over its flows."""
+  """Statistics of one class; averages are over its flows."""
 
   name: str
   flows: int
@@ -48,7 +48,7 @@ class ClassStatistics:
   kilobytes_mean: float
   duration_s_mean: float
   duration_s_median: float
-  whole_seconds_mean: float  # The fraction of each duration cut off.
+  whole_seconds_mean: float  # Each duration rounded down to whole seconds.
   bandwidth_kB_per_s_mean: float
   bandwidth_kB_per_s_median: float
   flows_without_bandwidth: int  # They last 0 s.
@@ -68,11 +68,11 @@ class Histogram:
   """Flows by class in bins that are equally wide on a logarithmic axis.
 
   Attributes:
-    name: of the file.
-    label: of the axis, with the unit.
+    name: the name of the file.
+    label: the label of the axis, with the unit.
     edges: `[B + 1]`, bin b is edges[b] ≤ value < edges[b + 1].
-    counts: `[B]` flows of each class; those without a value above 0 are in no bin.
-    dividers: where the classes of this quantity meet.
+    counts: `[B]` flows by class; flows without a value above 0 are in no bin.
+    dividers: the limits between the classes of this quantity.
   """
 
   name: str
@@ -149,7 +149,7 @@ def histogram(
 
 
 def figure(histogram: Histogram, order: Iterable[str]) -> Figure:
-  """The classes in the given order, a panel each on a common axis, and the dividers."""
+  """One panel per class, in the given order, on a common axis, with the dividers."""
   order = [name for name in order if name in histogram.counts]
   figure = Figure(figsize=(charts.WIDTH, 0.8 + 1.2 * len(order)), layout="constrained")
   panels = figure.subplots(len(order), sharex=True, squeeze=False)[:, 0]
@@ -174,7 +174,7 @@ def figure(histogram: Histogram, order: Iterable[str]) -> Figure:
 def table(
   dataset: str, partitions: Sequence[str], statistics: Sequence[ClassStatistics]
 ) -> str:
-  """Averages and dividers as Markdown, beside the paper's if the classes are."""
+  """Averages and dividers as Markdown, beside the paper's if it has these classes."""
   ours = dividers(statistics)
   paper = PAPER_DURATIONS_S
   if {of_class.name for of_class in statistics} != set(paper):
@@ -203,7 +203,7 @@ Partitions: {
       sorted(statistics, key=lambda s: s.duration_s_mean),
       {
         "mean": lambda s: s.duration_s_mean,
-        "mean of whole seconds": lambda s: s.whole_seconds_mean,
+        "mean, rounded down": lambda s: s.whole_seconds_mean,
         "paper: mean": lambda s: paper.get(s.name),
         "median": lambda s: s.duration_s_median,
       },
@@ -213,7 +213,7 @@ Partitions: {
     _divider_table(
       {
         "from the means": ours.duration_s,
-        "from the means of whole seconds": ours.whole_seconds,
+        "from the means, rounded down": ours.whole_seconds,
         "paper, section IV-C": PAPER_DURATION_DIVIDERS_S if paper else (),
       }
     )
@@ -273,7 +273,7 @@ def select(flows: Flows, partitions: Sequence[str] | None) -> Flows:
   """The flows of some partitions; all by default.
 
   Raises:
-    InputError: there is no such partition, or no flow of these has a class.
+    InputError: a partition does not exist, or no flow in them has a class.
   """
   chosen = partitions or flows.partition_names
   unknown = sorted(set(chosen) - set(flows.partition_names))
@@ -290,7 +290,7 @@ def select(flows: Flows, partitions: Sequence[str] | None) -> Flows:
 
 
 def write(dataset: str, flows: Flows, path: str | pathlib.Path) -> str:
-  """Writes table, numbers and figures to a work directory; returns the table.
+  """Writes tables, numbers and figures to a work directory; returns the tables.
 
   Raises:
     InputError: the directory belongs to other flows or cannot be written.

@@ -1,4 +1,4 @@
-"""The page on top of several datasets: what was found on each, side by side."""
+"""The page that compares several datasets: the findings on each, side by side."""
 
 import pathlib
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ from mtl_traffic.tables import Table, percent
 def parts(
   results: Mapping[str, Results], found: Mapping[str, Findings], workdir: pathlib.Path
 ) -> list[Part]:
-  """The page; writes its figure.
+  """The parts of the page; writes its figure.
 
   Args:
-    results: of each dataset, by the name of its Markdown page.
-    found: what they say, by the same.
+    results: results of each dataset, by the name of its Markdown page.
+    found: the findings on each, by the same names.
     workdir: the folder of the page.
   """
   lines = []
@@ -41,8 +41,9 @@ def parts(
     files.write_figure(workdir / name, figures.datasets_figure(compared))
     shown += [
       Heading("All methods on all datasets"),
-      "Class accuracy in %, mean over seeds ± half of its 95 % interval, by labels per "
-      "class. The interval is about draws from the same flows, not about new traffic.",
+      "Class accuracy in %, by labels per class; mean over seeds ± half of its 95 % "
+      "t-interval. The interval describes the variation between random splits of the "
+      "same flows, not new traffic.",
       table(compared).markdown(),
       Shown("Class accuracy against labels per class", name),
     ]
@@ -53,7 +54,7 @@ def table(rows: Mapping[str, list[dict]]) -> Table:
   """Class accuracy of each method on each dataset, by labels per class.
 
   Args:
-    rows: of each dataset, by its name.
+    rows: rows of each dataset, by its name.
   """
   everything = [row for of_dataset in rows.values() for row in of_dataset]
   budgets = sorted({row["labels_per_class"] for row in everything}, key=budget_order)

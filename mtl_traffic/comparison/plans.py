@@ -1,4 +1,4 @@
-"""Whole evaluations of one dataset: which experiments, with which settings and runs."""
+"""Plans of several experiments on one dataset, with their settings and runs."""
 
 import pathlib
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from mtl_traffic.runs import Run
 from mtl_traffic.settings import ALL, Settings
 
 LABEL_BUDGETS = (1, 5, 10, 20, 50, 100, ALL)
-# One question each, asked of `multitask`.
+# Each varies one thing, for `multitask` only.
 _SWEEPS = (
   "packet_budget",
   "lambda_sweep",
@@ -22,13 +22,13 @@ _SWEEPS = (
   "authors_variants",
   "loss_balancing",
 )
-# Of the sweeps, the number of labels that the paper gives, or what shows most.
+# Labels per class in sweeps: the paper's number, or else one where effects are visible.
 _SWEEP_LABELS = {"auxiliary_tasks": (10,)}
 _OTHER_SWEEP_LABELS = (20,)
 _PAPER_SWEEP_SEEDS = 5
-# The paper has single-task learning with all labels.
+# Methods that `of_paper` also runs with all labels, as the paper does for single_task.
 _WITH_ALL_LABELS = ("multitask", "single_task", OURS)
-# Of choosing labels and of leaving parts out, which show where labels are few.
+# Labels per class of `labelling` and `ablation`, whose effects show with few labels.
 _FEW_LABELS = (1, 5, 20)
 # Three ways to label at each budget: with more seeds it would take longest of all.
 _MOST_LABELLING_SEEDS = 10
@@ -43,11 +43,11 @@ class Step(NamedTuple):
 
 
 def of_paper(settings: Settings, methods: Sequence[str]) -> list[Step]:
-  """Tables III and V with every method, then each sweep over five seeds.
+  """Tables III and V with the given methods, then each sweep over five seeds.
 
   Args:
     settings: see `Settings`.
-    methods: those of the tables.
+    methods: the methods in the tables.
   """
   tables = settings.replace(methods=tuple(methods))
   runs = EXPERIMENTS["label_budget"].runs(tables)
@@ -60,17 +60,18 @@ def of_paper(settings: Settings, methods: Sequence[str]) -> list[Step]:
 
 
 def of_evidence(settings: Settings, methods: Sequence[str]) -> list[Step]:
-  """Every method at every budget, and every other question; networks come last.
+  """The given methods at every budget, and all other experiments; networks come last.
 
   Args:
     settings: see `Settings`; its label budgets are replaced.
-    methods: those of the tables.
+    methods: the methods in the tables.
   """
-  from mtl_traffic.methods import METHODS  # With JAX, which a report does without.
+  from mtl_traffic.methods import METHODS  # Imports JAX, which reports do not need.
 
   quick = [method for method in methods if not METHODS[method].fits_together]
   steps = []
-  # The second time with the quick ones, which are done then, for tables of all.
+  # First the quick methods, then all methods, so that the final tables contain all. The
+  # quick ones are not run again.
   for some in dict.fromkeys((tuple(quick), tuple(methods))):
     if not some:
       continue
@@ -86,12 +87,14 @@ def of_evidence(settings: Settings, methods: Sequence[str]) -> list[Step]:
 
 
 def seconds_left(steps: Iterable[Step], rows: Iterable[dict]) -> float:
-  """About how long the runs that have no row yet will take, s.
+  """Estimates how long the runs that have no row yet will take, in seconds.
+
+  A run is expected to take the mean time of its method's finished runs. If the method
+  has none, it is expected to take as long as the slowest method.
 
   Args:
-    steps: what is planned.
-    rows: what was done; a run takes as long as those of its method did on average. One
-      of a method that was not run yet counts as the slowest of the others.
+    steps: the steps of the plan.
+    rows: the finished rows.
   """
   seconds: dict[str, list[float]] = {}
   done = set()

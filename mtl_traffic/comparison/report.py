@@ -1,10 +1,9 @@
-"""Pages of everything that was run: what was found, tables, figures, and how made.
+"""Writes the report of all results in and below a directory.
 
-Reads the work directories of experiments in and below a directory, as `make paper` or
-single binaries leave them. Writes `report.md` with its figures, and `report.html`, a
-page that needs no other file. Where results of several datasets are there, or some that
-cannot be compared, each has a page `report_NAME` of its own, and `report` is the page
-on top of them.
+Reads the work directories of experiments, as `make paper` or single experiments write
+them. Writes `report.md` with its figures, and `report.html`, which contains its
+figures. If there are several datasets, or results with different settings, each gets a
+page `report_NAME`, and `report` compares them.
 """
 
 import os
@@ -23,10 +22,10 @@ _LONGEST_NAME = 60
 
 
 def write(workdir: str | os.PathLike) -> pathlib.Path:
-  """Writes the report of everything below a directory; returns the page.
+  """Writes the report of all results in and below a directory; returns its path.
 
   Raises:
-    InputError: there is nothing to report on, or the report cannot be written.
+    InputError: there are no results, or the report cannot be written.
   """
   workdir = pathlib.Path(workdir)
   datasets = results.read(workdir)
@@ -56,9 +55,9 @@ def _write(
 
 
 def _stems(datasets: Sequence[Results]) -> list[str]:
-  """A page's name for each, after its dataset; numbered where it is another's too.
+  """A page name for each dataset; equal names are numbered, as in `report_a.2`.
 
-  A name of its own has no dot, so that a numbered one is no other's.
+  Unnumbered names have no dot, so a numbered name cannot equal another one.
   """
   names = [_WORD.sub("_", one.meaning["dataset"])[:_LONGEST_NAME] for one in datasets]
   return [

@@ -1,4 +1,4 @@
-"""What was run, as found below a folder: the rows of each dataset, by experiment."""
+"""Reads all results below a folder: the rows of each dataset, by experiment."""
 
 import dataclasses
 import json
@@ -19,15 +19,15 @@ _LONGEST_VALUE = 30  # In a title.
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-  """What was run on one dataset with the same settings.
+  """All results on one dataset with the same settings.
 
   Attributes:
-    meaning: the settings that rows depend on and do not say themselves.
-    paper: what the paper reports.
+    meaning: the settings that rows depend on but do not state themselves.
+    paper: the paper's values.
     experiments: the rows of each experiment, in the order of the catalogue.
-    calls: what made the rows.
-    versions: of the packages, as "jax 0.10.2".
-    apart: the settings that tell them from other results of the same dataset.
+    calls: the calls that made the rows.
+    versions: versions of packages, such as "jax 0.10.2".
+    apart: the settings in which they differ from other results on the dataset.
   """
 
   meaning: dict
@@ -44,12 +44,12 @@ class Results:
     return f"{title} ({self.apart})" if self.apart else title
 
   def trained_on(self, experiment: str) -> list[dict]:
-    """The rows that were tested on flows of the partition that was trained on."""
+    """The rows that were tested on the partition that was trained on."""
     rows = self.experiments.get(experiment, [])
     return where(rows, partition=self.meaning["train_partition"])
 
   def pooled(self) -> list[dict]:
-    """The rows of all experiments; a run of several counts in the first of them."""
+    """The rows of all experiments; a run in several of them counts once."""
     found: dict[Run, dict] = {}
     for experiment in self.experiments:
       for row in self.trained_on(experiment):
@@ -58,15 +58,15 @@ class Results:
 
 
 def read(workdir: pathlib.Path) -> list[Results]:
-  """The results in and below a folder; those that can be compared are together.
+  """Reads the results in and below a folder, grouped by dataset and settings.
 
   Raises:
-    InputError: there are none, or a row is none.
+    InputError: there are no results, or a row is invalid.
   """
   paths = sorted(config.parent for config in workdir.rglob("config.json"))
   done = [one for path in paths if (one := _read(path)) and one[1]]
   if not done:
-    raise InputError(f"{workdir}: no results in it or below; run an experiment first")
+    raise InputError(f"{workdir}: no results in or below it; run an experiment first")
   groups: dict[str, list[tuple[dict, list[dict]]]] = {}
   for config, rows in done:
     groups.setdefault(_comparable(config["meaning"]), []).append((config, rows))
@@ -74,7 +74,7 @@ def read(workdir: pathlib.Path) -> list[Results]:
 
 
 def _told_apart(found: list[Results]) -> list[Results]:
-  """The same results; those of one title also have the settings that differ."""
+  """Sets `apart` of results whose titles are equal to the settings that differ."""
   told = []
   for one in found:
     others = [other for other in found if other.title == one.title]
@@ -91,7 +91,7 @@ def _told_apart(found: list[Results]) -> list[Results]:
 
 
 def _read(path: pathlib.Path) -> tuple[dict, list[dict]] | None:
-  """What a directory holds; None if an experiment made none of it."""
+  """The config and rows of a directory; None if it holds no experiment's results."""
   if not (path / "results.jsonl").exists():
     return None
   try:
@@ -100,7 +100,7 @@ def _read(path: pathlib.Path) -> tuple[dict, list[dict]] | None:
   except (InputError, KeyError, TypeError):
     known = False
   if not known:
-    logging.warning("%s: no experiment's results; left out", path)
+    logging.warning("%s: left out, because no known experiment wrote it", path)
     return None
   rows = read_rows(path)
   for number, row in enumerate(rows, start=1):
@@ -113,17 +113,17 @@ def _read(path: pathlib.Path) -> tuple[dict, list[dict]] | None:
 
 
 def _check_confusion(row: dict, classes: object) -> None:
-  """Raises an InputError if a row is about another number of classes."""
+  """Raises an InputError if a row's confusion has the wrong number of classes."""
   counts = row["class_confusion"]
   if counts is not None and isinstance(classes, list) and len(counts) != len(classes):
     raise InputError(
-      f"class_confusion is of {len(counts)} classes, config.json has {len(classes)}; "
+      f"class_confusion has {len(counts)} classes, but config.json has {len(classes)}; "
       "remove the line to run it again"
     )
 
 
 def _comparable(meaning: dict) -> str:
-  """Directories of which this is the same can be compared row by row."""
+  """A key: directories with the same key can be compared row by row."""
   told_by_rows = {"experiment", *FIELDS}
   return json.dumps({n: v for n, v in meaning.items() if n not in told_by_rows})
 

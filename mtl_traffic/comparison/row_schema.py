@@ -1,4 +1,4 @@
-"""What a row of results must say, as people copy and edit such files."""
+"""Checks the fields of a row of results, because people copy and edit such files."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -6,19 +6,20 @@ from collections.abc import Callable, Mapping
 from mtl_traffic.errors import InputError
 from mtl_traffic.tasks import MAIN_TASKS
 
-_MOST = 2**53  # Numbers up to it are whole in JSON.
+_MOST = 2**53  # JSON readers represent whole numbers exactly up to this one.
 
 
 def check(row: Mapping[str, object]) -> None:
-  """Returns if a row has every field that a report reads, each of its type.
+  """Checks that a row has every field that a report reads, with the right type.
 
   Raises:
-    InputError: naming the field.
+    InputError: naming the field that is missing or invalid.
   """
   for name, (must_be, holds) in _FIELDS.items():
     if name not in row:
       raise InputError(
-        f"the row lacks {name}; an older version made it or none, so move it elsewhere"
+        f"the row lacks the field {name}, so another version of mtl_traffic wrote it; "
+        "move the directory elsewhere"
       )
     if not holds(row[name]):
       shown = repr(row[name])
@@ -58,7 +59,7 @@ def _is_text(value: object) -> bool:
   return isinstance(value, str)
 
 
-_TEXT = ("a text", _is_text)
+_TEXT = ("text", _is_text)
 _WHOLE = ("a whole number", _is_whole)
 _NUMBER = ("a number", _is_number)
 _NUMBERS = ("numbers", _are(_is_number))
@@ -67,7 +68,7 @@ _FIELDS = {
   "partition": _TEXT,
   "method": _TEXT,
   "labels_per_class": (
-    "a whole number or a text",
+    "a whole number or text",
     lambda value: _is_text(value) or _is_whole(value),
   ),
   "seed": _WHOLE,

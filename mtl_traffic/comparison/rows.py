@@ -1,4 +1,4 @@
-"""Rows of results: grouped, estimated, paired, and as a table of accuracies."""
+"""Operations on rows of results: grouping, means, paired differences, tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -15,14 +15,14 @@ from mtl_traffic.significance import wilson
 from mtl_traffic.tables import Table, percent
 
 ACCURACIES = ("class_accuracy", "bandwidth_accuracy", "duration_accuracy")
-# What follows from a row's class confusion, and counts small classes like large ones.
+# Measures computed from a row's class confusion; they give each class the same weight.
 FAIR = {"class_balanced_accuracy": balanced_accuracy, "class_macro_f1": macro_f1}
 
 FEW = 10
 
 
 def group(rows: Iterable[dict], *fields: str) -> dict[tuple, list[dict]]:
-  """The rows by their values of some fields, in order of first appearance."""
+  """Groups rows by their values of some fields, in order of first appearance."""
   groups: dict[tuple, list[dict]] = {}
   for row in rows:
     groups.setdefault(tuple(_hashable(row[field]) for field in fields), []).append(row)
@@ -30,13 +30,13 @@ def group(rows: Iterable[dict], *fields: str) -> dict[tuple, list[dict]]:
 
 
 def estimate(rows: Iterable[dict], field: str) -> Estimate:
-  """Mean and interval of a measure over rows, one a seed; those without don't count."""
+  """Mean and interval of a measure over rows, one per seed; None values are skipped."""
   values = [value(row, field) for row in rows]
   return mean_with_interval(np.array([v for v in values if v is not None]))
 
 
 def value(row: Mapping, field: str) -> float | None:
-  """A field of a row, or a name of `FAIR`; None where the row has none."""
+  """A field of a row, or a measure of `FAIR`; None if the row has no value."""
   if field not in FAIR:
     return row[field]
   counts = row.get("class_confusion")
@@ -44,13 +44,13 @@ def value(row: Mapping, field: str) -> float | None:
 
 
 def over_flows(rows: Iterable[dict]) -> str:
-  """The interval of the class accuracy over test flows, in %, as "88.1–96.0".
+  """The interval of the class accuracy over test flows, in %, such as "88.1–96.0".
 
-  It is that of one test set, whose size their confusions tell: seeds have test flows in
-  common, so that all of theirs together are fewer than they seem.
+  It is Wilson's interval for the size of a single test set. The test sets of several
+  seeds overlap, so pooling them would give an interval that is too narrow.
 
   Args:
-    rows: of one line of a table, one a seed; those that failed don't count.
+    rows: rows of one line of a table, one per seed; failed runs are skipped.
   """
   sizes = [np.sum(row["class_confusion"]) for row in rows if row.get("class_confusion")]
   if not sizes:
@@ -60,7 +60,7 @@ def over_flows(rows: Iterable[dict]) -> str:
 
 
 def few_labels(rows: Iterable[dict]) -> int | str:
-  """The budget that stands for few labels: the one closest to ten a class."""
+  """The budget that stands for few labels: the one closest to ten per class."""
   budgets = {row["labels_per_class"] for row in rows}
   numbers = [labels for labels in budgets if not isinstance(labels, str)]
   if not numbers:
@@ -77,17 +77,17 @@ def accuracy_table(
 ) -> Table:
   """Accuracies in %, mean over seeds ± half of the 95 % t-interval.
 
-  Of the class, the interval over flows, balanced accuracy and macro F1 as well.
+  For the class there are also the interval over flows, balanced accuracy and macro F1.
 
   Args:
-    rows: of `results.jsonl`.
-    fields: what tells one line of the table from another, e.g. the method. Where rows
-      are of several methods or label budgets, these do so in any case.
-    paper: by values of `fields` the paper's bandwidth, duration and class accuracy, to
-      stand beside those of the first partition, the one that was trained on.
-    reference: fields and their values; the lines show by how much their class accuracy
-      differs from the line of those values, run by run on the same draws.
-    reference_name: what to call that line.
+    rows: rows of `results.jsonl`.
+    fields: the fields whose values define a line, e.g. the method. If rows have several
+      methods or label budgets, these fields are always added.
+    paper: the paper's bandwidth, duration and class accuracy by values of `fields`;
+      shown beside the first partition, which was trained on.
+    reference: fields and values that select the reference line. The last column is the
+      difference in class accuracy to that line, paired by draw.
+    reference_name: the name of the reference line.
   """
   rows = list(rows)
   # Runs of other methods or budgets are never averaged together.
@@ -132,7 +132,7 @@ def accuracy_table(
 def _difference(
   rows: list[dict], members: list[dict], reference: Mapping[str, object]
 ) -> str:
-  """How the class accuracy of some rows differs from that of their counterparts."""
+  """The difference in class accuracy between some rows and the reference, as text."""
   theirs = where(rows, **reference)
   if members[0] in theirs:
     return ""
@@ -148,14 +148,13 @@ def where(rows: Iterable[dict], **fields) -> list[dict]:
 def difference(
   rows: Iterable[dict], reference: Iterable[dict], field: str, *apart: str
 ) -> Estimate:
-  """By how much rows exceed those of a reference, paired by what was drawn.
+  """The mean difference between rows and a reference, paired by draw.
 
   Args:
-    rows: of one line of a table.
-    reference: of another line.
-    field: what to compare; rows without it do not count.
-    *apart: fields in which the two lines may differ though they usually tell draws or
-      methods apart.
+    rows: rows of one line of a table.
+    reference: rows of another line.
+    field: the measure to compare; rows without it are skipped.
+    *apart: fields of `_DRAW` that are ignored when pairing.
   """
   same = [name for name in _DRAW if name not in apart]
 
@@ -169,19 +168,19 @@ def difference(
   return paired_difference(by_draw(rows), by_draw(reference))
 
 
-# Rows of a method that agree in these saw the same labels and packets, and were tested
-# on the same flows.
+# Rows that agree in these fields are of one method with the same labels and packets,
+# tested on the same flows.
 _DRAW = ("partition", "method", "labels_per_class", "seed", "packets")
 _NEVER_POOLED = ("method", "labels_per_class")
 _TITLES = {
   "labels_per_class": "labels/class",
   "lambda": "λ",
-  "tasks": "learnt beside the class",
+  "tasks": "auxiliary tasks",
   "bandwidth_dividers": "bandwidth dividers (bytes/s; – = midpoints)",
   "duration_dividers": "duration dividers (s; – = midpoints)",
   "signed_lengths": "signed lengths",
   "learning_rate": "learning rate",
-  "shortest_prefix": "trained on prefixes from",
+  "shortest_prefix": "shortest training prefix",
 }
 _NAMED = {
   "bandwidth_dividers": "bandwidth dividers",
@@ -196,7 +195,7 @@ def _hashable(value: object) -> object:
 
 
 def shown(value: object, field: str = "") -> str:
-  """A value as text; with what it is of, where a field that needs it is given."""
+  """A value as text; with the name of its field, if a field that needs it is given."""
   if value is None:
     text = "–"
   elif isinstance(value := _hashable(value), tuple):
@@ -219,7 +218,7 @@ def _rank(value: object, column: list) -> float:
 
 
 def budget_order(labels: int | str | None) -> float:
-  """What to sort label budgets by: "all" comes last, none first."""
+  """A sorting key for label budgets: None comes first, "all" last."""
   if labels is None:
     return -np.inf
   return np.inf if isinstance(labels, str) else labels

@@ -1,4 +1,4 @@
-"""Fits and asks the runs of a comparison, and keeps their rows."""
+"""Trains and tests the runs of a comparison, and saves their rows."""
 
 import collections
 import hashlib
@@ -23,11 +23,11 @@ from mtl_traffic.runs import Run
 from mtl_traffic.settings import PAPER, Settings
 from mtl_traffic.tasks import MAIN_TASKS
 
-# Settings that say how much to run or how fast, or that a row tells and tables show.
+# Settings that only say how much to run or how fast, or that each row states itself.
 _EXTENT = ("methods", "labels_per_class", "num_seeds", "first_seed", "runs_at_once")
-# What is told of the dataset; a row depends on the flows, whose fingerprint is kept.
+# Settings that only describe the dataset; the flows' fingerprint identifies it.
 _TOLD = ("payload_lengths",)
-# What experiments go through, and only they read.
+# Settings with the values of sweeps, which only experiments read.
 _SWEPT = (
   "packet_budgets",
   "lambdas",
@@ -39,7 +39,7 @@ _SWEPT = (
 
 
 class Runner:
-  """Runs of several methods on the same flows, and the directory of their rows."""
+  """Runs several methods on the same flows; saves their rows in a work directory."""
 
   def __init__(
     self,
@@ -51,16 +51,16 @@ class Runner:
     swept: Sequence[str] = (),
     experiment: str = "label_budget",
   ):
-    """Checks everything that can be checked before any training, then opens the path.
+    """Checks all input before any training, then opens the work directory.
 
     Args:
       settings: see `Settings`.
-      dataset: its name, for the rows.
-      flows: all partitions.
-      path: the work directory.
-      runs: what is to be run.
-      swept: the settings in which the runs differ.
-      experiment: what the runs are for; a path holds one experiment's rows.
+      dataset: the name of the dataset, for the rows.
+      flows: the flows of all partitions.
+      path: the work directory; it holds the rows of one experiment.
+      runs: the runs.
+      swept: the names of the settings in which the runs differ.
+      experiment: the name of the experiment.
 
     Raises:
       InputError: naming the setting at fault and what to do.
@@ -83,7 +83,7 @@ class Runner:
     self.workdir = WorkDir(path, meaning, extent, paper, device)
 
   def finish(self) -> list[dict]:
-    """Fits and asks the runs that have no rows yet; returns the rows of all."""
+    """Trains and tests the runs that have no rows yet; returns the rows of all runs."""
     finished = self._finished()
     left = [run for run in self.runs if run not in finished]
     with tqdm(
@@ -108,7 +108,7 @@ class Runner:
     return finished
 
   def _programs(self, runs: Sequence[Run]) -> list[list[Run]]:
-    """The runs in groups that can be one program, in order of first appearance."""
+    """Groups runs that can share a compiled program, in order of first appearance."""
     programs: dict[tuple, list[Run]] = {}
     for run in runs:
       num_dividers = tuple(len(values) for values in run.dividers().values())
@@ -123,7 +123,7 @@ class Runner:
     return list(programs.values())
 
   def _finish_program(self, program: Sequence[Run], progress: tqdm) -> None:
-    """Fits and asks runs of one program, a chunk at a time."""
+    """Trains and tests the runs of one program, a chunk at a time."""
     fits: dict[Run, list[Run]] = {}
     for run in program:
       fits.setdefault(run.fitted(), []).append(run)
@@ -134,14 +134,14 @@ class Runner:
 
     def finish(size: int) -> None:
       while left:
-        # Fewer runs are filled up, so that every chunk is the same program.
+        # The last chunk is padded, so that all chunks have the same program.
         chunk, before = left[:size], progress.n
         padded = [*chunk, *[chunk[0]] * (size - len(chunk))]
         try:
           asked = [run for fit in chunk for run in fits[fit]]
           rows = list(self._fit_and_ask(padded, asked, progress))
         except DivergedError as error:
-          # The others begin anew, in other company, which makes no difference to them.
+          # The other runs are trained again. Their results do not depend on the chunk.
           chunk = list(dict.fromkeys(padded[place] for place in error.runs))
           asked = [run for fit in chunk for run in fits[fit]]
           rows = [row for run in asked for row in self._failed(run, str(error))]
@@ -166,13 +166,19 @@ class Runner:
   def _fit_and_ask(
     self, fits: Sequence[Run], asked: Sequence[Run], progress: tqdm
   ) -> Iterator[dict]:
-    """Rows of the runs that are asked, from fits of one program."""
+    """Yields the rows of the runs in `asked`, which share a program.
+
+    Args:
+      fits: the runs to train; runs that differ only at test time share one.
+      asked: the runs to test.
+      progress: the progress bar.
+    """
     start, begun = time.monotonic(), progress.n
     method, problem = self.inputs.problem(fits[0])
     drawn = self.inputs.draw(fits)
 
     def told(fraction: float) -> None:
-      # Not quite all, as what is left of a chunk is still to be asked.
+      # Slightly less than all, because the chunk is yet to be tested.
       progress.update(begun + len(asked) * fraction * (1 - 1e-9) - progress.n)
 
     parameters = method.fit(
@@ -195,7 +201,7 @@ class Runner:
         yield from self._rows(run, of_run, drawn, scores, round(seconds + asking, 3))
 
   def _asked(self, drawn: Draw) -> list[jax.Array]:
-    """`[R, ...]` validation flows, test flows, and those of other partitions."""
+    """Indices `[R, ...]` of validation flows, test flows, and other partitions."""
     others = self.inputs.others.values()
     num_runs = len(drawn.num_labelled)
     parts = [drawn.validation, drawn.test]
@@ -209,10 +215,10 @@ class Runner:
     scores: Mapping[str, np.ndarray],
     seconds: float,
   ) -> Iterator[dict]:
-    """What the scores `[R, Q, classes]` of one of R runs are worth."""
+    """Yields the rows of a run from the scores `[R, Q, classes]` of R runs."""
     parts = self._asked(drawn)
     stops = np.cumsum([part.shape[1] for part in parts])
-    # What comes after is padding.
+    # Flows beyond these numbers are padding.
     numbers = [int(drawn.num_validation[index]), int(drawn.num_test[index])]
     numbers += map(len, self.inputs.others.values())
     targets = {
@@ -238,11 +244,11 @@ class Runner:
       yield row | {"seconds": seconds}
 
   def _partitions(self) -> tuple[str, ...]:
-    """Those that runs are tested on, the one they are trained on first."""
+    """The partitions that runs are tested on; the first is the one trained on."""
     return self.settings.train_partition, *self.inputs.others
 
   def _failed(self, run: Run, error: str) -> Iterator[dict]:
-    """The rows of a run that came to nothing."""
+    """Yields the rows of a run that failed."""
     logging.warning(
       "%s, %s labels, seed %d: %s", run.method, run.labels_per_class, run.seed, error
     )
@@ -254,13 +260,13 @@ class Runner:
 
 
 def _chunk_size(num_runs: int, method, settings: Settings) -> int:
-  """How many runs make a program, whose rows are saved together.
+  """The number of runs in a chunk, whose rows are saved together.
 
-  The chunks are as equal as can be, so that little is filled up.
+  Chunks are as equal as possible, so that there is little padding.
   """
   if not method.fits_together:
     return 1
-  # Rows are saved this often; how many runs go together is for `fit` to see.
+  # Limits how many runs an interruption can lose. `fit` decides how many are vmapped.
   devices = jax.device_count()
   of_device = math.ceil(8 / devices) if jax.default_backend() == "cpu" else 128
   at_once = settings.runs_at_once or of_device * devices
@@ -268,7 +274,7 @@ def _chunk_size(num_runs: int, method, settings: Settings) -> int:
 
 
 def _fingerprint(flows: Flows) -> str:
-  """Tells other flows of the same name from these."""
+  """A hash that tells these flows from other flows with the same name."""
   digest = hashlib.sha256(repr((flows.class_names, flows.partition_names)).encode())
   for leaf in (
     flows.num_packets,

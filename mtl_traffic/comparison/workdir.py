@@ -1,4 +1,4 @@
-"""A work directory: what was run there, and every finished row.
+"""A work directory: its settings, and every finished row.
 
 `config.json` holds the settings that rows depend on. A directory is continued only with
 the same settings. `results.jsonl` has a row for each run and tested partition. The rows
@@ -31,11 +31,10 @@ class WorkDir:
 
     Args:
       path: the directory.
-      meaning: the settings that a row's value depends on and that the row itself does
-        not say; JSON.
+      meaning: the settings that rows depend on but do not state themselves; JSON.
       extent: the other settings, which may differ from an earlier call's; JSON.
-      paper: what the paper reports, to be shown beside the rows; JSON.
-      device: what computes, if it is not the processor.
+      paper: the paper's values, which tables show beside the rows; JSON.
+      device: the accelerator; empty if the CPU computes.
 
     Raises:
       InputError: the directory belongs to another configuration or is in use.
@@ -66,7 +65,7 @@ class WorkDir:
     return read_rows(self.path)
 
   def keep(self, rows: list[dict]) -> None:
-    """Makes these the rows so far."""
+    """Replaces the rows so far by these."""
     self.write_text("results.jsonl", "".join(map(_line, rows)))
 
   def append(self, rows: Iterable[dict]) -> None:
@@ -83,26 +82,26 @@ class WorkDir:
         os.fsync(file.fileno())
     except OSError as error:
       raise InputError(
-        f"{path}: cannot be written ({files.reason(error)}); the rows so far are kept, "
-        "start again when that is solved"
+        f"{path}: cannot be written ({files.reason(error)}); the rows so far are kept: "
+        "solve this and start again"
       ) from error
 
   def write_text(self, name: str, text: str) -> None:
-    """Writes a file that is there whole or not at all."""
+    """Writes a file atomically: it is complete or absent."""
     files.write_text(self.path / name, text)
 
 
 def read_config(path: pathlib.Path) -> dict | None:
-  """What the directory's rows mean; None if it has none yet.
+  """Reads the settings of the directory's rows; None if it has no rows yet.
 
   Raises:
-    InputError: that cannot be told.
+    InputError: `config.json` is missing or unreadable.
   """
   file = path / "config.json"
   if not file.exists():
     if (path / "results.jsonl").exists():
       raise InputError(
-        f"{file} is missing beside results.jsonl; take another directory"
+        f"{file} is missing, but results.jsonl exists; take another directory"
       )
     return None
   try:
@@ -118,7 +117,7 @@ def read_rows(path: pathlib.Path) -> list[dict]:
   """The rows of the directory, without a last line that was cut short.
 
   Raises:
-    InputError: a line is no row.
+    InputError: a line is not a row.
   """
   file = path / "results.jsonl"
   if not file.exists():

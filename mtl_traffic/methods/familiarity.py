@@ -43,7 +43,8 @@ def with_ranges(trees: Forest, inputs: np.ndarray) -> Forest:
     np.minimum.at(lows, of_tree, inputs)
     np.maximum.at(highs, of_tree, inputs)
   lows[len(used) :] = highs[len(used) :] = 0
-  of_leaves = np.searchsorted(used, cells) % len(used)  # Arbitrary without flows.
+  # Cells in which no training flow ends get arbitrary ranges.
+  of_leaves = np.searchsorted(used, cells) % len(used)
   ranges = {"cells": of_leaves.astype(np.int32), "lows": lows, "highs": highs}
   return {**trees, **{name: jnp.asarray(array) for name, array in ranges.items()}}
 
@@ -72,17 +73,19 @@ def check(trees: Forest, num_inputs: int) -> None:
   lows, highs = np.asarray(trees["lows"]), np.asarray(trees["highs"])
   cells = np.asarray(trees["cells"])
   if lows.shape != highs.shape or lows.shape[2:] != (num_inputs,):
-    raise InputError("the ranges of a forest differ in length")
+    raise InputError("the ranges of a forest have the wrong shape")
   if not (np.isfinite(lows).all() and np.isfinite(highs).all()):
     raise InputError("the ranges of a forest are not finite")
   if cells.shape != np.shape(trees["features"]) or cells.dtype.kind not in "iu":
-    raise InputError("the cells of a forest are not whole numbers, one per node")
+    raise InputError("a forest must have one cell, a whole number, per node")
   if not ((cells >= 0) & (cells < lows.shape[1])).all():
     raise InputError("a forest has a node without a cell")
 
 
 def _cells(trees: Forest, at: np.ndarray) -> np.ndarray:
-  """The node of each node's cell, `[M]`: the nearest one above with enough flows.
+  """The cell of each node, `[M]`: the node itself, or else its nearest large ancestor.
+
+  A node is large enough if `_LEAST_FLOWS` training flows end below it.
 
   Args:
     trees: the forest.

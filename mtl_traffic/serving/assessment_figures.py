@@ -1,4 +1,4 @@
-"""Figures of how right a model was, of what `assess` gives."""
+"""Figures of an evaluation, drawn from the result of `assess`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,16 +11,16 @@ from mtl_traffic.charts import Style
 from mtl_traffic.escapes import for_figure
 from mtl_traffic.evaluation import Coverage, Reliability
 
-_MOST_CLASSES = 60  # In a figure; those with most wrong flows if there are more.
+_MOST_CLASSES = 60  # In a figure; if there are more, those with the most errors.
 _LONGEST_NAME = 24
 _ALL, _ANSWERED = Style("black", "o", width=2), Style("#007a53", "^", "--")
 
 
 def confusion_figure(confusion: Mapping) -> Figure:
-  """How often a class was taken for which, in % of its flows.
+  """The confusion matrix, in % of each class.
 
   Args:
-    confusion: `classes`, `answers` and `counts`, as `assess` gives them.
+    confusion: `classes`, `answers` and `counts`, from `assess`.
   """
   counts = np.array(confusion["counts"])
   size = len(counts)
@@ -30,14 +30,14 @@ def confusion_figure(confusion: Mapping) -> Figure:
   names = [_shortened(confusion["classes"][i]) for i in kept]
   answers = ["unknown"]
   if len(kept) < size:
-    # Shares stay those of all flows of a class.
+    # One more column, so that percentages still refer to all flows of a class.
     answers = ["any other", *answers]
     left = counts[:, :size].sum(axis=1) - counts[:, kept].sum(axis=1)
     counts = np.insert(counts, size, left, axis=1)
   columns = [*kept, *range(size, size + len(answers))]
   figure = confusions.figure(counts[np.ix_(kept, columns)], names, answers)
   if len(kept) < size:
-    title = f"the {len(kept)} classes of {size} with most wrong flows"
+    title = f"the {len(kept)} of {size} classes with the most errors"
     figure.axes[0].set_title(title, fontsize=charts.POINTS)
   return figure
 
@@ -46,7 +46,7 @@ def classes_figure(classes: Sequence[Mapping]) -> Figure:
   """F1 of each class with its interval, best first, and precision and recall.
 
   Args:
-    classes: as `assess` gives them.
+    classes: the classes, from `assess`.
   """
   shown = sorted(classes, key=lambda one: one["f1"] or 0)[:_MOST_CLASSES]
   places = np.arange(len(shown))
@@ -81,7 +81,7 @@ def classes_figure(classes: Sequence[Mapping]) -> Figure:
     fontsize=charts.POINTS,
   )
   if len(shown) < len(classes):
-    title = f"the {len(shown)} worst of {len(classes)} classes"
+    title = f"the {len(shown)} of {len(classes)} classes with the lowest F1"
     panel.set_title(title, loc="left", fontsize=charts.POINTS)
   return figure
 
@@ -90,7 +90,7 @@ def reliability_figure(calibration: Sequence[Mapping]) -> Figure:
   """Accuracy against confidence.
 
   Args:
-    calibration: bins of confidence, as `assess` gives them.
+    calibration: bins of confidence, from `assess`.
   """
   return charts.reliability(
     Reliability(
@@ -102,16 +102,16 @@ def reliability_figure(calibration: Sequence[Mapping]) -> Figure:
 
 
 def coverage_figure(curves: Mapping[str, Coverage]) -> Figure:
-  """What becomes of accuracy as less confident answers are given.
+  """Accuracy against coverage.
 
   Args:
-    curves: by task.
+    curves: a curve for each task.
   """
   return charts.coverage(curves)
 
 
 def packets_figure(by_packets: Sequence[Mapping]) -> Figure:
-  """Accuracy of flows apart, by how many packets of them were seen."""
+  """Accuracy of flows, grouped by the number of packets that the model saw."""
   figure, (panel, below) = charts.with_strip()
   places = np.arange(len(by_packets))
   _accuracies(panel, places, by_packets)
@@ -124,12 +124,12 @@ def packets_figure(by_packets: Sequence[Mapping]) -> Figure:
 
 
 def after_packets_figure(after_packets: Sequence[Mapping]) -> Figure:
-  """Accuracy of all flows, at each number of packets where a model was asked."""
+  """Accuracy of all flows after each number of packets at which they were answered."""
   figure, (panel,) = charts.stack(1)
   places = np.arange(len(after_packets))
   _accuracies(panel, places, after_packets)
   panel.set_xticks(places, [str(one["packets"]) for one in after_packets])
-  panel.set_xlabel("packets after which all flows were asked about")
+  panel.set_xlabel("packets after which flows are answered")
   return figure
 
 
@@ -142,7 +142,7 @@ def range_name(one: Mapping) -> str:
 def _accuracies(panel: Axes, places: Sequence, measured: Sequence[Mapping]) -> None:
   for name, field, style in (
     ("all flows", "accuracy", _ALL),
-    ("those answered", "accuracy_of_answered", _ANSWERED),
+    ("answered flows", "accuracy_of_answered", _ANSWERED),
   ):
     values = _percents(one[field] for one in measured)
     if style is _ANSWERED and all(

@@ -1,4 +1,4 @@
-"""A page on how right a model was: `report.html`, `report.md` and `evaluation.json`."""
+"""Writes the report of an evaluation: `report.html`, `report.md`, `evaluation.json`."""
 
 import json
 import os
@@ -29,21 +29,21 @@ _FIGURES = {
   )
 }
 _LONG = 12  # Lines; longer tables are folded.
-_MOST_LINES = 30  # Of confusions and of captures, where all would be too many to read.
+_MOST_LINES = 30  # Of the tables of confusions and of misclassified captures.
 _TITLES = {
   "accuracy": "accuracy",
   "balanced_accuracy": "balanced accuracy: the mean recall of the classes",
   "macro_f1": "macro F1: the mean F1 of the classes",
-  "capture_accuracy": "accuracy of captures, by the vote of their flows",
-  "client_accuracy": "accuracy of client addresses within a capture, by vote",
-  "answered_share": "flows that were answered, rather than unknown",
-  "accuracy_of_answered": "accuracy of those",
-  "accuracy_of_known_classes": "accuracy of flows of classes that the model knows",
+  "capture_accuracy": "accuracy of captures, by vote of their flows",
+  "client_accuracy": "accuracy of client addresses in a capture, by vote",
+  "answered_share": "coverage: flows that are answered, not unknown",
+  "accuracy_of_answered": "accuracy of answered flows",
+  "accuracy_of_known_classes": "accuracy of flows whose class the model knows",
 }
 
 
 def check_absent(workdir: str | os.PathLike) -> None:
-  """Raises an InputError if a folder holds something that a report would replace."""
+  """Raises an InputError if a folder contains a file that a report would replace."""
   workdir = pathlib.Path(workdir)
   for name in (_NUMBERS, _PAGE, _TEXT, *_FIGURES.values()):
     if (workdir / name).exists():
@@ -62,12 +62,12 @@ def write(
   """Writes the page, its figures, and the numbers; returns the page.
 
   Args:
-    observed: what was answered.
-    assessed: what `assess` makes of it.
-    workdir: where to write.
-    model: what to call the model.
-    tested_on: what to call the flows.
-    notices: what a reader has to know of the flows and labels, a line each.
+    observed: the answers and the true classes.
+    assessed: the result of `assess` for them.
+    workdir: the folder to write to.
+    model: the name of the model.
+    tested_on: a description of the flows.
+    notices: warnings about the flows and labels, one line each.
 
   Raises:
     InputError: it cannot be written.
@@ -100,7 +100,7 @@ def _figures(observed: Observations, assessed: Mapping) -> dict[str, Figure]:
 
 
 def headlines(assessed: Mapping) -> str:
-  """The figures that say most, as a table."""
+  """A table of the most important figures."""
   lines = [
     [title, _percent(assessed[name]), _interval(assessed["intervals"][name])]
     for name, title in _TITLES.items()
@@ -118,19 +118,19 @@ def _parts(
   ]
   drawn = f"{assessed['num_resampled']:,} {assessed['resampled']}"
   opening: list[Part] = [
-    Heading("How right the model is", level=1),
-    f"The model {for_markdown(model)}, asked about {assessed['num_flows']:,} flows "
-    f"whose class is known, of {for_markdown(tested_on)}. None of this means anything "
-    "if the model was trained on some of them. A flow that is unknown, for whatever "
-    "reason, is not right.",
+    Heading("How accurate the model is", level=1),
+    f"The model {for_markdown(model)} was tested on {assessed['num_flows']:,} labelled "
+    f"flows of {for_markdown(tested_on)}. The results are meaningless if the model was "
+    "trained on any of these flows. A flow that is answered `unknown` counts as not "
+    "right.",
     headlines(assessed),
-    f"The intervals are those of drawing the {drawn} again "
-    f"{assessed['num_samples']:,} times. {_WHY[assessed['resampled']]}",
+    f"The intervals are 95 % bootstrap intervals: the {drawn} are drawn with "
+    f"replacement {assessed['num_samples']:,} times. {_WHY[assessed['resampled']]}",
     "\n".join(f"- Note: {for_markdown(notice)}." for notice in notices),
   ]
   parts: list[Part] = [
-    Heading("Unknown"),
-    markdown_table(["because", "flows", "%"], unknown),
+    Heading("Unknown flows"),
+    markdown_table(["reason", "flows", "%"], unknown),
   ]
   if assessed["classes_unknown_to_model"]:
     parts += _foreign(assessed)
@@ -138,22 +138,23 @@ def _parts(
     Heading("Each class"),
     Shown("F1, precision and recall of each class", _FIGURES["classes"]),
     _folded("Each class", _classes(assessed["classes"]), len(assessed["classes"])),
-    Heading("What was taken for what"),
-    Shown("Taken for which, in % of the class", _FIGURES["confusion"]),
+    Heading("Which classes are confused"),
+    Shown("Confusion matrix, in % of the class", _FIGURES["confusion"]),
     *_confusions(assessed["confusion"]),
     *_groups(assessed),
-    Heading("By packets"),
+    Heading("Accuracy by number of packets"),
     *_packets(assessed),
-    Heading("How sure it is"),
-    _sureness(assessed),
-    Shown("Right, against how sure", _FIGURES["reliability"]),
-    Shown("Right, against how many are answered", _FIGURES["coverage"]),
+    Heading("Calibration and coverage"),
+    _calibration(assessed),
+    Shown("Accuracy against confidence", _FIGURES["reliability"]),
+    Shown("Accuracy against coverage", _FIGURES["coverage"]),
   ]
   if assessed["tasks"]:
     parts += [Heading("Bandwidth and duration"), _tasks(assessed["tasks"])]
   made = provenance.sentence(provenance.of_call())
   packages = ", ".join(f"{name} {of}" for name, of in provenance.versions().items())
-  parts += [Heading("How this was made"), for_markdown(f"{made}. With {packages}.")]
+  made = for_markdown(f"{made}. Versions: {packages}.")
+  parts += [Heading("How this was made"), made]
   return [*opening, "**Contents**\n\n" + contents(parts), *parts]
 
 
@@ -162,9 +163,10 @@ def _folded(title: str, text: str, num_lines: int) -> Part:
 
 
 _WHY = {
-  "captures": "Flows of one capture are alike, so flows are not drawn one by one.",
-  "flows": "These flows are of no captures, so they are drawn one by one; if some of "
-  "them are alike, the intervals are too narrow.",
+  "captures": "Each capture is drawn with all its flows, because flows of one capture "
+  "resemble each other.",
+  "flows": "The captures of these flows are unknown, so single flows are drawn. If "
+  "flows resemble each other, the intervals are too narrow.",
 }
 
 
@@ -179,16 +181,16 @@ def _foreign(assessed: Mapping) -> list[Part]:
     ""
     if found is None
     else (
-      f" Certainty tells them from the others with an AUROC of {found['auroc']:.3f}; "
-      f"where 95 % of them are unknown, {_percent(found['kept'])} % of the others are "
-      "not."
+      " Certainty detects these flows with an AUROC of "
+      f"{found['auroc']:.3f}. With a threshold that makes 95 % of them `unknown`, "
+      f"{_percent(found['kept'])} % of the other flows are still answered."
     )
   )
   return [
     Heading("Classes that the model does not know"),
-    "Whatever it answers for their flows is wrong, and counts as that. The accuracy of "
-    "flows of classes that it knows leaves them out." + told,
-    markdown_table(["class", "flows", "answered, so wrong", "unknown"], lines),
+    "No answer for flows of these classes can be right. They count as errors in all "
+    "figures except the accuracy of flows whose class the model knows." + told,
+    markdown_table(["class", "flows", "answered (wrong)", "unknown"], lines),
   ]
 
 
@@ -222,21 +224,21 @@ def _confusions(confusion: Mapping) -> list[Part]:
       if count and j != i
     ]
   if not found:
-    return ["Every flow was right."]
+    return ["Every flow was classified correctly."]
   found.sort(key=lambda line: -line[2])
   table = markdown_table(
-    ["class", "taken for", "flows", "% of the class"], found[:_MOST_LINES]
+    ["class", "predicted", "flows", "% of the class"], found[:_MOST_LINES]
   )
-  title = _first_of(len(found), "The most frequent")
+  title = _first_of(len(found), "The most frequent errors")
   return [_folded(title, f"{title}\n\n{table}", len(found))]
 
 
 def _groups(assessed: Mapping) -> list[Part]:
-  """Captures and client addresses, and which were wrong."""
+  """Accuracy of captures and of client addresses, and those that are wrong."""
   parts: list[Part] = []
   for name, title, what in (
     ("captures", "Captures", "captures"),
-    ("clients", "Client addresses", "addresses within a capture"),
+    ("clients", "Client addresses", "client addresses in a capture"),
   ):
     groups = assessed[name]
     mixed, wrong = groups["of_several_classes"], groups["wrong"]
@@ -244,14 +246,14 @@ def _groups(assessed: Mapping) -> list[Part]:
       continue
     right = groups["number"] - len(wrong)
     text = (
-      f"{right:,} of {groups['number']:,} {what} are right. Each is what its flows are "
-      "taken for by vote: a flow has a vote for each packet that was looked at, shared "
-      "out by its probabilities; an unknown one has none."
+      f"{right:,} of {groups['number']:,} {what} are right. Their flows vote: a flow "
+      "has one vote per packet that the model saw, divided among the classes by their "
+      "probabilities. Unknown flows have no vote."
     )
     if mixed:
       text += (
-        f" Left out are {len(mixed):,} whose flows are of several classes, such as "
-        f"{for_markdown(mixed[0])}."
+        f" {len(mixed):,} are left out because their flows have several classes, such "
+        f"as {for_markdown(mixed[0])}."
       )
     parts += [Heading(title), text]
     if wrong:
@@ -259,18 +261,18 @@ def _groups(assessed: Mapping) -> list[Part]:
         [one[key] for key in ("name", "class", "answer", "num_flows")]
         for one in wrong[:_MOST_LINES]
       ]
-      table = markdown_table(["wrong", "class", "taken for", "flows"], lines)
-      title = _first_of(len(wrong), "Wrong ones, those of most flows first")
+      table = markdown_table(["wrong", "class", "predicted", "flows"], lines)
+      title = _first_of(len(wrong), "Errors, sorted by number of flows")
       parts += [_folded(title, f"{title}\n\n{table}", len(wrong))]
   return parts
 
 
 def _packets(assessed: Mapping) -> list[Part]:
   bins = assessed["by_packets"]
-  header = ["flows", "answered", "accuracy", "accuracy of those answered"]
+  header = ["flows", "answered", "accuracy", "accuracy of answered flows"]
   parts: list[Part] = [
-    "Accuracy in % of flows apart, by how many packets were seen of them. "
-    f"{bins[-1]['to']} are all that the model reads.",
+    "Accuracy in %, for flows grouped by the number of packets that the model saw. It "
+    f"reads at most {bins[-1]['to']} packets of a flow.",
     markdown_table(
       ["packets seen", *header],
       [[range_name(one), one["num_flows"], *_accuracies(one)] for one in bins],
@@ -280,13 +282,13 @@ def _packets(assessed: Mapping) -> list[Part]:
   after = assessed["after_packets"]
   if len(after) > 1:
     parts += [
-      "Accuracy in % of all flows, asked about after so many packets, or at their end "
-      "if that comes before.",
+      "Accuracy in % of all flows, if each is answered after the given number of "
+      "packets, or at its end if it is shorter.",
       markdown_table(
         ["packets", *header],
         [[one["packets"], assessed["num_flows"], *_accuracies(one)] for one in after],
       ),
-      Shown("Accuracy after so many packets", _FIGURES["after_packets"]),
+      Shown("Accuracy after a number of packets", _FIGURES["after_packets"]),
     ]
   return parts
 
@@ -298,8 +300,9 @@ def _tasks(tasks: Mapping[str, Mapping]) -> str:
   ]
   header = ["task", "classes", "flows", "answered", "accuracy"]
   return (
-    "Of flows that came to their end, as only these have a true duration.\n\n"
-    + markdown_table([*header, "accuracy of those answered"], lines)
+    "Accuracy in %, for flows that ended within the capture. Only these have a true "
+    "bandwidth and duration.\n\n"
+    + markdown_table([*header, "accuracy of answered flows"], lines)
   )
 
 
@@ -308,15 +311,16 @@ def _accuracies(one: Mapping) -> list[object]:
   return [one["num_answered"], *(_with_interval(one, name) for name in names)]
 
 
-def _sureness(assessed: Mapping) -> str:
+def _calibration(assessed: Mapping) -> str:
   lines = [
     [one["threshold"], _percent(one["coverage"]), _percent(one["accuracy"])]
     for one in assessed["coverage"]
   ]
   return (
-    f"The expected calibration error is {_percent(assessed['ece'])} %. Of answers that "
-    "are at least so certain, how many flows have one, and how many are right:\n\n"
-    + markdown_table(["from a certainty of", "answered (%)", "right (%)"], lines)
+    f"The expected calibration error is {_percent(assessed['ece'])} %. For each "
+    "threshold on the certainty, the table shows the share of flows that are answered, "
+    "and the accuracy of these answers:\n\n"
+    + markdown_table(["threshold", "answered (%)", "accuracy (%)"], lines)
   )
 
 

@@ -1,4 +1,4 @@
-"""What was answered so far, and a summary of it."""
+"""Counts of the answers so far, and a summary of them."""
 
 import collections
 import copy
@@ -16,28 +16,28 @@ from mtl_traffic.serving.predictor import Predictor
 from mtl_traffic.serving.truth import MEASURED_TASKS
 
 _MINUTE = 60 * 10**9  # ns
-# Bounds between which delays are counted, s.
+# Upper bounds of the bins of delays, s.
 DELAYS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 @dataclasses.dataclass
 class Tally:
-  """What was answered so far.
+  """Counts of the answers so far. Each flow counts with its last answer.
 
   Attributes:
-    answers: by task, class and why the class is unknown (None where it is not), how
-      many flows were last answered so; and the sum of those answers' probabilities.
-    by_minute: by minute since 1970 and class, the same for the first task.
-    by_tasks: by bandwidth and duration class, the same.
-    evaluated: by task, whether the flow came to its end, and whether the answer was
-      right (None = unknown), how many.
-    labelled: by whether the class was right (None = unknown), how many flows that have
-      a label were last answered so.
-    labels: which labels flows have.
-    num_answers: answers that were written.
-    num_open: flows that are open.
-    delays: `[len(DELAYS) + 1]`, answers by how long after their packet they were
-      written, up to each bound and beyond, and the sum of that, s; of interfaces only.
+    answers: flows by (task, class, reason why it is unknown or None).
+    probabilities: the sum of the probabilities of these answers, by the same keys.
+    by_minute: flows by (minute since 1970, class), for the first task.
+    by_tasks: flows by (bandwidth class, duration class).
+    evaluated: flows by (task, whether the flow ended within the capture, whether the
+      answer was right, or None if it was unknown).
+    labelled: flows with a label, by whether the class was right; None = unknown.
+    labels: which labels applied to flows.
+    num_answers: number of answers written.
+    num_open: number of open flows.
+    delays: `[len(DELAYS) + 1]` answers by the delay from their packet until they were
+      written: up to each bound, and above the last. Counted on interfaces only.
+    sum_of_delays: the sum of these delays, s.
   """
 
   answers: collections.Counter = dataclasses.field(default_factory=collections.Counter)
@@ -61,7 +61,7 @@ class Tally:
   sum_of_delays: float = 0.0
 
   def count_delays(self, delays: np.ndarray) -> None:
-    """Counts answers by their delays, `[N]` s."""
+    """Counts N answers by their delays, `[N]` in s."""
     places = np.searchsorted(DELAYS, delays)
     self.delays = self.delays + np.bincount(places, minlength=len(DELAYS) + 1)
     self.sum_of_delays += float(delays.sum())
@@ -70,8 +70,8 @@ class Tally:
     """Counts flows by their last answers.
 
     Args:
-      rows: the columns of these, "time" and "true_class" among them if there are any.
-      tasks: what is answered.
+      rows: the columns of these answers, with "time", and "true_class" if known.
+      tasks: the tasks that the model answers.
     """
     for task in tasks:
       name, probability, _, unknown = (rows[column] for column in of_task(task))
@@ -93,13 +93,13 @@ class Tally:
       self.by_tasks.update(pairs)
 
   def taken(self) -> "Tally":
-    """What was counted, of which nothing but the open flows is left here."""
+    """Returns the counts and resets them here, except for the open flows."""
     taken = copy.copy(self)
     self.__init__(num_open=taken.num_open)
     return taken
 
   def add(self, other: "Tally") -> None:
-    """Adds what another process counted; open flows are no sum."""
+    """Adds the counts of another process, except for the open flows."""
     for field in dataclasses.fields(self):
       mine, others = getattr(self, field.name), getattr(other, field.name)
       if isinstance(mine, collections.Counter):
@@ -110,7 +110,7 @@ class Tally:
         setattr(self, field.name, mine + others)
 
   def evaluate(self, rows: Rows, task: str, came_to_end: Sequence[bool]) -> None:
-    """Counts how right the last answers of flows that ended were, for one task."""
+    """Counts whether the last answers for flows that ended were right, for one task."""
     name, *_, unknown = (rows[column] for column in of_task(task))
     truth = rows[f"true_{task}"]
     for ended, answer, why, true in zip(came_to_end, name, unknown, truth, strict=True):
@@ -119,7 +119,7 @@ class Tally:
 
 
 def summary(tally: Tally, predictor: Predictor) -> str:
-  """What was answered, as a table, and how much of it was right if that is known."""
+  """A table of the answers, and lines on how many were right if that is known."""
   lines = []
   for task in predictor.tasks:
     known = [(name, None) for name in predictor.names[task]]

@@ -33,11 +33,12 @@ SCORES = {
 
 
 INTRODUCTION = (
-  "In %, mean over seeds ± half of its 95 % t-interval. AUROC: how often a flow of the "
-  "class left out scores lower than a flow of a known class. Kept: the share of known "
-  "flows above the threshold that 95 % of the flows left out are below."
+  "In %, mean over seeds ± half of its 95 % t-interval. AUROC: the probability that a "
+  "flow of the class left out scores lower than a flow of a known class. Kept: the "
+  "share of known flows above a threshold, which is set so that 95 % of the flows left "
+  "out are below it."
 )
-# Settings that only say how much to run, or that are columns of a row.
+# Settings that only say how much to run, or that each row states itself.
 _EXTENT = ("methods", "labels_per_class", "num_seeds", "first_seed")
 
 
@@ -95,7 +96,7 @@ def classes_to_leave_out(flows: Flows) -> list[str]:
   """The classes that have flows.
 
   Raises:
-    InputError: with one left out, there would not be two to learn.
+    InputError: there are fewer than three classes.
   """
   counts = np.bincount(
     flows.classes[flows.classes >= 0], minlength=len(flows.class_names)
@@ -103,8 +104,8 @@ def classes_to_leave_out(flows: Flows) -> list[str]:
   names = [name for name, n in zip(flows.class_names, counts, strict=True) if n]
   if len(names) < 3:
     raise InputError(
-      f"the flows are of {len(names)} traffic classes; with one left out, two must be "
-      "left to learn, so three are needed"
+      f"the flows are of {len(names)} traffic classes; three are needed, because one "
+      "is left out and a model learns from two or more"
     )
   return names
 

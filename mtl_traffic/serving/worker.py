@@ -1,4 +1,4 @@
-"""What one of several processes does that share flows: it answers for its part."""
+"""One worker process of `workers`: answers for its part of the flows."""
 
 import contextlib
 import dataclasses
@@ -19,7 +19,7 @@ from mtl_traffic.serving.answer_files import Rows
 from mtl_traffic.serving.predictor import load_model
 from mtl_traffic.serving.tally import Tally
 
-_NEWS_S = 0.2  # Between reports without an answer.
+_NEWS_S = 0.2  # Between reports that contain no answers.
 _JAX_SETTINGS = (
   "jax_compilation_cache_dir",
   "jax_persistent_cache_min_compile_time_secs",
@@ -29,13 +29,13 @@ _JAX_SETTINGS = (
 
 @dataclasses.dataclass
 class Report:
-  """What a worker says, when it has done what it was told, or on the way.
+  """What a worker reports when it has finished a call, or while it listens.
 
   Attributes:
-    parts: rows of answers.
-    accounts: of this capture, so far.
-    tally: what was counted since the last report.
-    is_done: whether it has done what it was told.
+    parts: rows of answers since the last report.
+    accounts: accounts of the current capture so far.
+    tally: counts since the last report.
+    is_done: whether it has finished the call.
   """
 
   parts: list[Rows]
@@ -45,7 +45,7 @@ class Report:
 
 
 def jax_settings() -> dict[str, Any]:
-  """How JAX is set up in this process, for others to do the same."""
+  """The settings of JAX in this process, which workers take over."""
   return {name: getattr(jax.config, name) for name in _JAX_SETTINGS}
 
 
@@ -56,21 +56,21 @@ def work(
   options: Mapping[str, Any],
   settings: Mapping[str, Any],
 ) -> None:
-  """The life of a worker: does what it is told, until it is told to leave.
+  """Runs a worker: executes the calls that it receives, until "leave".
 
   Args:
-    connection: brings names of methods of `_Part` and their arguments, and takes a
-      `Report` on each, or several.
-    turns: where packets are left.
+    connection: delivers calls, each the name of a method of `_Part` with its arguments.
+      One `Report` or several are sent back for each call.
+    turns: the memory through which packets arrive.
     model: the directory of the model.
-    options: as `live.Answering` takes them.
-    settings: of JAX.
+    options: the options of `live.Answering`.
+    settings: the settings of JAX.
   """
-  # One accelerator has no room for several.
+  # Several processes do not fit into the memory of one accelerator.
   for name, value in {**settings, "jax_platforms": "cpu"}.items():
     jax.config.update(name, value)
   with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
-    # Whoever started this is gone then.
+    # These errors mean that the parent process has ended.
     part = _Part(connection, turns, model, options)
     while True:
       method, arguments = connection.recv()
@@ -101,13 +101,13 @@ class _Part:
     self._parts += parts
 
   def report(self, is_done: bool) -> None:
-    """Says what there is to say."""
+    """Sends a report of the answers and counts since the last one."""
     parts, self._parts = self._parts, []
     report = Report(parts, self._accounts, self._tally.taken(), is_done)
     self._connection.send(report)
 
   def warm_up(self) -> None:
-    """Compiles, so that no answer has to wait for it."""
+    """Compiles the model, so that no answer waits for compilation."""
     self._answering.warm_up()
 
   def begin(self, name: str, rules: Rules, live: bool) -> None:
@@ -116,25 +116,27 @@ class _Part:
     self._answering.begin(name, self._accounts, rules, live)
 
   def begin_file(self, name: str, num_before: int) -> None:
-    """Goes on in another file."""
+    """Begins another file of the same capture."""
     self._answering.begin_file(name, num_before)
 
   def take(self, slot: int, note: Note) -> None:
-    """Answers for what was left in a slot."""
+    """Answers for the packets in a slot of the shared memory."""
     self._answering.take(self._turns.get(slot, note))
 
   def finish(self) -> None:
-    """Answers for the flows that are left."""
+    """Ends all open flows and answers for them."""
     self._answering.finish()
 
   def listen(self, name: str, heard: str, ring_bytes: int, rules: Rules) -> None:
-    """Answers for what an interface brings, until there is something else to do.
+    """Answers for the packets of an interface, until another call arrives.
+
+    The listener's socket follows the call on the connection.
 
     Args:
-      name: what to call the capture.
-      heard: what to call the interface.
-      ring_bytes: size of the ring of its listener, of which the socket follows.
-      rules: what makes a flow.
+      name: the name of the capture.
+      heard: the name of the interface in messages.
+      ring_bytes: size of the listener's ring.
+      rules: the rules that make a flow.
     """
     handle = reduction.recv_handle(self._connection)
     listener = Listener(heard, socket.socket(fileno=handle), ring_bytes)

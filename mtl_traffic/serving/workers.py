@@ -1,11 +1,12 @@
-"""Answers by several processes, each of which has its part of the flows.
+"""Answers by several worker processes, each responsible for a part of the flows.
 
-On captures and pipes this process reads packets, puts them in order and deals them out
-by the hash of their five-tuples, in memory that the processes share. On an interface
-each process listens for itself, and the kernel deals packets out. Their answers come
-back turn by turn and are written here, in order of time.
+For captures and pipes, this process reads the packets, puts them in order, and assigns
+each to a worker by the hash of its five-tuple, through shared memory. For an interface,
+each worker has a socket of its own, and the kernel distributes the packets. The workers
+send their answers back turn by turn; this process writes them in order of time.
 
-A process that dies is told of, with what it had of packets and flows; the others go on.
+If a worker dies, the others go on. A warning names it and says how many flows it had
+open. Its packets are counted as skipped.
 """
 
 import collections
@@ -32,9 +33,9 @@ from mtl_traffic.serving.answer_files import Rows, uninterrupted
 from mtl_traffic.serving.tally import Tally
 from mtl_traffic.serving.writer import Writer
 
-_SLOTS = 4  # Calls that a worker may have before it.
-_NEWS_S = 0.2
-_LAST_WORDS_S = 60  # For workers to answer for what they have.
+_SLOTS = 4  # Calls that a worker may have in its queue.
+_NEWS_S = 0.2  # Between updates of the progress.
+_LAST_WORDS_S = 60  # For workers to answer for the packets that they have.
 _NO_SHARD = Shard(0, 1)
 
 
@@ -42,15 +43,15 @@ class _Worker:
   """A worker as its parent sees it.
 
   Attributes:
-    name: what to call it.
+    name: its name in messages.
     process: its process.
-    connection: to it.
-    turns: where packets are left for it.
-    is_alive: whether it was when it was last heard.
-    before: packets of each call that it has not answered.
-    done: what it answered calls, and was not written yet.
-    accounts: of this capture, as it said last.
-    num_open: its open flows.
+    connection: the pipe to it.
+    turns: the memory through which it gets packets.
+    is_alive: whether it was alive when it last reported.
+    before: number of packets of each call that it has not finished.
+    done: answers of each call that it has finished and that are not written yet.
+    accounts: its accounts of the current capture, from its last report.
+    num_open: its open flows, from its last report.
   """
 
   def __init__(self, context, name: str, model: str, options: dict):
@@ -67,10 +68,10 @@ class _Worker:
 
 
 class Workers:
-  """Processes that answer for the flows of one capture after another, as a context.
+  """Worker processes that answer for one capture after another; a context manager.
 
-  It is a `live.Answerer`. A thread hears what they say and writes it, while this one
-  waits for packets.
+  It is a `live.Answerer`. While the calling thread waits for packets, another thread
+  receives the workers' reports and writes their answers.
   """
 
   def __init__(
@@ -86,14 +87,14 @@ class Workers:
     """Starts the processes.
 
     Args:
-      count: how many.
+      count: the number of workers.
       model: the directory of the model.
       writer: writes the answers.
-      tally: where they are counted.
-      books: each worker's accounts of each capture are added to these, and one of the
-        workers that died.
+      tally: counts the answers.
+      books: list to which the accounts of each worker and capture are appended, and
+        the accounts of packets that dead workers did not handle.
       shard: which flows to answer for; all by default.
-      **options: as `live.Answering` takes them.
+      **options: the options of `live.Answering`.
     """
     self._writer, self._tally, self._books = writer, tally, books
     self._shard = shard or _NO_SHARD
@@ -106,7 +107,7 @@ class Workers:
     self._workers: list[_Worker] = []
     # JAX's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    # A terminal sends its Ctrl-C to all of them; that is for this one to hear.
+    # A terminal sends Ctrl-C to all processes; only this one is to handle it.
     with uninterrupted():
       try:
         for i in range(count):
@@ -120,14 +121,14 @@ class Workers:
 
   @property
   def process_ids(self) -> list[int]:
-    """Those of the workers."""
+    """The process ids of the workers."""
     return [each.process.pid for each in self._workers]
 
   def __enter__(self) -> "Workers":
     return self
 
   def __exit__(self, *problem) -> None:
-    # What was dealt out is still answered for, and a second Ctrl-C does not change it.
+    # Workers still answer for the packets they have, even after a second Ctrl-C.
     with uninterrupted():
       self._is_over = True
       for each in self._workers:
@@ -138,7 +139,7 @@ class Workers:
       for each in self._workers:
         each.connection.close()
         each.process.close()
-      # So that nothing keeps the memory that was shared.
+      # Releases the shared memory.
       self._workers.clear()
       self._problem = None
 
@@ -159,11 +160,11 @@ class Workers:
     self._call("begin", name, self._part_of(rules), live)
 
   def begin_file(self, name: str, num_before: int) -> None:
-    """Tells that the packets from now on, after so many, stand in another file."""
+    """Begins another file of the same capture, after `num_before` packets."""
     self._call("begin_file", name, num_before)
 
   def take(self, turn: Turn) -> None:
-    """Deals out what packets bring, one piece of them at most."""
+    """Distributes the packets of a turn, of one piece at most, to the workers."""
     groups = self._deal(turn)
     slot = self._num_called % _SLOTS
     self._num_called += 1
@@ -174,19 +175,19 @@ class Workers:
         self._accounts.skip(Skipped.WORKER, len(packets))
 
   def finish(self) -> None:
-    """Waits for all answers, those for the flows that are left among them."""
+    """Ends all open flows and waits until every answer is written."""
     self._call("finish")
     self._await_written()
 
   def read_interface(
     self, name: str, accounts: Accounts, rules: Rules
   ) -> Iterator[int]:
-    """Has each worker listen to its share of an interface; yields now and then.
+    """Has each worker read its share of an interface; yields every 0.2 s or so.
 
     Args:
       name: the interface.
-      accounts: where packets are counted that no worker counts.
-      rules: what makes a flow.
+      accounts: counts the packets that no worker counts.
+      rules: the rules that make a flow.
 
     Yields:
       The number of packets read so far.
@@ -200,7 +201,8 @@ class Workers:
     self._num_called += 1
     with contextlib.ExitStack() as stack:
       for each, listener in zip(self._workers, listeners, strict=True):
-        # Open here as well, or the kernel would deal out anew when a worker dies.
+        # Kept open here: if a worker died and its socket closed, the kernel would
+        # distribute the flows of the other workers anew.
         stack.callback(self._close, each, listener)
       for i, (each, listener) in enumerate(zip(self._workers, listeners, strict=True)):
         if self._may_call(each, 0):
@@ -224,7 +226,7 @@ class Workers:
       self._books.append(each.accounts)
 
   def _part_of(self, rules: Rules) -> Rules:
-    """The same rules for each worker, with its part of the room for open flows."""
+    """The rules for one worker: the limits of open flows are divided by the workers."""
     count = len(self._workers)
     return dataclasses.replace(
       rules,
@@ -233,7 +235,7 @@ class Workers:
     )
 
   def _deal(self, turn: Turn) -> list[np.ndarray]:
-    """Which packets of a turn are for each worker."""
+    """For each worker, the indices of its packets in a turn."""
     count = len(self._workers)
     if not turn.pieces:
       return [np.zeros(0, np.int64)] * count
@@ -244,7 +246,7 @@ class Workers:
     return groups
 
   def _close(self, each: _Worker, listener: interface.Listener) -> None:
-    """Closes a listener; what came for a worker that is dead by now is skipped."""
+    """Closes a listener, and counts as skipped what arrived for a dead worker."""
     with listener.socket:
       if not each.is_alive and not self._is_over:
         num_packets, num_lost = listener.counts()
@@ -259,7 +261,12 @@ class Workers:
         self._send(each, method, *arguments)
 
   def _may_call(self, each: _Worker, num_packets: int) -> bool:
-    """Waits until a worker can be told more, about packets; whether it is alive."""
+    """Waits for room in a worker's queue and reserves it; False if it is dead.
+
+    Args:
+      each: the worker.
+      num_packets: the number of packets in the call.
+    """
     with self._changed:
       while each.is_alive and len(each.before) >= _SLOTS and not self._problem:
         self._changed.wait()
@@ -269,14 +276,14 @@ class Workers:
     return each.is_alive
 
   def _send(self, each: _Worker, method: str, *arguments: Any) -> None:
-    with contextlib.suppress(OSError):  # It has just died, which is heard.
+    with contextlib.suppress(OSError):  # It has just died; `_hear` notices that.
       each.connection.send((method, arguments))
 
   def _check(self) -> None:
     if self._problem:
       raise self._problem
     if not any(each.is_alive for each in self._workers):
-      raise InputError("all workers died, so nobody is left to answer")
+      raise InputError("all workers died, so no more flows are answered")
 
   def _await_written(self) -> None:
     with self._changed:
@@ -285,7 +292,7 @@ class Workers:
     self._check()
 
   def _hear(self) -> None:
-    """What the thread does: hears workers, and writes what they answer."""
+    """Runs in a thread: receives the workers' reports and writes their answers."""
     try:
       while living := {w.connection: w for w in self._workers if w.is_alive}:
         on_the_way = []
@@ -294,14 +301,14 @@ class Workers:
         self._writer.write(on_the_way)
         self._write_turns()
         self._tally.num_open = sum(each.num_open for each in self._workers)
-    except Exception as problem:  # For the other thread to raise.
+    except Exception as problem:  # The calling thread raises it.
       self._problem = problem
     finally:
       with self._changed:
         self._changed.notify_all()
 
   def _hear_one(self, each: _Worker) -> list[Rows]:
-    """Takes a worker's report; returns rows that need not wait for other workers."""
+    """Receives a worker's report; returns rows that need not wait for other workers."""
     try:
       report = each.connection.recv()
     except (EOFError, OSError):
@@ -319,7 +326,7 @@ class Workers:
     return []
 
   def _write_turns(self) -> None:
-    """Writes what calls brought that all workers have answered."""
+    """Writes the answers of each call that all workers have finished."""
     while self._num_written < self._num_called:
       if not all(each.done for each in self._workers if each.is_alive):
         break
@@ -330,7 +337,7 @@ class Workers:
         self._changed.notify_all()
 
   def _bury(self, each: _Worker) -> None:
-    """Notes that a worker died, and what became of its packets and flows."""
+    """Records that a worker died, with its unfinished packets and open flows."""
     each.process.join()
     each.connection.close()
     with self._changed:
@@ -338,7 +345,7 @@ class Workers:
         self._deaths.skip(Skipped.WORKER, sum(each.before))
         self._deaths.warnings.append(
           f"{each.name} died ({_how(each.process.exitcode)}); {each.num_open} flows "
-          "that were open have no answer, and its packets from then on are skipped"
+          "that were open have no answer, and its later packets are skipped"
         )
       each.before.clear()
       each.num_open, each.is_alive = 0, False
@@ -346,7 +353,7 @@ class Workers:
 
 
 def _how(exit_code: int) -> str:
-  """What ended a process."""
+  """The signal or the exit status that ended a process."""
   if exit_code >= 0:
     return f"status {exit_code}"
   with contextlib.suppress(ValueError):

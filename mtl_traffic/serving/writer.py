@@ -1,4 +1,4 @@
-"""Writes answers in order of time, whichever process gave them, and counts them."""
+"""Writes answers in order of time, also those of several processes, and counts them."""
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +12,7 @@ from mtl_traffic.serving.tally import Tally
 
 
 class Writer:
-  """Puts the answers of one turn after another in files."""
+  """Writes the answers of one turn after another."""
 
   def __init__(
     self,
@@ -22,17 +22,17 @@ class Writer:
     clock: Callable[[], int] | None = None,
   ):
     """Args:
-    file: where answers go.
-    tally: where they are counted.
-    points: after how many packets of a flow an answer is due.
-    clock: tells the time, ns, where packets are stamped by this machine. Delays are
-      counted then.
+    file: the outputs.
+    tally: counts the answers.
+    points: the numbers of packets of a flow after which an answer is due.
+    clock: gives the time in ns. Set if this machine stamps the packets; the delays of
+      answers are then counted.
     """
     self._file, self._tally, self._points = file, tally, np.array([*points])
     self._clock = clock
 
   def write(self, parts: Sequence[Rows]) -> None:
-    """Writes the rows of a turn, which may stand in parts.
+    """Writes the rows of a turn, which may come in several parts.
 
     Raises:
       InputError: they could not be written.
@@ -49,10 +49,10 @@ class Writer:
 
 
 def in_order(parts: Sequence[Rows]) -> Rows:
-  """The rows of all parts in order of time; those of a flow stay in their order.
+  """The rows of all parts in order of time; rows of one flow stay in their order.
 
-  Rows of one time are in order of their flows' names, so that it does not matter how
-  they were parted.
+  Rows with the same time are ordered by the names of their flows. So the result does
+  not depend on how the rows were split into parts.
   """
   names = dict.fromkeys(itertools.chain(*parts))
   rows = {name: _column(name, parts) for name in names}

@@ -1,4 +1,4 @@
-"""What all binaries share, in processes of their own."""
+"""Tests of what all commands share, in separate processes."""
 
 import itertools
 import os
@@ -13,7 +13,7 @@ from mtl_traffic.settings import FIELDS
 
 ROOT = pathlib.Path(__file__).parents[2]
 
-# Runs a binary and says how often the compiler was asked, and how often in vain.
+# Runs a command; prints the number of compilations, and of misses of the cache.
 COUNTED = """
 import atexit, collections, runpy
 import jax
@@ -73,7 +73,7 @@ def test_the_cache_can_be_turned_off(tmp_path):
 
 
 def _refused(done, workdir):
-  """The one line that a refusal is; nothing is left behind."""
+  """Checks that a run was refused without leaving files; returns its error line."""
   assert done.returncode == 1, done.stderr
   assert done.stdout == ""
   assert "Traceback" not in done.stderr
@@ -86,7 +86,7 @@ def _refused(done, workdir):
 @pytest.mark.parametrize(
   ("arguments", "messages"),
   [
-    # Settings that there are not, or that cannot be.
+    # Settings that do not exist or have invalid values.
     (["--config.num_sedes=3"], ["--config.num_sedes", "did you mean num_seeds?"]),
     (["--config.k.x=3"], ["--config.k.x: there is no setting 'k.x'"]),
     (
@@ -107,7 +107,7 @@ def _refused(done, workdir):
     ),
     (["--config.methods=multitask,magic"], ["method 'magic' is unknown; there are"]),
     (["--config.methods="], ["methods = () must be some, each once"]),
-    # Configs that there are not, or that cannot be used.
+    # Configs that do not exist or cannot be used.
     (["--config=ucdvis"], ["--config=ucdvis: no such config; did you mean ucdavis?"]),
     (
       ["--config", "/none.py"],
@@ -115,7 +115,7 @@ def _refused(done, workdir):
     ),
     (["--config"], ["--config lacks its value"]),
     (["--config", "--config.k=9"], ["--config lacks its value"]),
-    # Flags that there are not, or that cannot be.
+    # Flags that do not exist or have invalid values.
     (["--wrkdir=x"], ["there is no flag --wrkdir; did you mean --workdir?"]),
     (["--noworkdir"], ["there is no flag --noworkdir; did you mean --workdir?"]),
     (["--cpu_devices=x"], ["--cpu_devices=x: must be a positive integer"]),
@@ -151,7 +151,7 @@ def test_what_a_sweep_cannot_go_through_is_named(tmp_path, name, setting, messag
 @pytest.mark.parametrize("arguments", [[], ["--workdir="], ["--config=ucdavis"]])
 def test_a_missing_workdir_is_named(tmp_path, arguments):
   line = _refused(_run("label_budget", *arguments), tmp_path / "w")
-  assert line.startswith("error: --workdir is missing, where results go")
+  assert line.startswith("error: --workdir is missing: where results go")
 
 
 BROKEN = {
@@ -237,7 +237,7 @@ def test_several_values_can_be_typed_without_quotes(name, typed, meant):
 
 def test_a_config_is_found_by_name_or_path_from_anywhere(tmp_path):
   names = ["dataset", "num_seeds"]
-  (tmp_path / "ucdavis").mkdir()  # A name is no path.
+  (tmp_path / "ucdavis").mkdir()  # A name is not a path.
   assert _shown(names, "--config=ucdavis", cwd=tmp_path) == "['ucdavis_icdm19', 20]"
   assert _shown(names, "--config", "iscx", cwd=tmp_path) == "['iscx_vpn2016', 20]"
   assert _shown(names, cwd=tmp_path) == "['simulated', 3]"
@@ -293,7 +293,7 @@ def test_help_lists_every_option_and_setting_without_jax(name):
   assert list(settings) == [field.name for field in FIELDS]
   assert settings["k"] == "77"
   assert settings["train_partition"] == "'pretraining'"
-  # A line or more on each.
+  # Each has at least one line of help.
   for line, after in itertools.pairwise(lines):
     if line.strip() in heads:
       assert after.startswith("      ")

@@ -23,7 +23,7 @@ NAMES = ("<script>alert(1)</script>", 'a, "b" | c', "測試" * 100)
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-  """An ensemble on prefixes, of classes with odd names."""
+  """An ensemble trained on prefixes, whose classes have odd names."""
   path = tmp_path_factory.mktemp("model")
   made = make_model(
     k=K, num_members=2, shortest_prefix=3, min_packets=3, class_names=NAMES
@@ -34,7 +34,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory):
-  """Captures, and a table of labels for all but the last of them."""
+  """Captures, and labels for all but the last of them."""
   folder = tmp_path_factory.mktemp("captures")
   for i in range(6):
     flows = [packets(10 * i + n, (2, 5, 20)[n], n) for n in range(3)]
@@ -101,14 +101,12 @@ def test_it_is_what_predict_answers(model, labelled, tmp_path):
   assert "| unknown: too few packets " in answered.stdout
   assert found["classes_unknown_to_model"] == {"new": 3}
   assert found["captures"]["number"] == found["num_resampled"] == 5
-  # What is odd is told by both commands, and stands on the page.
+  # Both commands log the notices, and the report contains them.
   for stderr in (done.stderr, answered.stderr):
-    assert "captures that are named, but were not read: 1, such as xg.pcap\n" in stderr
+    assert "captures in this file that were not read: 1, such as xg.pcap\n" in stderr
   notices = " ".join(found["notices"])
-  assert "3 of 18 flows have no label and are left out, in xf.pcap" in notices
-  assert "the model does not know these classes, so their flows are wrong: new" in (
-    notices
-  )
+  assert "3 of 18 flows have no label and are left out; they are in xf.pcap" in notices
+  assert "does not know these classes; their flows count as errors: new" in notices
   page = (tmp_path / "w/report.html").read_text()
   assert "<script" not in page and "&lt;script" in page
   again = run("evaluate", *options, f"--workdir={tmp_path / 'w'}")
@@ -172,16 +170,16 @@ def test_all_that_is_wrong_is_told_in_one_line(tmp_path):
 @pytest.mark.parametrize(
   ("options", "message"),
   [
-    ([], "--model is missing, the directory that mtl-traffic train wrote; --workdir"),
+    ([], "--model is missing: the directory that mtl-traffic train wrote; --workdir"),
     (["--model={m}", "--workdir={w}"], "give either --captures and --labels, or"),
     (["--model={m}", "--workdir={w}", "--captures={c}"], "--labels is missing"),
     (
       ["--model={m}", "--workdir={w}", "--dataset=simulated", "--udp_silence_s=3"],
-      "--udp_silence_s: goes with --captures",
+      "--udp_silence_s: only for --captures",
     ),
     (
       ["--model={m}", "--workdir={w}", "--captures={c}", "--labels={other}"],
-      "none applies to any of the 18 flows",
+      "no label matches any of the 18 flows",
     ),
   ],
 )

@@ -35,7 +35,7 @@ def test_what_is_written_is_read_back(flows, source, tmp_path):
 
   assert parquet.read_rules(output) == RULES
 
-  # A file that is there already stays as it is.
+  # An existing file is not changed.
   before = output.read_bytes()
   done = export("--dataset=simulated", f"--out={output}")
   assert done.returncode == 1

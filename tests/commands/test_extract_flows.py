@@ -130,17 +130,18 @@ def test_what_became_of_the_labels_is_told(folder):
     text=True,
   )
   assert run.returncode == 0, run.stderr
-  # Of the first address and of the second are all; port 2 says as much as an address.
+  # All flows have both addresses. A row with port 2 is as specific as one with an
+  # address.
   assert run.stdout.split("labelled: ")[1] == (
     "0 of 4 flows\n"
     "  call: 0\n  mail: 0\n  never: 0\n  one: 0\n  two: 0\n"
-    f"  {labels}: lines 4 and 5 contradict each other on 3 flows, which have no "
-    "label\n"
-    f"  {labels}: lines 3 and 5 contradict each other on 1 flows, which have no "
-    "label\n"
+    f"  {labels}: lines 4 and 5 contradict each other; flows without a label because "
+    "of this: 3\n"
+    f"  {labels}: lines 3 and 5 contradict each other; flows without a label because "
+    "of this: 1\n"
     f"  {labels}: rows without a label: 1\n"
-    f"  {labels}: rows that fit no flow, by line: 8, 9, 10, 11, 12 and 1 more\n"
-    f"  {labels}: captures that are named, but were not read: 1, such as c.pcap\n"
+    f"  {labels}: rows that match no flow, in lines: 8, 9, 10, 11, 12 and 1 more\n"
+    f"  {labels}: captures in this file that were not read: 1, such as c.pcap\n"
     f"wrote {folder}/f.parquet\n"
   )
 

@@ -1,4 +1,4 @@
-"""Errors of commands are one line, which steers no terminal."""
+"""Errors of commands are one line, without control characters."""
 
 import pathlib
 import subprocess

@@ -65,7 +65,7 @@ def lines(path):
 
 
 def await_lines(path, count):
-  """Waits until a file has so many lines."""
+  """Waits until a file has the given number of lines."""
   for _ in range(3000):
     if path.exists() and len(lines(path)) >= count:
       return
@@ -98,7 +98,7 @@ def test_answers_of_a_capture_are_those_for_the_same_flows_in_memory(model, tmp_
       assert answers[flow][f"{task}_probability"] == pytest.approx(
         expected.confidences(task)[i], abs=2e-6
       )
-    # The dividers of the model are 300 and 20,000 bytes/s, and 2.5 s.
+    # The model's dividers are 300 and 20,000 bytes/s for bandwidth, 2.5 s for duration.
     rate = captured.flows.num_bytes[i] / captured.flows.durations[i]
     true = predictor.names["bandwidth"][int(rate >= 300) + int(rate >= 2e4)]
     assert ends[flow]["true_bandwidth"] == true
@@ -191,7 +191,7 @@ def test_a_model_of_prefixes_answers_again_and_again(tmp_path):
 
 
 def counted(stdout, task="class"):
-  """How many flows the summary counts for a task."""
+  """The number of flows that the summary counts for a task."""
   rows = [line.split("|")[1:4] for line in stdout.splitlines() if line[:1] == "|"]
   return sum(int(row[2]) for row in rows if row[0].strip() == task)
 
@@ -226,13 +226,13 @@ def test_a_model_without_bandwidth_and_duration(tmp_path):
   assert counted(done.stdout) == 2 and figure.exists()
   header, *rows = out.read_text().splitlines()
   assert "class_probability" in header and "bandwidth" not in header
-  assert len(rows) == 4  # An answer and an end of each flow.
+  assert len(rows) == 4  # One answer and one end per flow.
 
 
 def test_flows_are_made_by_the_rules_of_the_model_or_of_flags(tmp_path):
   model, path = tmp_path / "model", tmp_path / "a.pcap"
   checkpoints.save(model, *make_model(k=K, rules={"udp_silence_s": 1.0}))
-  # Two packets a flow, if two seconds of silence end it.
+  # Two packets per flow, because two seconds of silence end it.
   times = [0, 0.5, 2.5, 3.0, 5.0, 5.5]
   path.write_bytes(
     files.pcap([(round(t * files.SECOND), files.ip_packet(payload=9)) for t in times])
@@ -246,14 +246,14 @@ def test_flows_are_made_by_the_rules_of_the_model_or_of_flags(tmp_path):
   assert done.returncode == 0, done.stderr
   assert [row["packets"] for row in lines(tmp_path / "b.jsonl")] == [6]
   (warning,) = [line for line in done.stderr.splitlines() if "trained on" in line]
-  assert "--udp_silence_s=2.5: the model was trained on flows of 1.0" in warning
+  assert "the model was trained on flows made with 1.0" in warning
 
 
 def test_answers_that_are_there_are_not_overwritten(tmp_path):
   path, out = tmp_path / "a.pcap", tmp_path / "answers.jsonl"
   path.write_bytes(capture(packets(1, 20)))
   out.write_text("kept\n")
-  # Nor is a model looked for before that is told.
+  # The error comes before the model is read.
   done = run("/nowhere", out, f"--captures={path}")
   assert done.returncode == 1
   assert done.stderr.startswith(f"error: --out: {out}: is there already")
@@ -277,7 +277,7 @@ def test_answers_go_to_pipes_and_nowhere(model, tmp_path):
   assert row["packets"] == K
 
 
-# Run inside the network of the test: datagrams, and a TCP connection with itself.
+# Runs in the test's network namespace: datagrams, and a TCP connection to itself.
 DATAGRAMS = """
 import socket, time
 sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -301,7 +301,7 @@ while True:
 
 @pytest.fixture
 def network():
-  """Runs commands in a network of their own, in which v0 and v1 are two ends."""
+  """Runs commands in a network namespace with a pair of interfaces, v0 and v1."""
   if not shutil.which("ip"):
     pytest.skip("iproute2 is not installed")
   name = f"mtl_traffic_{os.getpid()}"
@@ -322,7 +322,7 @@ def network():
       "addr add 10.9.0.1/24 dev v0",
       "link set v0 up",
       "link set v1 up",
-      # Nobody is there to ask for it.
+      # Set here, because nobody at the other end answers ARP.
       "neigh add 10.9.0.2 lladdr 02:00:00:00:00:02 dev v0",
     ):
       done = subprocess.run(

@@ -1,4 +1,4 @@
-"""However a run of predict ends, it says what was lost, and its status tells."""
+"""When a run of predict ends, it reports lost packets and sets its exit status."""
 
 import pytest
 

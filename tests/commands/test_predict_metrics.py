@@ -1,4 +1,4 @@
-"""What Prometheus finds at `mtl-traffic predict --metrics_port`."""
+"""Tests of the metrics of `mtl-traffic predict --metrics_port`."""
 
 import json
 import pathlib
@@ -29,7 +29,7 @@ def free_port():
 
 
 def scrape(port):
-  """Values by metric with its labels."""
+  """The values of metrics, by name with labels."""
   parser = pytest.importorskip(
     "prometheus_client.parser", reason="the extra metrics brings it"
   )
@@ -57,7 +57,7 @@ def test_a_run_is_scraped_while_it_goes_on(tmp_path):
   port = free_port()
   packets = [
     *((i * SECOND // 10, ip_packet(source_port=1, payload=i)) for i in range(K)),
-    # A flow of two packets, which ends as the third one comes.
+    # A flow of two packets, which ends when the third packet arrives.
     *((i * SECOND // 10, ip_packet(source_port=2)) for i in range(2)),
     (30 * SECOND, ip_packet(source_port=3)),
     (31 * SECOND, b"\x00" * 20),  # No IP.
@@ -81,13 +81,13 @@ def test_a_run_is_scraped_while_it_goes_on(tmp_path):
       try:
         values = scrape(port)
       except OSError:
-        continue  # It is still to listen.
+        continue  # The server does not listen yet.
     process.stdin.close()
     assert process.wait(60) == 0, process.stderr.read()
   assert values["packets_read_total",] == K + 5
   assert values["packets_lost_total",] == 0
   assert [v for key, v in values.items() if key[0] == "packets_skipped_total"] == [1]
-  # The last one waits to be put in order, or has begun a flow.
+  # The last packet waits to be put in order, or has begun a flow.
   assert values["flows_open",] in (0, 1)
   assert values["packets_in_flows_total",] == K + 3 + values["flows_open",]
   assert values["flows_ended_total", "UDP", "silence"] == 3
@@ -105,7 +105,7 @@ def test_a_run_is_scraped_while_it_goes_on(tmp_path):
   ]
   assert sum(evaluated) == 3
   assert values["model_info", "6", "mine", "multitask"] == 1
-  with pytest.raises(OSError):  # Nobody listens any more.
+  with pytest.raises(OSError):  # The server has stopped.
     scrape(port)
 
 

@@ -1,4 +1,4 @@
-"""What ends a live run leaves its answers readable, whatever it is called."""
+"""Answers of a live run stay readable, whichever signal ends it."""
 
 import pathlib
 import signal
@@ -27,7 +27,7 @@ def test_parquet_answers_can_be_read(tmp_path, number):
   process = subprocess.Popen(
     command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=False
   )
-  # The flow's answer comes with its eighth packet; others let time go on behind it.
+  # The flow is answered at its eighth packet; packets of other flows advance the clock.
   packets = [(n * SECOND // 10, ip_packet(payload=50)) for n in range(8)]
   packets += [(n * SECOND, ip_packet(source_port=7, flags=0)) for n in range(1, 8)]
   process.stdin.write(pcap(sorted(packets), nano=True))

@@ -1,4 +1,4 @@
-"""`mtl-traffic predict` on standard output, to several files, and at pauses."""
+"""Tests of `mtl-traffic predict`: standard output, several files, pauses of flows."""
 
 import json
 import pathlib
@@ -16,12 +16,12 @@ from tests.serving.model_maker import make_model
 
 ROOT = pathlib.Path(__file__).parents[2]
 K = 8
-# Seconds at which packets come, by client port.
+# Times of packets in seconds, by client port.
 FLOWS = {
-  1: (0, 0.5, 1, 8, 9, 15.5, 16, 17, 18),  # Pauses after 3 and 5 packets.
-  2: (0.1, 0.2, 0.3, 0.4),  # After 4, and then it ends.
-  3: (2,),  # One packet says nothing.
-  4: (3, 4, 5, 6, 7, 8, 9, 10),  # Never before k.
+  1: (0, 0.5, 1, 8, 9, 15.5, 16, 17, 18),  # Pauses after 3 and after 5 packets.
+  2: (0.1, 0.2, 0.3, 0.4),  # Pauses after 4 packets, then ends.
+  3: (2,),  # A flow of one packet is not answered early.
+  4: (3, 4, 5, 6, 7, 8, 9, 10),  # Never pauses before k packets.
 }
 
 
@@ -109,7 +109,7 @@ def test_a_flow_that_pauses_is_answered_and_its_answer_improves(
   }
   last = {port: [given[-1]] for port, given in answers.items()}
   assert ends == (last if options else {})
-  # The summary counts flows, by their last answers.
+  # The summary counts each flow once, with its last answer.
   table = [line.split("|")[1:4] for line in done.stderr.splitlines() if line[:1] == "|"]
   assert sum(int(count) for task, _, count in table if task.strip() == "class") == 4
 
@@ -167,7 +167,7 @@ def test_shards_part_the_answers(model, capture):
 @pytest.mark.parametrize(
   ("options", "message"),
   [
-    (["--out=-", "--rotate=1h"], "--rotate: answers go to no file"),
+    (["--out=-", "--rotate=1h"], "--rotate: no --out is a file"),
     (["--rotate=1 fortnight"], "--rotate: 1 fortnight: must be a time"),
     (["--shard=2/2"], "--shard: 2/2: must be I/N"),
     (["--out=-", "--out=-"], "--out: -: is given twice"),

@@ -1,4 +1,4 @@
-"""`mtl-traffic predict --workers`: on a pipe and on an interface, however it ends."""
+"""Tests of `mtl-traffic predict --workers` on a pipe and on an interface."""
 
 import os
 import pathlib
@@ -33,7 +33,7 @@ def model(tmp_path_factory):
 
 
 def workers_of(process):
-  """The numbers of the workers that a process started."""
+  """The process ids of a process's workers."""
   children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
   return [
     int(child)
@@ -64,7 +64,7 @@ def test_a_pipe_is_dealt_out_and_sigterm_to_all_leaves_whole_lines(model, tmp_pa
   process.stdin.write(pcap(packets, nano=True))
   process.stdin.flush()
   await_lines(out, NUM_FLOWS)
-  # As a terminal or systemd sends it, to the workers as well.
+  # Sent to the workers too, as a terminal or systemd does.
   os.killpg(process.pid, signal.SIGTERM)
   summary, errors = process.communicate(timeout=120)
   assert process.returncode == 130, errors
@@ -101,7 +101,7 @@ def test_an_interface_is_shared_and_a_worker_that_dies_is_named(
   await_lines(out, 1)
   (row,) = lines(out)
   assert re.fullmatch(r"v1/[12]#\d+", row["flow"]) and row["packets"] == K
-  of_flow = int(row["flow"][3])  # The other one has nothing to do.
+  of_flow = int(row["flow"][3])  # The other worker gets no packets.
   pids = workers_of(process)
   assert len(pids) == 2
   os.kill(pids[of_flow - 1], signal.SIGKILL)
@@ -109,13 +109,13 @@ def test_an_interface_is_shared_and_a_worker_that_dies_is_named(
   assert process.poll() is None and sender.poll() is None
   process.send_signal(signal.SIGINT)
   summary, errors = process.communicate(timeout=120)
-  assert process.returncode in (3, 130), errors  # 3 if packets were left in the ring.
+  assert process.returncode in (3, 130), errors  # 3: packets were lost.
   (told,) = [line for line in errors.splitlines() if " died (" in line]
   expected = f"error: worker {of_flow} of 2 died (SIGKILL); 1 flows that were open"
   assert told.startswith(expected)
   assert "error: interrupted" in errors and "Traceback" not in errors
   assert len(lines(out)) == 1
-  # It sent 50 a second, which nobody read from then on.
+  # The sender sent 50 packets/s, which nobody read from then on.
   skipped = counted(summary, "skipped, of a worker that died")
   assert skipped >= 10
   total = counted(summary, "packets")

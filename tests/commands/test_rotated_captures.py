@@ -17,7 +17,7 @@ K = 8
 
 @pytest.fixture
 def ring(tmp_path):
-  """One connection of 12 packets over x.pcap10, x.pcap2 and x.pcap3, as it went on."""
+  """A connection of 12 packets, in x.pcap10, x.pcap2 and x.pcap3 in order of time."""
   client, server = ("10.0.0.9", 1000), ("10.0.0.2", 443)
   packets = [(0, files.ip_packet(*client, *server, SYN))]
   packets += [

@@ -1,4 +1,4 @@
-"""Commands without a home, and of a user who may not write."""
+"""Tests of commands without a home folder, and without the right to write."""
 
 import os
 import pathlib

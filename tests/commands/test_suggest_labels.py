@@ -43,7 +43,7 @@ def test_a_filled_in_suggestion_labels_those_flows_and_the_next_goes_on(capture)
   assert done.returncode == 0, done.stderr
   assert "Wrote 2 flows to label" in done.stdout
   rows = list(csv.DictReader(out.open()))
-  # The largest kind first, then the other one.
+  # First a flow of the larger group, then one of the other.
   assert [float(row["bytes"]) for row in rows] == [4 * 68, 4 * 928]
   assert float(rows[0]["stands_for_flows"]) > float(rows[1]["stands_for_flows"])
   for row, label in zip(rows, ("small", "large"), strict=True):
@@ -63,7 +63,7 @@ def test_a_filled_in_suggestion_labels_those_flows_and_the_next_goes_on(capture)
   assert names == {row["flow"]: row["label"] for row in rows}
 
   done = suggest(f"--dataset={labelled}", "--number=99", f"--out={out}2.csv")
-  assert "2 of 12 have a label already" in done.stdout
+  assert "2 of 12 already have a label" in done.stdout
   others = {row["flow"] for row in csv.DictReader(open(f"{out}2.csv"))}
   assert others == set(found.ids) - set(names)
 
@@ -83,7 +83,7 @@ def test_what_cannot_be_is_one_line(flows, tmp_path):
   parquet.write(flows, path)
   done = suggest(f"--dataset={path}", f"--out={out}")
   assert done.returncode == 1
-  assert done.stderr == f"error: {path}: every flow has a label already\n"
+  assert done.stderr == f"error: {path}: every flow already has a label\n"
   out.write_text("mine")
   done = suggest(f"--dataset={path}", f"--out={out}")
   assert done.returncode == 1 and str(out) in done.stderr

@@ -33,7 +33,7 @@ def run(workdir, *options):
   return subprocess.run(
     [sys.executable, "-m", "mtl_traffic", "train", f"--workdir={workdir}", *options],
     cwd=ROOT,
-    # Programs that run once need not be fast.
+    # Compile quickly: each program runs only once.
     env=os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
     capture_output=True,
     text=True,
@@ -63,7 +63,7 @@ def test_an_ensemble_of_prefixes_with_dividers_of_ones_own(flows, dataset, tmp_p
   predictor = load_model(tmp_path / "model")
   assert predictor.names["bandwidth"] == ("under 100 kB/s", "from 100 kB/s")
   assert predictor.names["duration"] == ("under 10 s", "10 to 60 s", "from 60 s")
-  # The model remembers what made the flows that it was trained on.
+  # The model stores the rules that made its training flows.
   assert predictor.description.rules == RULES
   answers = predictor(flows, 5)
   assert answers.probabilities["class"].shape == (90, 3)
@@ -104,7 +104,7 @@ def test_what_is_kept_has_learnt_from_all_flows(flows, dataset, tmp_path):
     labels = load_model(workdir)(flows).labels("class")
     right[flag] = (labels == flows.classes).mean()
   assert right["--norefit"] < right["--refit"] == 1
-  # What is reported is what was tested.
+  # The report is about the tested model.
   said, tested = (report.split("\n\n") for report in reports.values())
   (sentence,) = [part for part in said if part not in tested]
   assert "was then trained on the validation and test flows as well" in sentence
@@ -114,11 +114,11 @@ def test_what_is_kept_has_learnt_from_all_flows(flows, dataset, tmp_path):
 @pytest.mark.parametrize(
   ("options", "message"),
   [
-    (["--config.labels_per_class=(5,10)"], "(5, 10) are several; give one"),
+    (["--config.labels_per_class=(5,10)"], "(5, 10) has 2 values; give one"),
     ([*SMOKE, "--shortest_prefix=9"], "shortest_prefix: 9 must be 1 to 8"),
     ([*SMOKE, "--config.k=3"], "k = 3 packets are too few"),
     ([*SMOKE, "--method=magic"], "method 'magic' is unknown; there are multitask"),
-    # Before flows, of which there are none here, are looked for.
+    # The error comes before the flows are read, which do not exist here.
     (["--method=random_forest", "--dataset=/no.parquet"], "reads whole flows"),
     (["--method=nearest_neighbor", "--ensemble=2"], "2 members would be equal"),
   ],

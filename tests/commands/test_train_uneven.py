@@ -1,4 +1,4 @@
-"""Training on the uneven captures that people have, at the first attempt."""
+"""Tests of training on captures with uneven classes, as users have them."""
 
 import json
 import os
@@ -122,7 +122,7 @@ def run(folder):
       *(sys.executable, "-m", "mtl_traffic", "train", "--config=own_captures"),
       *(f"--dataset={folder}/flows.parquet", f"--workdir={folder}/model"),
     ],
-    # Programs that run once need not be fast.
+    # Compile quickly: each program runs only once.
     env=os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
     capture_output=True,
     text=True,

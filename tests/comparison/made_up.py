@@ -1,4 +1,4 @@
-"""Work directories of experiments that were never run, for reports to read."""
+"""Writes work directories with made-up results, for reports to read."""
 
 import json
 import pathlib
@@ -22,7 +22,7 @@ _MEANING = {
   "epochs": 20,
   "batch_size": 64,
 }
-_RIGHT = {"whole_flow_distillation": 9, "multitask": 8}  # Of ten flows of each class.
+_RIGHT = {"whole_flow_distillation": 9, "multitask": 8}  # Of ten.
 
 
 def write_results(
@@ -34,8 +34,9 @@ def write_results(
 ) -> None:
   """Writes a work directory for each experiment, with the runs of its settings.
 
-  Of each class, 10 flows are tested and as many are right as `_RIGHT` says, 6 of other
-  methods; one more with 100 labels. The others are taken for the next class.
+  Of each class, 10 flows are tested. `_RIGHT` gives how many are right, 6 for methods
+  that it does not name, and one more with 100 labels. The others are predicted as the
+  next class.
   """
   for name, settings in experiments.items():
     path = folder / name

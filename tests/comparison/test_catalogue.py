@@ -1,4 +1,4 @@
-"""What each experiment runs and shows: every line of a table is one thing."""
+"""Tests of the experiments' runs and tables: lines never pool different settings."""
 
 import itertools
 
@@ -29,7 +29,7 @@ SMALL = Settings(
 
 @pytest.fixture
 def fits(monkeypatch):
-  """The k and the number of runs of every fit of multitask."""
+  """Records k and the number of runs of every fit of multitask."""
   fit, seen = Multitask.fit, []
 
   def counted(method, problem, drawn, *args, **kwargs):
@@ -41,7 +41,7 @@ def fits(monkeypatch):
 
 
 def _made_up_rows(runs):
-  """A row for each run, whose accuracy tells method, labels and seed."""
+  """A row for each run, with an accuracy that identifies method, labels and seed."""
   accuracy = {"multitask": 0.5, "single_task": 0.2}
   return [
     {
@@ -70,13 +70,13 @@ def test_no_line_pools_methods_or_label_budgets(name):
   runs = experiment.runs(settings)
   table = experiment.table(_made_up_rows(runs), {"paper_dividers": ()})
   column = table.header.index("class")
-  # Rows of one line have the same accuracy, so the interval of each is empty.
+  # Rows of one line have the same accuracy, so each interval has width 0.
   assert {line[column] for line in table.rows} == {
     f"{percent} ± 0.0" for percent in ("60.0", "70.0", "30.0", "40.0")
   }
   of_line = {"method", "labels/class"} <= set(table.header)
   assert of_line
-  # As many lines as there are settings × methods × budgets; two seeds each.
+  # One line per setting, method and budget, with two seeds each.
   assert len(table.rows) == len(runs) / 2
   assert {line[table.header.index("seeds")] for line in table.rows} == {2}
 
@@ -88,7 +88,7 @@ def test_a_line_differs_from_the_reference_of_its_own_method_and_budget(name):
   )
   experiment = EXPERIMENTS[name]
   table = experiment.table(_made_up_rows(experiment.runs(settings)), {})
-  # All settings of a method and budget have one accuracy.
+  # All settings of a method and budget have the same accuracy.
   assert {line[-1] for line in table.rows} == {"", "+0.0 ± 0.0"}
   assert [line[-1] for line in table.rows].count("") == 4
 
@@ -110,9 +110,9 @@ def test_any_k_fits_each_model_once_and_asks_it_at_every_number(flows, tmp_path,
   }
   assert asked[False] == [(7, 7, 0), (7, 7, 1), (8, 8, 0), (8, 8, 1)]
   assert asked[True] == [(7, 8, 0), (7, 8, 1), (8, 8, 0), (8, 8, 1)]
-  # A program for each k of its own, and one for any.
+  # One program for each k, and one for any k.
   assert sorted(fits) == [(7, 2), (8, 2), (8, 2)]
-  # At 8 packets the two models differ in nothing but how they were trained.
+  # At 8 packets the two models differ only in their training.
   of_eight = [row for row in rows if row["packets"] == 8 and row["seed"] == 0]
   assert len({Run.of(row) for row in of_eight}) == 2
   table = (tmp_path / "table.md").read_text().splitlines()
@@ -125,7 +125,7 @@ def test_any_k_adds_budgets_and_fits_only_what_is_missing(flows, tmp_path, fits)
   fits.clear()
   _conducted("any_k", SMALL, flows, tmp_path)
   assert fits == []
-  # A network needs six packets, so at 5 there is the model for any number alone.
+  # A network needs six packets, so at 5 there is only the model for any number.
   more = SMALL.replace(packet_budgets=(5, 6, 7, 8))
   rows = _conducted("any_k", more, flows, tmp_path)
   assert rows[: len(first)] == first
@@ -159,7 +159,7 @@ def test_learning_rates_are_rows_of_one_program(flows, tmp_path, fits):
   assert sorted(rates) == [1e-3, 1e-3, 3e-2, 3e-2]
   table = (tmp_path / "table.md").read_text()
   assert len(table.splitlines()) == 2 + 2 + 2
-  # A thirty times larger step ends elsewhere.
+  # A learning rate 30 times as large gives other parameters.
   of_rate = {
     rate: [row["class_confusion"] for row in rows if row["learning_rate"] == rate]
     for rate in rates

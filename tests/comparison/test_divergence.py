@@ -1,4 +1,4 @@
-"""Training that comes to numbers that are not finite is said, and never an accuracy."""
+"""A run with non-finite numbers is reported as failed and has no accuracy."""
 
 import dataclasses
 import json
@@ -36,7 +36,7 @@ def _rows(path):
 
 def test_a_run_that_diverges_is_a_row_with_an_error(tmp_path, flows):
   experiment = EXPERIMENTS["learning_rate_sweep"]
-  # Not by the settings, which do not allow it.
+  # Set here, because settings do not allow such a value.
   sound = label_budgets(SETTINGS)
   runs = [*sound, *label_budgets(SETTINGS, learning_rate=DIVERGES)]
   text = conduct(experiment, SETTINGS, "flows", flows, tmp_path / "a", runs)
@@ -51,7 +51,7 @@ def test_a_run_that_diverges_is_a_row_with_an_error(tmp_path, flows):
     ["1e+30", "0", "2", "–"],
   ]
 
-  # Those beside it are what they are alone, and nothing is run again.
+  # The runs beside it give the same rows as alone, and nothing is run again.
   conduct(experiment, SETTINGS, "flows", flows, tmp_path / "b", sound)
   alone = _rows(tmp_path / "b")
   for key in alone:

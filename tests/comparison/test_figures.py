@@ -1,4 +1,4 @@
-"""Figures of rows show the rows' values, each under its own name."""
+"""Figures show the values of rows, each with the name of its series."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ PUBLISHED = {(PAPERS, 10): (89.3, 91.0, 93.3), ("forest", 10): (None, None, 48.7
 
 
 def _series(panel):
-  """Values of each line by the name that stands at its end, and in its colour."""
+  """The values of each line, by the label at its end, which has its colour."""
   lines = {c.lines[0].get_color(): [] for c in panel.containers}
   found = {}
   for container in panel.containers:
@@ -149,7 +149,7 @@ def test_differences_stand_below_their_names():
   assert names == ["nothing", "b, c"]
   for (_, y), text in zip(points, panel.texts, strict=True):
     assert 0 < text.xy[1] - y < 0.2
-  assert "against b (points)" in panel.get_xlabel()
+  assert "− b (points)" in panel.get_xlabel()
 
 
 def test_confusions_of_seeds_are_summed():

@@ -46,7 +46,7 @@ def test_averages_by_hand(flows):
   assert (slow.duration_s_mean, slow.whole_seconds_mean) == (15.375, 15)
   # 2 and 4 kB/s; the mean of the ratios, not the ratio of the means.
   assert slow.bandwidth_kB_per_s_mean == 3
-  # 10 and 4 kB/s; the flow of 0 s has none.
+  # 10 and 4 kB/s; the flow of 0 s has no bandwidth.
   assert fast.bandwidth_kB_per_s_mean == 7
   assert (fast.flows_without_bandwidth, slow.flows_without_bandwidth) == (1, 0)
 

@@ -63,7 +63,7 @@ def test_what_is_left_takes_as_long_as_what_was_done():
   rows = [row(quick[0], 1.0), row(quick[1], 3.0), row(ours[0], 10.0)]
   expected = 2 * (len(quick) - 2) + 10 * (len(ours) - 1)
   assert plans.seconds_left([step, step], rows) == pytest.approx(expected)
-  # Of a method without rows, as the slowest; of nothing, nothing is known.
+  # A method without rows counts as the slowest. Without any rows the estimate is 0.
   assert plans.seconds_left([step], rows[:2]) == pytest.approx(
     2 * (len(quick) - 2) + 2 * len(ours)
   )

@@ -1,7 +1,7 @@
-"""The report of fixed, made-up rows is the one that was looked at.
+"""The report of fixed, made-up rows equals a golden file.
 
-If it is meant to change: `python tests/comparison/test_report.py` writes it anew; read
-the difference.
+If the report is meant to change, `python tests/comparison/test_report.py` writes the
+golden file anew; then read the diff.
 """
 
 import json
@@ -60,7 +60,7 @@ def test_runs_that_cannot_be_compared_are_reported_apart(tmp_path):
 
 
 def test_nothing_to_report_is_said(tmp_path):
-  with pytest.raises(InputError, match="no results in it or below"):
+  with pytest.raises(InputError, match="no results in or below it"):
     report.write(tmp_path)
 
 
@@ -81,7 +81,7 @@ def test_learning_rates_alone_are_reported(tmp_path):
   lines = (GOLDEN / "results/lambda_sweep/results.jsonl").read_text().splitlines()
   config = json.loads((GOLDEN / "results/lambda_sweep/config.json").read_text())
   config["meaning"]["experiment"] = "learning_rate_sweep"
-  del config["meaning"]["learning_rate"]  # As the runs differ in it.
+  del config["meaning"]["learning_rate"]  # Because the runs differ in it.
   config["meaning"]["lambda_"] = 1.0
   rates = {0.1: 1e-4, 10.0: 1e-3, 1000.0: 1e-2}
   rows = [
@@ -95,7 +95,7 @@ def test_learning_rates_alone_are_reported(tmp_path):
   text = (tmp_path / "report.md").read_text()
   assert "Adam at 0.0001, 0.001, 0.01 in" in text
   assert re.search(r"\| 0\.0001 +\| 3 +\| 86\.7 ", text)
-  assert "Best with" not in text  # As no methods were compared.
+  assert "Best with" not in text  # Because no methods were compared.
 
 
 def test_the_command_takes_no_jax(tmp_path):

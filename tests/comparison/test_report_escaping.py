@@ -1,4 +1,4 @@
-"""What a class, a dataset or a partition is called does nothing in the report."""
+"""Names of classes, datasets and partitions are escaped in the report."""
 
 import html.parser
 import json
@@ -30,7 +30,7 @@ class _Page(html.parser.HTMLParser):
 
 
 def _write_results(path, method="multitask"):
-  """The work directory of an experiment of two seeds, with hostile names."""
+  """Writes the work directory of an experiment of two seeds, with hostile names."""
   path.mkdir(parents=True)
   meaning = {
     "experiment": "label_budget",
@@ -67,7 +67,7 @@ def test_names_are_shown_and_nothing_else(tmp_path, flows):
   links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
   assert links and all(link[0] == "#" for link in links)
   images = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
-  # The figure of the label budget, one of confusions, and two of the flows.
+  # The figure of the label budget, a confusion matrix, and two histograms of flows.
   assert len(images) == 4
   assert all(source.startswith("data:image/png;base64,iVBOR") for source in images)
   assert all(name in page.text for name in NAMES)
@@ -95,7 +95,7 @@ def test_the_name_of_a_method_leads_to_no_other_folder(tmp_path):
 def test_a_config_that_no_experiment_wrote_is_left_out(tmp_path, content):
   _write_results(tmp_path / "w")
   (tmp_path / "w" / "config.json").write_text(content)
-  with pytest.raises(InputError, match="no results in it or below"):
+  with pytest.raises(InputError, match="no results in or below it"):
     report.write(tmp_path / "w")
 
 
@@ -105,6 +105,6 @@ def test_a_row_that_lacks_a_field_is_one_line(tmp_path):
   rows = path.read_text().replace('"class_confusion"', '"confusion"')
   path.write_text(rows)
   with pytest.raises(
-    InputError, match=r"results\.jsonl, line 1: the row lacks class_con"
+    InputError, match=r"results\.jsonl, line 1: the row lacks the field class_con"
   ):
     report.write(tmp_path / "w")

@@ -1,4 +1,4 @@
-"""What reports say of made-up results, and how they look in a browser."""
+"""Tests of the content of reports on made-up results, and of their layout."""
 
 import json
 import re
@@ -24,7 +24,7 @@ CALL = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-  """Results of two datasets, and what a model was found to be worth."""
+  """Reports on two datasets, and the report of an evaluation."""
   folder = tmp_path_factory.mktemp("reports")
   sweeps = {
     name: SETTINGS.replace(methods=("multitask",), labels_per_class=(10,))
@@ -59,25 +59,23 @@ def _lines(text):
   return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
 
 
-def test_the_first_lines_say_what_was_found(folder):
+def test_the_page_begins_with_the_findings(folder):
   first = _text(folder, "report_few.md").split("**Contents**")[0]
   assert "**Best with 10 labels per class: whole_flow_distillation**" in first
   # Wilson's interval of 18 of 20 flows.
-  assert "with 90.0 ± 0.0 % of flows right (over flows: 69.9–97.2 %)" in first
-  gain = (
-    "**+10.0 ± 0.0 points over the paper's multitask**, on the same draws of 2 seeds."
-  )
+  assert "accuracy of 90.0 ± 0.0 % (interval over flows: 69.9–97.2 %)" in first
+  gain = "**+10.0 ± 0.0 points against the paper's multitask**, paired over 2 seeds."
   assert gain in first
   found = re.search(
-    r"Of \[(\d+) claims of the paper\]\(#what-the-paper-claims\) (\d+) do not hold, "
-    r"(\d+) hold, (\d+) inconclusive",
+    r"on \[(\d+) claims of the paper\]\(#what-the-paper-claims\): (\d+) × does not "
+    r"hold, (\d+) × holds, (\d+) × inconclusive",
     first,
   )
   total, *verdicts = map(int, found.groups())
   assert total == sum(verdicts) > 0
 
 
-def test_methods_stand_in_the_order_of_their_worth(folder):
+def test_methods_are_sorted_by_accuracy_with_few_labels(folder):
   text = _text(folder, "report_few.md").split("## Accuracy against labels")[1]
   header, _, *lines = _lines(text.split("![")[0])
   assert header == ["labels per class", "10", "100", "10: − multitask", "seeds"]
@@ -133,7 +131,7 @@ def test_a_row_of_another_number_of_classes_is_one_line(tmp_path):
   write_results(tmp_path, "few", ["a", "b"], {"label_budget": SETTINGS})
   config = tmp_path / "label_budget" / "config.json"
   config.write_text(config.read_text().replace('["a", "b"]', '["a", "b", "c"]'))
-  with pytest.raises(InputError, match="line 1: class_confusion is of 2 classes, con"):
+  with pytest.raises(InputError, match="line 1: class_confusion has 2 classes, but "):
     report.write(tmp_path)
 
 

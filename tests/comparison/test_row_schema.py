@@ -33,7 +33,7 @@ def test_rows_that_runs_wrote_are_sound():
     ("seed", True, "seed is True, must be a whole number"),
     ("seed", 1.5, "seed is 1.5, must be a whole number"),
     ("labels_per_class", [10], "labels_per_class is [10], must be a whole number or"),
-    ("method", None, "method is None, must be a text"),
+    ("method", None, "method is None, must be text"),
     ("lambda", {}, "lambda is {}, must be a number"),
     ("lambda", 10**400, "must be a number"),
     ("tasks", "bandwidth", "tasks is 'bandwidth', must be names"),

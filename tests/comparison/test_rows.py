@@ -32,8 +32,8 @@ PAPER = {("multi", 10): (89.33, 91.0, 93.33), ("single", 10): (None, None, 60.0)
 
 def test_accuracy_table():
   table = accuracy_table(ROWS, FIELDS, PAPER, {"method": "multi"}, "multi")
-  # t(0.975, 1) = 12.706; half the difference of two values is 0.02 or 0.01. Those of
-  # single are 0.20 and 0.22 below multi's of the same seeds.
+  # t(0.975, 1) = 12.706; half the difference of two values is 0.02 or 0.01. The values
+  # of single are 0.20 and 0.22 below those of multi with the same seeds.
   assert (
     table.markdown()
     == """\
@@ -102,7 +102,7 @@ def test_what_is_fair_to_small_classes_follows_from_the_confusion_of_a_row():
 
 
 def test_the_interval_over_flows_is_that_of_one_test_set():
-  # Three seeds of 12 flows are not 36, as they may have flows in common.
+  # Three seeds of 12 test flows do not count as 36, because test sets may overlap.
   rows = [
     _row("multi", 10, seed, 11 / 12, class_confusion=[[10, 0], [1, 1]])
     for seed in range(3)

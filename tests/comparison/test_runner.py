@@ -1,4 +1,4 @@
-"""The runner on small flows: what is fitted, what is kept, what is refused."""
+"""Tests of the runner on a few flows: what it trains, saves and refuses."""
 
 import numpy as np
 import pytest
@@ -30,14 +30,14 @@ def _rows(settings, flows, path, runs=None, **arguments):
 
 
 def _by_run(rows):
-  """Rows without how long they took, which is never the same."""
+  """Rows without their duration, which varies."""
   key = ("method", "seed", "labels_per_class", "partition")
   return {tuple(row[field] for field in key): {**row, "seconds": None} for row in rows}
 
 
 @pytest.fixture
 def fits(monkeypatch):
-  """The numbers of runs that multitask is fitted to, one program after another."""
+  """Records the number of runs in every fit of multitask."""
   fit, sizes = Multitask.fit, []
 
   def counted(method, problem, drawn, *args, **kwargs):
@@ -97,7 +97,7 @@ def test_an_interrupted_sweep_continues_with_the_rows_of_an_uninterrupted_one(
   whole = _rows(SMALL, flows, tmp_path / "whole")
   results = tmp_path / "whole" / "results.jsonl"
   lines = results.read_text().splitlines(keepends=True)
-  # As if it had been killed while it wrote the second run's row.
+  # As if the program had been killed while it wrote the second run's row.
   results.write_text("".join(lines[:1]) + lines[1][:40])
   continued = _rows(SMALL, flows, tmp_path / "whole")
   assert _by_run(continued) == _by_run(whole)
@@ -121,7 +121,7 @@ def test_more_seeds_and_methods_are_added_to_what_is_there(flows, tmp_path):
   more = SMALL.replace(
     num_seeds=3,
     methods=("multitask", "single_task"),
-    payload_lengths=True,  # Says nothing that the flows do not.
+    payload_lengths=True,  # This setting only describes the flows.
   )
   second = _rows(more, flows, tmp_path)
   assert second[: len(first)] == first
@@ -163,7 +163,7 @@ def test_settings_that_cannot_be_are_named_before_anything_is_written(
 def test_a_program_goes_in_chunks_of_one_size(flows, tmp_path, fits):
   settings = SMALL.replace(num_seeds=5, labels_per_class=(4,), runs_at_once=4, epochs=1)
   rows = _rows(settings, flows, tmp_path)
-  # Five runs, at most four at once: two of three, the last of them filled up.
+  # Five runs, at most four at once: two chunks of three, the last one padded.
   assert fits == [3, 3]
   assert [row["seed"] for row in rows] == [0, 1, 2, 3, 4]
 
@@ -244,7 +244,7 @@ def test_a_program_out_of_memory_is_halved_and_lost_runs_are_none(
 def test_draws_of_whole_groups_differ_in_size_and_no_run_knows_its_company(
   flows, tmp_path
 ):
-  # Groups of 1 to 12 flows, so that seeds test more or fewer.
+  # Groups of 1 to 12 flows, so that seeds have different numbers of test flows.
   groups = np.repeat(np.arange(12), np.arange(1, 13))
   flows = flows[np.argsort(flows.classes, kind="stable")][: len(groups)]
   settings = SMALL.replace(

@@ -1,4 +1,4 @@
-"""Listeners that share an interface: each flow is heard by one of them, all of it."""
+"""If listeners share an interface, all packets of a flow go to the same one."""
 
 import socket
 import struct
@@ -29,14 +29,14 @@ def ipv6_packet(source, target):
 
 
 def fragment(packet, offset):
-  """A packet that is a fragment; behind the first one no ports follow."""
+  """A packet that is a fragment; only the first fragment has ports."""
   packet = bytearray(packet)
   packet[6:8] = struct.pack(">H", offset | (0x2000 if offset == 0 else 0))
   return bytes(packet)
 
 
 def sent(sender):
-  """Both ways between pairs of addresses, with fragments; by the last byte."""
+  """Packets in both directions between pairs of addresses, some of them fragments."""
   for i in range(NUM_PAIRS):
     there = {"source": f"10.1.0.{i}", "target": "10.2.0.200"}
     back = {"source": "10.2.0.200", "target": f"10.1.0.{i}"}
@@ -55,7 +55,7 @@ def sent(sender):
 
 
 def heard():
-  """How often each listener heard each pair; run in a network of its own."""
+  """Counts packets by listener and pair; runs in its own network namespace."""
   listeners = listen("v1", 2, num_blocks=32)
   with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
     sender.bind(("v0", 0))
@@ -77,7 +77,7 @@ def heard():
     print(listener.name, accounts.num_packets, num_other)
   first, second = totals
   assert ((first == 0) | (second == 0)).all(), (first, second)
-  # Of the fragments one has ports, and the other one those of the first.
+  # One fragment has the ports; the other one must go to the same listener.
   assert (first + second == [[8], [2]]).all(), first + second
   shares = (first[0] > 0).mean(), (first[1] > 0).mean()
   assert all(0.2 < share < 0.8 for share in shares), shares

@@ -1,4 +1,4 @@
-"""What is left in shared memory is what is found there."""
+"""A turn that is put into shared memory comes out unchanged."""
 
 import dataclasses
 import io
@@ -39,7 +39,7 @@ def test_packets_are_as_they_were_left(turns, inner, late):
   whole = Turn([piece(inner, late)], 12)
   chosen = np.array([1, 4, 9])
   note = turns.put(1, whole, chosen)
-  other = turns.put(0, whole, np.arange(10))  # Which is another place.
+  other = turns.put(0, whole, np.arange(10))  # In another slot.
   found = turns.get(1, note)
   assert found.now == 12 and turns.get(0, other).num_packets == 10
   (there,) = found.pieces
@@ -65,7 +65,7 @@ def test_turns_apart_are_the_turn_and_fit():
   names, accounts = FileNames(), Accounts()
   names.begin("c", 0)
   sequence = PacketSequence(names, accounts, 0, False)
-  # Largest batches, with a step back in time between them: the worst for their size.
+  # The largest batches, with a step back in time between them, make the largest pieces.
   content = pcap([(n % 40_000 * 1000, ip_packet()) for n in range(100_000)])
   decoder, together = Decoder(accounts), 0
   for raw in read_packets(io.BytesIO(content), "c", accounts, chunk_bytes=1 << 23):

@@ -1,4 +1,4 @@
-"""The binary as its users meet it: in a process of its own."""
+"""Tests of `label_budget` in a separate process, as users run it."""
 
 import json
 import os

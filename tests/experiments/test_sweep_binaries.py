@@ -1,4 +1,4 @@
-"""The binaries of the experiments, end to end on simulated flows."""
+"""Tests of the experiments' programs, end to end on simulated flows."""
 
 import json
 import pathlib
@@ -105,7 +105,7 @@ def test_one_model_for_any_number_of_packets(tmp_path):
   # The network cannot be built for 5 packets alone.
   assert asked == [(0, 8)] * 2 + [(4, 5)] * 2 + [(4, 8)] * 2
   table = (tmp_path / "table.md").read_text()
-  assert "class − a model for each" in table
+  assert "class − a model per number" in table
   assert len(table.splitlines()) == 2 + 2 + 3
   assert (tmp_path / "any_k.png").exists()
 
@@ -114,7 +114,7 @@ def test_ablation_compares_the_whole_with_what_lacks_a_part(tmp_path):
   done = _run("ablation", tmp_path, "--config.k=12", "--config.num_seeds=1")
   assert done.returncode == 0, done.stderr
   header, _, whole, *others = (tmp_path / "table.md").read_text().splitlines()[2:]
-  assert "class − the whole" in header
+  assert "class − full method" in header
   assert "| whole_flow_distillation " in whole
   assert len(others) == len(ABLATIONS)
   assert all(line.split("|")[-2].strip()[0] in "+-" for line in others)
@@ -135,7 +135,7 @@ def test_the_whole_evaluation_can_be_continued_and_ends_with_a_report(tmp_path):
     "section VI",
     "Figures 5 and 7",
     "Figures 6 and 8",
-    "What the authors' code does otherwise",
+    "Effect of the differences between the authors",
     "Duration (s)",
   ):
     assert title in text

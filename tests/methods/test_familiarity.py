@@ -24,7 +24,7 @@ def flows_of(*columns):
 
 @pytest.fixture
 def ranged(monkeypatch):
-  """Two flows left of 0.5, two between, and one on the right, too few for a cell."""
+  """Two flows left of 0.5, two between 0.5 and 1.5, and a lone one on the right."""
   monkeypatch.setattr(familiarity, "_LEAST_FLOWS", 2)
   inputs = flows_of([0, 0.4, 1, 1.4, 2], [10, 30, 50, 60, 90])
   return familiarity.with_ranges(TREE, inputs)
@@ -36,7 +36,7 @@ def test_a_cell_has_the_ranges_of_the_flows_below_it(ranged):
   assert len({left, between, right}) == 3
   np.testing.assert_allclose([lows[left], highs[left]], [[0, 10], [0.4, 30]])
   np.testing.assert_allclose([lows[between], highs[between]], [[1, 50], [1.4, 60]])
-  # The lone flow is in the cell above, which has no other flow of its own.
+  # A lone flow is too few for a cell. Its cell is the parent, which has no other flow.
   np.testing.assert_allclose([lows[right], highs[right]], [[2, 90], [2, 90]])
 
 
@@ -60,7 +60,7 @@ def test_training_flows_are_familiar_and_others_less_so(grown):
   trees, inputs = grown
   found = jax.jit(familiarity.familiarity)(trees, inputs)
   np.testing.assert_array_equal(found, 1)
-  # Moved in the columns that the trees look at least.
+  # Changed in the columns that the trees test least.
   strange = inputs + np.array([0, 0, 0, 0, 4, 4], np.float32)
   assert np.mean(familiarity.familiarity(trees, strange)) < 0.5
 
@@ -69,7 +69,7 @@ def test_cells_are_of_many_flows_unless_their_flows_are_apart(grown):
   trees, inputs = grown
   at = np.asarray(forest.leaves(trees, inputs))[: familiarity._NUM_TREES]
   cells = np.asarray(trees["cells"])[at]
-  # Of 500 flows, some are in cells of 100, and there are not many of these.
+  # 500 flows fill only a few cells of 100 flows.
   for of_tree in cells:
     assert 3 < len(np.unique(of_tree)) < 20
   assert len(trees["lows"]) < 2 * len(np.unique(cells))

@@ -1,4 +1,4 @@
-"""The columns of answers are those that the documented schema has."""
+"""The columns of answers equal those of the documented schema."""
 
 import itertools
 import json

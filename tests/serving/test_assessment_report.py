@@ -1,4 +1,4 @@
-"""The page on how right a model was says what was found, and obeys no name."""
+"""Tests of the report of an evaluation: its content, and that names are escaped."""
 
 import json
 import re
@@ -77,7 +77,7 @@ def test_a_model_that_is_asked_at_several_points(tmp_path):
   observed = observations(ROWS, after={5: of_class, 20: of_class})
   written(tmp_path, observed)
   text = (tmp_path / "report.md").read_text()
-  assert "asked about after so many packets" in text
+  assert "answered after the given number of packets" in text
   assert re.search(r"\| 5 +\| 10 +\| 7 +\| 30\.0", text)
 
 

@@ -1,4 +1,4 @@
-"""What several processes counted, added up, is what one would have counted."""
+"""The counts of several processes add up to those of a single process."""
 
 import copy
 
@@ -37,4 +37,4 @@ def test_what_was_taken_and_added_is_the_whole():
   twice.add(counted(["a", "b", "a"]))
   assert twice.answers["class", "a", None] == 4 and twice.labelled[True] == 4
   assert twice.labels.label_lines[7] == 6 and twice.delays.sum() == 6
-  assert twice.num_open == 3  # Which only the processes themselves know.
+  assert twice.num_open == 3  # Only the processes themselves know this.

@@ -31,7 +31,7 @@ def test_each_class_is_left_out_once_and_what_is_done_stays(
   rows = [*map(json.loads, (tmp_path / "results.jsonl").read_text().splitlines())]
   assert [row["left_out"] for row in rows] == ["a", "b", "c"]
   assert (tmp_path / "table.md").read_text() == text
-  # a and b are of shorter packets and times than c, which is easily told from them.
+  # a and b have shorter packets and times than c, so c is easy to detect.
   auroc, kept = rows[2]["certainty"]
   assert 0.5 < auroc <= 1 and 0 <= kept <= 1
   monkeypatch.setattr(unknown_traffic, "detections", None)

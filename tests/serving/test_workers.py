@@ -1,4 +1,4 @@
-"""Several processes answer as one does, and one that dies takes nothing else along."""
+"""Workers give the answers of one process; if one dies, the others go on."""
 
 import io
 import os
@@ -26,22 +26,22 @@ from tests.serving.test_live_flood import _File
 K = 6
 RULES = Rules(max_packets=K, tcp_idle_s=30)
 OPTIONS = {"points": (3, K), "pause_s": 5, "evaluate": True}
-CHUNK_BYTES = 1 << 14  # So that a small capture has many turns.
+CHUNK_BYTES = 1 << 14  # Small, so that a small capture has many turns.
 
 
 def fragments():
-  """Datagrams in two fragments, of which only the first one shows its flow."""
+  """Datagrams in two fragments; only the first fragment has the ports."""
   packets = []
   for n in range(200):
     there = {"source": f"10.0.1.{n % 40}", "source_port": 1000 + n % 3, "payload": 16}
     for i, offset in enumerate((0, 3)):
       packet = bytearray(fragment(ip_packet(**there), offset))
-      packet[4:6] = n.to_bytes(2, "big")  # Which datagram it is of.
+      packet[4:6] = n.to_bytes(2, "big")  # The datagram that the fragment is part of.
       packets.append((n * SECOND // 7 + i, bytes(packet)))
   return pcap(packets, nano=True)
 
 
-# Captures, each of files that follow each other.
+# Captures, each a list of files that follow each other.
 CAPTURES = ((capture(1),), (fragments(),), (capture(2), fragments()))
 
 
@@ -53,7 +53,7 @@ def model(tmp_path_factory):
 
 
 class _Run:
-  """What was written and counted."""
+  """The answers and counts of a run."""
 
   def __init__(self):
     self.rows, self.tally, self.books = _File(), Tally(), []
@@ -92,7 +92,7 @@ def by_one(model, **others):
 
 
 def check_same(run, expected):
-  """Rows, in their order, and books are the same; probabilities but for rounding."""
+  """Checks that rows and counts are equal; probabilities up to rounding."""
   assert len(run.rows) == len(expected.rows) > 1000
   for row, other in zip(run.rows, expected.rows, strict=True):
     assert row.keys() == other.keys()
@@ -109,7 +109,7 @@ def check_same(run, expected):
 
 def test_two_workers_answer_as_one_in_the_same_order(model):
   expected = by_one(model)
-  assert expected.accounts.num_late > 0  # The captures are not too easy.
+  assert expected.accounts.num_late > 0  # The captures contain the difficult cases.
   run = _Run()
   with run.workers(model, 2, **OPTIONS) as workers:
     workers.warm_up()
@@ -155,7 +155,7 @@ def test_a_worker_that_dies_is_named_and_the_other_goes_on(model):
   assert skipped > 100
   assert accounts.num_packets == whole.accounts.num_packets
   assert accounts.num_in_flows + skipped == accounts.num_packets
-  # All that the other one has, as if nothing had been.
+  # The answers of the other worker are unaffected.
   keys = [(row["flow"], row["event"], row["revision"]) for row in whole.rows]
   found = {(row["flow"], row["event"], row["revision"]) for row in run.rows}
   assert len(found) == len(run.rows) and found < set(keys)
@@ -175,7 +175,7 @@ def test_without_workers_nobody_can_answer(model):
 
 
 def handles():
-  """What files of this process are open, by name."""
+  """The names of this process's open files."""
   folder = pathlib.Path("/proc/self/fd")
   return sorted(os.readlink(path) for path in folder.iterdir() if path.exists())
 
@@ -187,7 +187,7 @@ def test_what_cannot_be_written_ends_the_run_and_leaves_nothing_behind(model):
     raise InputError("answers.csv: no space left")
 
   run.rows.write = full
-  resource_tracker.ensure_running()  # Which goes on, for all that are to come.
+  resource_tracker.ensure_running()  # Started before, because it keeps running.
   before = handles()
   with run.workers(model, 1, **OPTIONS) as workers:
     with pytest.raises(InputError, match="no space left"):

@@ -1,4 +1,4 @@
-"""Rows of a turn are in order of time, however they were parted."""
+"""Rows of a turn are written in order of time, however they are split into parts."""
 
 import itertools
 
@@ -18,7 +18,7 @@ def rows(*values, **others):
 
 PARTS = (
   rows(("c#1", 30, 1), ("c#9", 10, 1)),
-  rows(("c#1", 20, 2)),  # By a packet that came too late.
+  rows(("c#1", 20, 2)),  # Caused by a packet that arrived too late.
   rows(("c#5", 20, 1), ("c#6", 10, 1), true_class=["a", None]),
 )
 
@@ -49,7 +49,7 @@ def test_answers_are_counted_and_delays_of_those_that_a_packet_brought():
 
   writer = Writer(File(), tally, points=(4,), clock=lambda: 2 * 10**9)
   columns = rows(("a", 10**9, 1), ("b", 10**9, 1), ("b", 10**9, 1))
-  # One at its fourth packet, one as it ended earlier, and the end of that.
+  # An answer at the fourth packet, one for a flow that ended earlier, and its end.
   columns |= {"event": ["answer", "answer", "end"], "packets": [4, 3, None]}
   writer.write([])
   writer.write([columns])

@@ -28,10 +28,10 @@ _SOL_PACKET, _RX_RING, _STATISTICS, _VERSION = 263, 5, 6, 10
 _TPACKET_V3 = 2
 _SO_ATTACH_FILTER = 26
 _FANOUT, _FANOUT_DATA, _FANOUT_BY_PROGRAM, _NEW_FANOUT = 18, 22, 6, 0x2000
-_CAPTURED = 256  # Bytes kept of a packet: all headers that are read.
+_CAPTURED = 256  # Bytes kept of each packet, enough for all headers that are read.
 
-# Many small blocks rather than few large ones: at a low rate a block is used up by only
-# a packet or two.
+# Many small blocks rather than few large ones: at a low rate, a block is handed over
+# with only a packet or two in it.
 _BLOCK_BYTES, _BLOCKS, _LEAST_BLOCKS = 1 << 17, 512, 16
 _BLOCKS_AT_ONCE = 32  # Blocks in a batch.
 _HANDED_OVER_MS = 10  # The kernel hands a block over after this time, full or not.
@@ -42,7 +42,7 @@ _PACKET_HEADER = np.dtype(
   {
     "names": ["next", "s", "ns", "captured", "length", "start", "passing"],
     "formats": ["u4", "u4", "u4", "u4", "u4", "u2", "u1"],
-    # The last field belongs to the address behind the header.
+    # The last field is part of the address, which follows the header.
     "offsets": [0, 4, 8, 12, 16, 24, 58],
     "itemsize": 68,
   }
@@ -56,12 +56,12 @@ _LOOPBACK = 772
 
 @dataclasses.dataclass(frozen=True)
 class Listener:
-  """A socket that hears an interface, or a share of it; can be sent to a new process.
+  """A socket that receives the packets of an interface, or a share of them.
 
   Attributes:
-    name: the interface, "eth0".
-    socket: of AF_PACKET.
-    ring_bytes: size of the ring of packets that belongs to it.
+    name: the interface, such as "eth0".
+    socket: its AF_PACKET socket; can be sent to another process.
+    ring_bytes: size of its ring of packets.
   """
 
   name: str
@@ -69,9 +69,9 @@ class Listener:
   ring_bytes: int
 
   def counts(self) -> tuple[int, int]:
-    """Packets for which there was room in the ring, and those that were lost.
+    """Numbers of packets received and lost since the last call.
 
-    Since it was asked last.
+    A packet is lost if the ring has no room for it.
     """
     told = self.socket.getsockopt(_SOL_PACKET, _STATISTICS, 12)
     total, lost, _ = struct.unpack("3I", told)
@@ -84,12 +84,13 @@ def listen(
   """Listens to an interface; several listeners share its packets.
 
   Args:
-    name: the interface, "eth0".
-    num_listeners: each gets the packets of some pairs of addresses.
-    num_blocks: of the rings together, of 128 kB each; fewer if the system has no more.
+    name: the interface, such as "eth0".
+    num_listeners: the number of listeners; all packets between two addresses go to the
+      same one.
+    num_blocks: blocks of 128 kB in all rings together; fewer if memory is short.
 
   Raises:
-    InputError: there is no such interface, or it may not be read.
+    InputError: there is no such interface, or it may not be read or shared.
   """
   each = max(num_blocks // num_listeners, _LEAST_BLOCKS)
   with contextlib.ExitStack() as stack:
@@ -104,7 +105,8 @@ def listen(
         _attach(listener.socket, _CUT)
     except OSError as error:
       raise InputError(
-        f"{name}: the kernel shares it with no one ({error.strerror}); use one worker"
+        f"{name}: the kernel cannot share it between workers ({error.strerror}); "
+        "use one worker"
       ) from None
     stack.pop_all()
   return listeners
@@ -116,7 +118,7 @@ def read_interface(
   patience_s: float = 1.0,
   num_blocks: int = _BLOCKS,
 ) -> Iterator[RawPackets]:
-  """Yields the packets of an interface, as `read_listener`.
+  """Yields the packets of an interface, see `read_listener`.
 
   Raises:
     InputError: there is no such interface, or it may not be read.
@@ -128,16 +130,17 @@ def read_interface(
 def read_listener(
   listener: Listener, accounts: Accounts, patience_s: float = 1.0
 ) -> Iterator[RawPackets]:
-  """Yields packets as they come, for ever; what is ready makes a batch.
+  """Yields packets as they arrive, without end; a batch is all packets that are ready.
 
-  A packet's time is when the kernel received it. On a loopback interface each packet
-  passes twice, but is read once.
+  A packet's time is when the kernel received it. On a loopback interface the kernel
+  shows each packet twice; it is read once.
 
   Args:
-    listener: hears the interface; is closed at the end.
-    accounts: where packets are counted, those that were lost as well, or not read yet
-      when the generator is closed. If the interface goes away a warning says so.
-    patience_s: after a silence of so long an empty batch is yielded.
+    listener: the listener, which is closed at the end.
+    accounts: counts the packets that were read, and as lost those that were dropped or
+      not read before the generator was closed. If the interface goes away, it gets a
+      warning.
+    patience_s: after this many seconds without a packet, an empty batch is yielded.
   """
   with listener.socket:
     kind = listener.socket.getsockname()[3]
@@ -161,7 +164,7 @@ def _batches(
   accounts: Accounts,
   patience_s: float,
 ) -> Iterator[RawPackets]:
-  """Yields batches of the ring's ready packets until the interface goes away."""
+  """Yields the packets that are ready in the ring, until the interface goes away."""
   data = np.frombuffer(ring, np.uint8)
   num_blocks = len(ring) // _BLOCK_BYTES
   waiting = select.poll()
@@ -192,7 +195,7 @@ def _batches(
 
 
 def _follow(ring: mmap.mmap, start: int, num_packets: int, starts: list[int]) -> None:
-  """Appends where the packets of a block start."""
+  """Appends the offsets of the packets of a block to `starts`."""
   step = struct.Struct("=I").unpack_from
   for _ in range(num_packets):
     starts.append(start)
@@ -221,7 +224,7 @@ def _batch(
 
 
 def _left(ring: mmap.mmap) -> int:
-  """The number of packets in ready blocks that were not read."""
+  """The number of packets in blocks that are ready but were not read."""
   headers = [
     _BLOCK_HEADER.unpack_from(ring, begin + _STATUS)
     for begin in range(0, len(ring), _BLOCK_BYTES)
@@ -230,12 +233,14 @@ def _left(ring: mmap.mmap) -> int:
 
 
 def _listen(name: str, num_blocks: int) -> Listener:
-  """A listener that hears nothing yet."""
+  """A listener whose filter drops all packets; `listen` replaces the filter."""
   if not hasattr(socket, "AF_PACKET"):
-    raise InputError(f"{name}: only Linux can be read live; give captures on a pipe")
+    raise InputError(
+      f"{name}: interfaces can be read on Linux only; give captures on a pipe"
+    )
   with contextlib.ExitStack() as stack:
     try:
-      # No protocol yet: before it is bound, packets of all interfaces would come in.
+      # Protocol 0: otherwise packets of all interfaces would arrive before `bind`.
       listener = stack.enter_context(
         socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
       )
@@ -252,13 +257,13 @@ def _listen(name: str, num_blocks: int) -> Listener:
       raise InputError(f"{name}: {error.strerror}; give an interface") from None
     kind = listener.getsockname()[3]
     if kind not in _LINK_TYPES:
-      raise InputError(f"{name}: an interface of unknown kind {kind}")
+      raise InputError(f"{name}: its hardware type {kind} is not supported")
     stack.pop_all()
   return Listener(name, listener, ring_bytes)
 
 
 def _share(listeners: Sequence[Listener]) -> None:
-  """Has each of them hear the packets of some pairs of addresses."""
+  """Distributes packets among listeners by their pair of addresses (PACKET_FANOUT)."""
   first, *others = (listener.socket for listener in listeners)
   kind = _FANOUT_BY_PROGRAM << 16
   first.setsockopt(_SOL_PACKET, _FANOUT, kind | _NEW_FANOUT << 16)
@@ -281,17 +286,21 @@ def _attach(
   listener.setsockopt(level, option, pointer)
 
 
-# Steps of programs: code, where to go if it is so or not, number.
+# A step of a BPF program: code, jump if true, jump if false, operand.
 _RETURN, _RETURN_A = 0x06, 0x16
 _LOAD_HALF, _LOAD_WORD = 0x28, 0x20
 _IS_EQUAL, _TO_X, _XOR_X, _TIMES, _SHIFT_RIGHT = 0x15, 0x07, 0xAC, 0x24, 0x74
-_ETHERTYPE, _IP = 0xFFFFF000, 0xFFF00000  # Places that are found behind any tags.
-_NOTHING = [(_RETURN, 0, 0, 0)]
-_CUT = [(_RETURN, 0, 0, _CAPTURED)]  # The first bytes of each packet.
+_ETHERTYPE, _IP = 0xFFFFF000, 0xFFF00000  # Offsets that the kernel finds after a tag.
+_NOTHING = [(_RETURN, 0, 0, 0)]  # Drops each packet.
+_CUT = [(_RETURN, 0, 0, _CAPTURED)]  # Keeps the first bytes of each packet.
 
 
 def _xor_of_words(places: Sequence[int]) -> list[tuple[int, int, int, int]]:
-  """Leaves the words at some places of the IP header, XORed, in A."""
+  """Loads the XOR of words of the IP header into the accumulator.
+
+  Args:
+    places: offsets of the words in the header, bytes.
+  """
   steps = [(_LOAD_WORD, 0, 0, _IP + places[0])]
   for place in places[1:]:
     steps += [(_TO_X, 0, 0, 0), (_LOAD_WORD, 0, 0, _IP + place), (_XOR_X, 0, 0, 0)]
@@ -299,7 +308,7 @@ def _xor_of_words(places: Sequence[int]) -> list[tuple[int, int, int, int]]:
 
 
 def _pair_of_addresses() -> list[tuple[int, int, int, int]]:
-  """A number of both addresses that does not tell which is the sender's."""
+  """A program that hashes both IP addresses; the same for both directions."""
   mixed = [(_TIMES, 0, 0, 0x9E3779B1), (_SHIFT_RIGHT, 0, 0, 16), (_RETURN_A, 0, 0, 0)]
   ipv4 = [*_xor_of_words([12, 16]), *mixed]
   ipv6 = [*_xor_of_words(range(8, 40, 4)), *mixed]
@@ -309,7 +318,7 @@ def _pair_of_addresses() -> list[tuple[int, int, int, int]]:
     *ipv4,
     (_IS_EQUAL, 0, len(ipv6), 0x86DD),
     *ipv6,
-    (_RETURN, 0, 0, 0),  # All others go to the first listener.
+    (_RETURN, 0, 0, 0),  # All other packets go to the first listener.
   ]
 
 
@@ -317,7 +326,7 @@ _PAIR_OF_ADDRESSES = _pair_of_addresses()
 
 
 def _make_ring(name: str, listener: socket.socket, num_blocks: int) -> int:
-  """Makes the ring, smaller if the system has no memory for it; returns its bytes."""
+  """Makes the ring, a smaller one if memory is short; returns its size in bytes."""
   wanted = num_blocks
   while True:
     frame = 1 << 11  # Required, but ignored by this version of the ring.
@@ -332,8 +341,8 @@ def _make_ring(name: str, listener: socket.socket, num_blocks: int) -> int:
     num_blocks //= 2
   if num_blocks < wanted:
     logging.warning(
-      "%s: the system gave %d of %d MB for packets that wait; free memory, or more "
-      "will be lost",
+      "%s: the ring for waiting packets has %d instead of %d MB, because memory is "
+      "short; free memory, or more packets may be lost",
       name,
       num_blocks * _BLOCK_BYTES >> 20,
       wanted * _BLOCK_BYTES >> 20,

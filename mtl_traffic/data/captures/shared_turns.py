@@ -1,7 +1,7 @@
-"""Memory in which one process leaves packets for another, column by column.
+"""Shared memory through which one process gives packets to another, by columns.
 
-It is cut into slots, each of which holds what one turn brings. Nothing of it has a name
-in the system, so nothing is left over however the processes end.
+The memory is divided into slots; each holds the packets of one turn. It is anonymous,
+so the system frees it when the processes end, even if they are killed.
 """
 
 import ctypes
@@ -15,9 +15,9 @@ from mtl_traffic.data.captures.headers import KEY_WORDS
 from mtl_traffic.data.captures.ordering import Ordered
 from mtl_traffic.data.captures.sequence import Piece, Turn
 
-MOST_PACKETS = 3 << 15  # Of a piece, and more than `ordering` makes one of.
-_CLOCKS, _CARRIERS = "clocks", "carriers"  # Which are not always there.
-# What making flows of packets reads of them; `contents` was for finding copies.
+MOST_PACKETS = 3 << 15  # In a slot; pieces made by `ordering` are smaller.
+_CLOCKS, _CARRIERS = "clocks", "carriers"  # Optional columns.
+# The columns that `assembly` reads. `contents` only serves to find copies, earlier.
 _COLUMNS = {
   "numbers": np.dtype("i8"),
   "times": np.dtype("i8"),
@@ -36,13 +36,14 @@ _SLOT_BYTES = MOST_PACKETS * sum(kind.itemsize for kind in _COLUMNS.values())
 
 @dataclasses.dataclass(frozen=True)
 class Note:
-  """What is to be known of a turn beside its packets.
+  """Describes the content of a slot; sent to the other process beside it.
 
   Attributes:
     num_packets: how many packets are in the slot.
-    columns: those that are there.
+    columns: the names of the columns that are there.
     now: as in `Turn`.
-    piece: `first`, `last` and `begins_epoch` as in `Piece`; None without one.
+    piece: `first`, `last` and `begins_epoch` of the turn's `Piece`; None if the turn
+      has none.
   """
 
   num_packets: int
@@ -52,25 +53,25 @@ class Note:
 
 
 class SharedTurns:
-  """Slots of memory; can be sent to a new process."""
+  """Slots of shared memory; can be passed to a new process."""
 
   def __init__(self, context: BaseContext, num_slots: int):
     """Args:
-    context: of the processes.
-    num_slots: how many turns there can be at a time.
+    context: the multiprocessing context of the processes.
+    num_slots: how many turns fit at a time.
     """
     self._memory = context.RawArray(ctypes.c_uint8, _SLOT_BYTES * num_slots)
 
   def put(self, slot: int, turn: Turn, packets: np.ndarray) -> Note:
-    """Leaves a turn of one piece, or none, in a slot.
+    """Copies packets of a turn, which has one piece or none, into a slot.
 
     Args:
-      slot: which, from 0 on.
+      slot: the number of the slot, from 0 on.
       turn: the turn.
-      packets: `[m]` int64, which of the packets to leave there.
+      packets: `[m]` int64, the indices of the packets to copy.
 
     Returns:
-      What `get` needs to know.
+      The note that `get` needs.
     """
     if not turn.pieces:
       return Note(0, (), turn.now, None)
@@ -84,13 +85,13 @@ class SharedTurns:
     names = tuple(columns)
     places = self._places(slot, names, len(packets))
     for name, column in columns.items():
-      # As indices are known to fit, and checking them would copy.
+      # The indices are valid. "clip" skips the check, for which numpy would copy.
       np.take(column, packets, axis=0, out=places[name], mode="clip")
     of_piece = (piece.first, piece.last, piece.begins_epoch)
     return Note(len(packets), names, turn.now, of_piece)
 
   def get(self, slot: int, note: Note) -> Turn:
-    """What was left in a slot: views, valid until something else is put there."""
+    """The turn in a slot, as views that are valid until the slot is filled again."""
     if note.piece is None:
       return Turn([], note.now)
     columns = self._places(slot, note.columns, note.num_packets)
@@ -107,7 +108,7 @@ class SharedTurns:
   def _places(
     self, slot: int, names: tuple[str, ...], num_packets: int
   ) -> dict[str, np.ndarray]:
-    """Where the columns of so many packets are."""
+    """Views of the named columns of a slot, for `num_packets` packets."""
     memory = np.frombuffer(self._memory, np.uint8)
     place, places = slot * _SLOT_BYTES, {}
     for name, kind in _COLUMNS.items():
