@@ -110,7 +110,7 @@ def run_plan(
         flush=True,
       )
       folder = workdir / step.experiment.name
-      print(conduct(*step[:2], dataset, flows, folder, step.runs))
+      print(conduct(*step[:2], dataset, flows, folder, step.runs, reuse=True))
     print(f"The report is in {report.write(workdir)}")
 
   cli.run(main, define_flags, name=f"python -m experiments.{name}", about=about)

@@ -18,6 +18,7 @@ def conduct(
   flows: Flows,
   path: str | os.PathLike,
   runs: Sequence[Run] | None = None,
+  reuse: bool = False,
 ) -> str:
   """Runs what has no rows yet in the work directory, then writes table and figure.
 
@@ -28,6 +29,7 @@ def conduct(
     flows: the flows of all partitions.
     path: the work directory.
     runs: the runs; those that the settings define by default.
+    reuse: see `Runner.finish`.
 
   Returns:
     The table, as Markdown with a line of introduction.
@@ -39,7 +41,7 @@ def conduct(
   runner = Runner(
     settings, dataset, flows, path, runs, experiment.swept, experiment.name
   )
-  rows = runner.finish()
+  rows = runner.finish(reuse)
   paper = {name: getattr(settings, name) for name in PAPER}
   table = experiment.table(rows, paper)
   text = f"{INTRODUCTION}\n\n{table.markdown()}"

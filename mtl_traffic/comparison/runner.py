@@ -5,7 +5,7 @@ import hashlib
 import math
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -82,9 +82,16 @@ class Runner:
     device = "" if jax.default_backend() == "cpu" else f"{number} × {kind}"
     self.workdir = WorkDir(path, meaning, extent, paper, device)
 
-  def finish(self) -> list[dict]:
-    """Trains and tests the runs that have no rows yet; returns the rows of all runs."""
+  def finish(self, reuse: bool = False) -> list[dict]:
+    """Trains and tests the runs that have no rows yet; returns the rows of all runs.
+
+    Args:
+      reuse: whether to copy the rows of runs that an experiment in a neighbouring
+        folder has in common with this one.
+    """
     finished = self._finished()
+    if reuse:
+      finished |= self._copied(set(self.runs) - finished)
     left = [run for run in self.runs if run not in finished]
     with tqdm(
       total=len(self.runs),
@@ -102,10 +109,23 @@ class Runner:
   def _finished(self) -> set[Run]:
     """The runs whose rows are complete; drops the rows of any other."""
     rows = self.workdir.rows()
-    tested = collections.Counter(map(Run.of, rows))
-    finished = {run for run, n in tested.items() if n == 1 + len(self.inputs.others)}
+    finished = self._complete(rows)
     self.workdir.keep([row for row in rows if Run.of(row) in finished])
     return finished
+
+  def _copied(self, wanted: set[Run]) -> set[Run]:
+    """Those of the runs whose rows were found in neighbouring folders, and copied."""
+    found = {}  # Two neighbours may have the same run.
+    for row in self.workdir.rows_beside():
+      found.setdefault((Run.of(row), row["partition"]), row)
+    copied = wanted & self._complete(found.values())
+    self.workdir.append(row for row in found.values() if Run.of(row) in copied)
+    return copied
+
+  def _complete(self, rows: Iterable[dict]) -> set[Run]:
+    """The runs that have a row for every test set."""
+    tested = collections.Counter(map(Run.of, rows))
+    return {run for run, n in tested.items() if n == 1 + len(self.inputs.others)}
 
   def _programs(self, runs: Sequence[Run]) -> list[list[Run]]:
     """Groups runs that can share a compiled program, in order of first appearance."""

@@ -14,6 +14,9 @@ from absl import logging
 
 from mtl_traffic import files, provenance
 from mtl_traffic.errors import InputError, first_line
+from mtl_traffic.runs import FIELDS
+
+_ROWS = "results.jsonl"
 
 
 class WorkDir:
@@ -41,7 +44,7 @@ class WorkDir:
     """
     self.path = pathlib.Path(path)
     # Through JSON, so that tuples compare equal to what was read back.
-    meaning = json.loads(json.dumps(meaning))
+    self._meaning = meaning = json.loads(json.dumps(meaning))
     earlier = read_config(self.path)
     if earlier is not None:
       _check_same(earlier.get("meaning", {}), meaning, self.path)
@@ -64,9 +67,21 @@ class WorkDir:
     """The rows so far, without a last line that was cut short."""
     return read_rows(self.path)
 
+  def rows_beside(self) -> list[dict]:
+    """The rows of other experiments in neighbouring folders, with the same settings.
+
+    Settings that one of the experiments varies are compared by whoever reads the rows.
+    """
+    rows = []
+    for folder in sorted(file.parent for file in self.path.parent.glob(f"*/{_ROWS}")):
+      config = read_config(folder) if folder != self.path else None
+      if config and _differ_in_runs(config.get("meaning", {}), self._meaning):
+        rows += read_rows(folder)
+    return rows
+
   def keep(self, rows: list[dict]) -> None:
     """Replaces the rows so far by these."""
-    self.write_text("results.jsonl", "".join(map(_line, rows)))
+    self.write_text(_ROWS, "".join(map(_line, rows)))
 
   def append(self, rows: Iterable[dict]) -> None:
     """Adds rows, on disk when this returns.
@@ -74,7 +89,7 @@ class WorkDir:
     Raises:
       InputError: they could not be written; those before them are kept.
     """
-    path = self.path / "results.jsonl"
+    path = self.path / _ROWS
     try:
       with open(path, "a") as file:
         file.write("".join(map(_line, rows)))
@@ -99,7 +114,7 @@ def read_config(path: pathlib.Path) -> dict | None:
   """
   file = path / "config.json"
   if not file.exists():
-    if (path / "results.jsonl").exists():
+    if (path / _ROWS).exists():
       raise InputError(
         f"{file} is missing, but results.jsonl exists; take another directory"
       )
@@ -119,7 +134,7 @@ def read_rows(path: pathlib.Path) -> list[dict]:
   Raises:
     InputError: a line is not a row.
   """
-  file = path / "results.jsonl"
+  file = path / _ROWS
   if not file.exists():
     return []
   try:
@@ -153,3 +168,13 @@ def _check_same(earlier: dict, now: dict, path: pathlib.Path) -> None:
         f"{path} was made with {name} = {earlier.get(name)}, now it is "
         f"{now.get(name)}; take another directory"
       )
+
+
+def _differ_in_runs(meaning: dict, other: dict) -> bool:
+  """Whether two experiments differ at most in fields of `Run`, which rows state."""
+  return all(
+    meaning[name] == other[name]
+    if name in meaning and name in other
+    else name in FIELDS
+    for name in (meaning.keys() | other.keys()) - {"experiment"}
+  )

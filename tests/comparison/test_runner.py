@@ -21,10 +21,10 @@ SMALL = Settings(
 )
 
 
-def _rows(settings, flows, path, runs=None, **arguments):
+def _rows(settings, flows, path, runs=None, reuse=False, **arguments):
   runs = label_budgets(settings) if runs is None else runs
   runner = Runner(settings, "small", flows, path, runs, **arguments)
-  rows = runner.finish()
+  rows = runner.finish(reuse)
   runner.workdir.close()
   return rows
 
@@ -126,6 +126,25 @@ def test_more_seeds_and_methods_are_added_to_what_is_there(flows, tmp_path):
   second = _rows(more, flows, tmp_path)
   assert second[: len(first)] == first
   assert len(second) == 12
+
+
+def test_rows_that_a_neighbour_has_are_copied_if_nothing_else_differs(
+  flows, tmp_path, fits
+):
+  one_seed = SMALL.replace(num_seeds=1)
+  first = _rows(one_seed, flows, tmp_path / "label_budget")
+  _rows(one_seed.replace(epochs=1), flows, tmp_path / "other_epochs")
+  lambdas = [run for v in (1.0, 9.0) for run in label_budgets(SMALL, lambda_=v)]
+  sweep = {"runs": lambdas, "swept": ("lambda_",), "experiment": "lambda_sweep"}
+  fits.clear()
+  swept = _rows(SMALL, flows, tmp_path / "lambda_sweep", reuse=True, **sweep)
+  # Of two seeds, two budgets and two λ, the neighbour has one seed at one λ.
+  assert len(fits) == 8 - 2
+  assert len(swept) == 8
+  assert [row for row in swept if row["lambda"] == 1 and row["seed"] == 0] == first
+  fits.clear()
+  assert _rows(SMALL, flows, tmp_path / "again", **sweep) != []
+  assert len(fits) == 8  # Unless it is asked for, nothing is copied.
 
 
 def test_other_flows_of_the_same_name_are_refused(flows, flow_maker, tmp_path):
