@@ -28,6 +28,7 @@ class Experiment:
     table: of rows and what the paper reports, settings of these names.
     figure: of the same.
     swept: the settings in which the runs differ.
+    introduction: a line above the table.
   """
 
   name: str
@@ -36,3 +37,4 @@ class Experiment:
   table: Callable[[list[dict], Mapping], Table]
   figure: Callable[[list[dict], Mapping], Figure]
   swept: tuple[str, ...] = ()
+  introduction: str = INTRODUCTION
