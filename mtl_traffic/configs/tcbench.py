@@ -28,6 +28,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.validation_per_class = 0
   config.labels_per_class = (10, 100)
   config.num_seeds = 15
+  # Of 500 flows, which makes 1,600 steps: about as many as 20 epochs of all flows.
+  config.epochs = 200
   config.methods = (
     "whole_flow_distillation",
     "whole_flow_distillation_without_unlabelled_flows",
