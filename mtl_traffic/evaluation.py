@@ -107,6 +107,21 @@ def macro_f1(counts: np.ndarray) -> float | None:
   return mean_of_known(class_scores(counts).f1)
 
 
+def weighted_f1(counts: np.ndarray) -> float | None:
+  """The mean F1 of the classes, each weighted by its number of flows.
+
+  Args:
+    counts: `[C, A]` as for `class_scores`.
+
+  Returns:
+    The mean, a fraction; None if there are no flows.
+  """
+  of_class = np.sum(counts, axis=1)
+  if not of_class.sum():
+    return None
+  return float(np.average(np.nan_to_num(class_scores(counts).f1), weights=of_class))
+
+
 def balanced_accuracy(counts: np.ndarray) -> float | None:
   """The mean recall of the classes, each with the same weight.
 

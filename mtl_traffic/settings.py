@@ -17,7 +17,8 @@ _LARGEST_SEED = _MANY = 2**31 - 1
 DTYPES = ("float32", "bfloat16")
 LABELLINGS = ("random", "uniform", "chosen")
 
-PAPER = ("paper", "paper_dividers", "paper_dataset")  # What the paper reports.
+# What the paper and others report.
+PAPER = ("paper", "paper_dividers", "paper_dataset", "published")
 
 
 def _setting(default: object, meaning: str):
@@ -82,7 +83,9 @@ class Settings:
   )
   first_seed: int = _setting(0, "the first of the seeds")
   test_per_class: int | float = _setting(
-    30, "test flows of each class; a value below 1 is a share of the class's flows"
+    30,
+    "test flows of each class; a value below 1 is a share of the class's flows, and "
+    "-100 is all but 100",
   )
   validation_per_class: int | float = _setting(
     30, "validation flows of each class, or a share, as test_per_class"
@@ -172,6 +175,12 @@ class Settings:
   )
   paper_dividers: tuple[tuple, ...] = _setting(
     (), "the paper's rows of (bandwidth dividers, duration dividers, accuracies in %)"
+  )
+  published: tuple[tuple, ...] = _setting(
+    (),
+    "what others report under the same rules, shown beside ours: rows of (tested on, "
+    "labels_per_class, method, class accuracy, half of its 95 % interval, weighted F1, "
+    "runs, source), figures in %, None where they give none",
   )
 
   @classmethod
@@ -314,8 +323,9 @@ def _no_size(value: int | float, if_none: bool) -> str:
   """Says what a number or share of flows must be; empty if the value is valid."""
   if value == 0:
     return "" if if_none else "above 0"
-  is_size = 0 < value < 1 or (value >= 1 and float(value).is_integer())
-  return "" if is_size and value <= _MANY else "a whole number of flows, or a share"
+  is_size = 0 < value < 1 or float(value).is_integer()
+  possible = is_size and abs(value) <= _MANY
+  return "" if possible else "a whole number of flows, or a share"
 
 
 def _is_of(value: object, type_: object) -> bool:

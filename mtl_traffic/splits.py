@@ -83,15 +83,19 @@ def sizes(
 
   A share below 1 is rounded to at least one flow. One flow is always left for training:
   of two flows one is a test flow, and a single flow is a training flow. Numbers from 1
-  on are returned unchanged; `check_sizes` checks that the class has that many flows.
+  on are returned unchanged; `check_sizes` checks that the class has that many flows. A
+  negative number takes all flows but so many, and none of a class that has no more.
 
   Args:
     class_sizes: how many flows each class has.
-    test_per_class: test flows of each class, or a share of them.
-    validation_per_class: validation flows of each class, or a share.
+    test_per_class: test flows of each class, or a share of them; −100 = all but 100.
+    validation_per_class: validation flows of each class, or a share; −80 = all but 80
+      of those that do not test.
   """
 
   def wanted(per_class: int | float, size: int, left: int) -> int:
+    if per_class < 0:
+      return max(left + int(per_class), 0)
     if per_class == 0 or per_class >= 1:
       return int(per_class)
     return min(max(round(per_class * size), 1), max(left - 1, 0))
@@ -269,7 +273,7 @@ def check_sizes(
     needed += train_per_class
     raise InputError(
       f"some classes have too few flows: {', '.join(small)}; of each class "
-      f"{test_per_class:g} test, {validation_per_class:g} validation and "
+      f"{_asked(test_per_class)} test, {_asked(validation_per_class)} validation and "
       f"{train_per_class} training flows are asked for. Ask for fewer, for shares of "
       "each class (test_per_class and validation_per_class of 0.2), or leave those "
       f"classes out (min_flows_per_class of {needed:g})"
@@ -280,6 +284,10 @@ def _part_sizes(test, validation) -> tuple[jax.Array, jax.Array]:
   """`[C]` test flows, and `[C]` test plus validation flows."""
   test = jnp.asarray(test, jnp.int32)
   return test, test + jnp.asarray(validation, jnp.int32)
+
+
+def _asked(per_class: int | float) -> str:
+  return f"all but {-per_class:g}" if per_class < 0 else f"{per_class:g}"
 
 
 def _short(name: str) -> str:

@@ -101,6 +101,13 @@ def test_what_is_fair_to_small_classes_by_hand():
   assert evaluation.macro_f1(nothing) is evaluation.balanced_accuracy(nothing) is None
 
 
+def test_weighted_f1_counts_a_class_by_its_flows():
+  # F1 of 4/5 for three flows, of 2/3 for one, and none for a class without flows.
+  counts = np.array([[2, 1, 0], [0, 1, 0], [0, 0, 0]])
+  assert evaluation.weighted_f1(counts) == pytest.approx((3 * 4 / 5 + 2 / 3) / 4)
+  assert evaluation.weighted_f1(np.zeros((3, 3), int)) is None
+
+
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
 def test_what_is_fair_to_small_classes_is_scikit_learns():
   rng = np.random.default_rng(0)
@@ -109,6 +116,8 @@ def test_what_is_fair_to_small_classes_is_scikit_learns():
     f1 = metrics.f1_score(truth, answers, average="macro", zero_division=0)
     balanced = metrics.balanced_accuracy_score(truth, answers)
     assert evaluation.macro_f1(counts) == pytest.approx(f1)
+    weighted = metrics.f1_score(truth, answers, average="weighted", zero_division=0)
+    assert evaluation.weighted_f1(counts) == pytest.approx(weighted)
     assert evaluation.balanced_accuracy(counts) == pytest.approx(balanced)
 
 

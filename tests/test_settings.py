@@ -81,3 +81,4 @@ def test_numbers_of_flows_are_whole_and_shares_are_not():
   assert repr(settings.test_per_class) == "30"  # As work directories have it.
   assert settings.validation_per_class == 0.2
   assert Settings.of({"validation_per_class": 0.0}).validation_per_class == 0
+  assert repr(Settings.of({"test_per_class": -100.0}).test_per_class) == "-100"

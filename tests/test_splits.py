@@ -77,6 +77,17 @@ def test_shares_are_of_each_class_and_leave_a_flow_to_train():
   assert splits.sizes((5, 5), 0.99, 0.5) == ((4, 4), (0, 0))
 
 
+def test_all_flows_but_so_many_test_and_none_of_a_class_that_has_no_more():
+  assert splits.sizes((150, 100, 7), -100, 0) == ((50, 0, 0), (0, 0, 0))
+  # Of the 100 that are left, 80 train.
+  assert splits.sizes((150,), -100, -80) == splits.sizes((150,), -100, 20)
+  splits.check_sizes(
+    ("x",), (7,), test_per_class=-100, validation_per_class=0, train_per_class=1
+  )
+  with pytest.raises(InputError, match="all but 100 test, 20 validation and 0 train"):
+    splits.check_sizes(("x",), (7,), test_per_class=-100, validation_per_class=20)
+
+
 # Six groups of class 0, two of class 1, one of class 2, and one without a class.
 GROUPED = np.repeat([0, 0, 0, 0, 0, 0, 1, 1, 2, -1], [3, 5, 2, 4, 3, 3, 6, 2, 9, 4])
 NAMES = np.repeat(list("abcdefghij"), [3, 5, 2, 4, 3, 3, 6, 2, 9, 4])

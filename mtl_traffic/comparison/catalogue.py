@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from matplotlib.figure import Figure
 
 from mtl_traffic.charts import OURS
-from mtl_traffic.comparison import figures
+from mtl_traffic.comparison import figures, published
 from mtl_traffic.comparison.experiment import Experiment
 from mtl_traffic.comparison.rows import accuracy_table
 from mtl_traffic.errors import InputError
@@ -167,6 +167,10 @@ def _ablation(settings: Settings) -> list[Run]:
   return label_budgets(settings.replace(methods=(OURS, *ABLATIONS)))
 
 
+def _protocol_table(rows: list[dict], paper: Mapping) -> Table:
+  return published.table(rows, paper["published"])
+
+
 def _table(*fields: str, reference: Mapping | None = None, name: str = ""):
   """The table of an experiment for which the paper has no table."""
 
@@ -204,6 +208,14 @@ _ALL = (
     runs=label_budgets,
     table=_label_budget_table,
     figure=_label_budget_figure,
+  ),
+  Experiment(
+    name="protocol",
+    title="Under the rules of others, beside what they have published",
+    runs=label_budgets,
+    table=_protocol_table,
+    figure=_label_budget_figure,
+    introduction=published.INTRODUCTION,
   ),
   Experiment(
     name="packet_budget",

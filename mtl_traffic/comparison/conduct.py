@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 
 from mtl_traffic import files
-from mtl_traffic.comparison.experiment import INTRODUCTION, Experiment
+from mtl_traffic.comparison.experiment import Experiment
 from mtl_traffic.comparison.runner import Runner
 from mtl_traffic.flows import Flows
 from mtl_traffic.runs import Run
@@ -44,7 +44,7 @@ def conduct(
   rows = runner.finish(reuse)
   paper = {name: getattr(settings, name) for name in PAPER}
   table = experiment.table(rows, paper)
-  text = f"{INTRODUCTION}\n\n{table.markdown()}"
+  text = f"{experiment.introduction}\n\n{table.markdown()}"
   workdir = runner.workdir
   workdir.write_text("table.md", text)
   workdir.write_text("table.csv", table.csv())

@@ -81,6 +81,8 @@ def _flows(results: Results) -> str:
 
 
 def _size(per_class: int | float) -> str:
+  if per_class < 0:
+    return f"all but {-per_class:g}"
   return f"{100 * per_class:g} %" if 0 < per_class < 1 else f"{per_class:g}"
 
 

@@ -28,6 +28,7 @@ class Experiment:
     table: maps rows and the paper's values (the settings named in `PAPER`) to a table.
     figure: maps the same to a figure.
     swept: the names of the settings in which the runs differ.
+    introduction: the paragraph above the table.
   """
 
   name: str
@@ -36,3 +37,4 @@ class Experiment:
   table: Callable[[list[dict], Mapping], Table]
   figure: Callable[[list[dict], Mapping], Figure]
   swept: tuple[str, ...] = ()
+  introduction: str = INTRODUCTION

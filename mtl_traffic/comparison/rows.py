@@ -10,6 +10,7 @@ from mtl_traffic.evaluation import (
   macro_f1,
   mean_with_interval,
   paired_difference,
+  weighted_f1,
 )
 from mtl_traffic.significance import wilson
 from mtl_traffic.tables import Table, percent
@@ -17,6 +18,7 @@ from mtl_traffic.tables import Table, percent
 ACCURACIES = ("class_accuracy", "bandwidth_accuracy", "duration_accuracy")
 # Measures computed from a row's class confusion; they give each class the same weight.
 FAIR = {"class_balanced_accuracy": balanced_accuracy, "class_macro_f1": macro_f1}
+_OF_CONFUSION = FAIR | {"class_weighted_f1": weighted_f1}
 
 FEW = 10
 
@@ -36,11 +38,11 @@ def estimate(rows: Iterable[dict], field: str) -> Estimate:
 
 
 def value(row: Mapping, field: str) -> float | None:
-  """A field of a row, or a measure of `FAIR`; None if the row has no value."""
-  if field not in FAIR:
+  """A field of a row, or a measure of its confusion; None if the row has no value."""
+  if field not in _OF_CONFUSION:
     return row[field]
   counts = row.get("class_confusion")
-  return counts and FAIR[field](np.array(counts))
+  return counts and _OF_CONFUSION[field](np.array(counts))
 
 
 def over_flows(rows: Iterable[dict]) -> str:

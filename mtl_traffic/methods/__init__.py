@@ -11,7 +11,10 @@ from mtl_traffic.errors import InputError
 from mtl_traffic.methods.base import Method
 from mtl_traffic.methods.cnn_rnn import CnnRnn
 from mtl_traffic.methods.multitask import Multitask
-from mtl_traffic.methods.nearest_neighbor import NearestNeighbor
+from mtl_traffic.methods.nearest_neighbor import (
+  NearestNeighbor,
+  NearestNeighbor30Packets,
+)
 from mtl_traffic.methods.random_forest import RandomForest, RandomForestOnline
 from mtl_traffic.methods.single_task import SingleTask
 from mtl_traffic.methods.transfer import Transfer, TransferFineTuned
@@ -26,6 +29,7 @@ METHODS: dict[str, type[Method]] = {
   "random_forest": RandomForest,
   "random_forest_online": RandomForestOnline,
   "nearest_neighbor": NearestNeighbor,
+  "nearest_neighbor_30_packets": NearestNeighbor30Packets,
   "whole_flow_distillation": WholeFlowDistillation,
 }
 

@@ -20,23 +20,24 @@ from mtl_traffic.methods.base import (
   fit_each,
 )
 
-_NUM_PACKETS = 10
 _NOWHERE = 1e9  # The distance to a class without labelled flows.
 
 
 @dataclasses.dataclass(frozen=True)
 class NearestNeighbor(Method):
-  """Predicts the class of the labelled flow whose first ten lengths are closest.
+  """Predicts the class of the labelled flow whose first lengths are closest.
 
   The distance is L1 on direction × length. There is no training: the parameters are the
   labelled flows. The score of a class is minus the distance to its closest flow.
 
   Attributes:
     signed_lengths: see `encoding.encode`.
+    num_packets: how many lengths it compares, if k is not smaller.
   """
 
   signed_lengths: bool = True
 
+  num_packets: ClassVar[int] = 10
   is_random: ClassVar[bool] = False
 
   @property
@@ -45,7 +46,7 @@ class NearestNeighbor(Method):
 
   def inputs(self, packets: FirstPackets) -> jax.Array:
     encoded = encoding.encode(packets, signed_lengths=self.signed_lengths)
-    return encoded[:, :_NUM_PACKETS, 1]
+    return encoded[:, : self.num_packets, 1]
 
   def fit(
     self,
@@ -71,3 +72,10 @@ class NearestNeighbor(Method):
       return -jnp.min(jnp.where(of_class, distances, _NOWHERE), axis=1)
 
     return {"class": jax.lax.map(one_flow, inputs)}
+
+
+@dataclasses.dataclass(frozen=True)
+class NearestNeighbor30Packets(NearestNeighbor):
+  """The same on thirty lengths instead of ten."""
+
+  num_packets: ClassVar[int] = 30

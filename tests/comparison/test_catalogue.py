@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 
 from mtl_traffic import sweeps
@@ -57,7 +58,11 @@ def _made_up_rows(runs):
 
 @pytest.mark.parametrize(
   "name",
-  [name for name in EXPERIMENTS if name not in ("any_k", "ablation", "label_budget")],
+  [
+    name
+    for name in EXPERIMENTS
+    if name not in ("any_k", "ablation", "label_budget", "protocol")
+  ],
 )
 def test_no_line_pools_methods_or_label_budgets(name):
   settings = Settings(
@@ -165,3 +170,21 @@ def test_learning_rates_are_rows_of_one_program(flows, tmp_path, fits):
     for rate in rates
   }
   assert of_rate[1e-3] != of_rate[3e-2]
+
+
+def test_a_protocol_tests_on_every_flow_that_does_not_train(flows, tmp_path):
+  settings = SMALL.replace(
+    methods=("nearest_neighbor",),
+    labels_per_class=(2, 6),
+    test_per_class=-6,
+    validation_per_class=0,
+    published=(("elsewhere", 6, "theirs", 98.7, 0.2, None, 15, "Table 4"),),
+  )
+  rows = _conducted("protocol", settings, flows, tmp_path)
+  left = np.bincount(flows.classes) - 6
+  for row in rows:
+    assert np.sum(row["class_confusion"], axis=1).tolist() == left.tolist()
+  introduction, _, header, _, *lines = (tmp_path / "table.md").read_text().splitlines()
+  assert "weighted F1" in introduction
+  assert "macro F1" not in introduction + header
+  assert [line.split("|")[1].strip() for line in lines] == ["all", "all", "elsewhere"]

@@ -83,6 +83,18 @@ def test_loss_balancing_compares_each_with_the_sum(tmp_path):
   assert [line.split("|")[-2].strip() == "" for line in lines] == [True] + [False] * 3
 
 
+def test_a_protocol_has_its_own_budgets_and_figures(tmp_path):
+  settings = ("--config=tcbench", "--config.train_partition=simulated", "--config.k=12")
+  settings += ("--dataset=simulated", "--config.test_per_class=-20")
+  done = _run("protocol", tmp_path, *settings)
+  assert done.returncode == 0, done.stderr
+  table = (tmp_path / "table.md").read_text()
+  assert table in done.stdout
+  assert "| multitask  " in table
+  assert "tcbench, IMC 2023, Table 4" in table
+  assert (tmp_path / "protocol.png").exists()
+
+
 def test_the_authors_variants(tmp_path):
   done = _run("authors_variants", tmp_path, "--config.k=12", "--config.num_seeds=1")
   assert done.returncode == 0, done.stderr

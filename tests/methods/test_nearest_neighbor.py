@@ -1,6 +1,8 @@
 import jax.numpy as jnp
 import numpy as np
 
+from mtl_traffic import inputs
+
 
 def test_scores_are_distances_to_the_closest_labelled_flow_of_each_class(
   make, problem_of, draw, fit, flows
@@ -32,6 +34,13 @@ def test_a_class_without_label_is_never_the_closest(make, problem_of, draw, fit)
   assert (scores[..., 2] < scores[..., :2].min(axis=-1) - 1e6).all()
 
 
+def test_thirty_packets_instead_of_ten_or_k_if_that_is_fewer(make, flows):
+  method = make("nearest_neighbor_30_packets")
+  lengths = (flows.packets.directions * flows.packets.lengths)[:, :16] / 1434
+  np.testing.assert_allclose(inputs.read(method, flows, 16), lengths, rtol=1e-6)
+  assert inputs.read(method, flows, 40).shape == (len(flows), 30)
+
+
 def test_lengths_without_direction(make, flows, problem_of):
-  inputs = problem_of(make("nearest_neighbor", signed_lengths=False)).inputs
-  np.testing.assert_allclose(inputs, flows.packets.lengths[:, :10] / 1434, rtol=1e-6)
+  read = problem_of(make("nearest_neighbor", signed_lengths=False)).inputs
+  np.testing.assert_allclose(read, flows.packets.lengths[:, :10] / 1434, rtol=1e-6)
