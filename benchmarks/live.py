@@ -3,6 +3,7 @@
     python -m benchmarks.live --model=DIR
     python -m benchmarks.live --model=DIR --workers=2 --rate=100000 --rate=200000
     python -m benchmarks.live --model=DIR --flood
+    python -m benchmarks.live --model=DIR --nfstream
 
 Makes a network namespace with a virtual pair of interfaces, sends into one end and
 reads the other, for `--seconds`, at one `--rate` after another. No packet leaves the
@@ -13,7 +14,8 @@ another begins. The delay is that from a flow's k-th packet to its answer, by
 `--metrics_port` of predict, if the extra `metrics` is there. Memory and open files of
 all readers are told after a quarter of the time and at its end. With `--flood`, a
 million SYNs of as many clients are sent beside a thousand UDP flows of k packets; what
-counts is how many of the thousand get their answer.
+counts is how many of the thousand get their answer. With `--nfstream`, NFStream reads
+instead, with as many meters as `--workers`; it has no model and answers nothing.
 """
 
 import contextlib
@@ -23,6 +25,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -37,6 +40,7 @@ _RATE = flags.DEFINE_multi_integer("rate", 200_000, "Packets a second.")
 _WORKERS = flags.DEFINE_integer("workers", 1, "Workers of predict.")
 _SECONDS = flags.DEFINE_integer("seconds", 60, "How long to send.")
 _FLOOD = flags.DEFINE_bool("flood", False, "Send a million SYNs beside the flows.")
+_NFSTREAM = flags.DEFINE_bool("nfstream", False, "Have NFStream read instead.")
 _SEND = flags.DEFINE_string("send", None, "Internal: be the sender, on this interface.")
 
 _FLOWS, _SYNS, _PACKETS = 1000, 1_000_000, 100
@@ -173,6 +177,53 @@ def _reader(model: str, out: pathlib.Path, workers: int) -> list[str]:
   )
 
 
+def _start_sender(
+  model: str, rate: int, seconds: int, flood: bool
+) -> subprocess.Popen[str]:
+  """Starts to send; the process prints the seconds that it took."""
+  options = [f"--rate={rate}", f"--seconds={seconds}", f"--model={model}"]
+  program = (sys.executable, "-m", "benchmarks.live", "--send=v0", *options)
+  sender = _inside(*program, f"--flood={flood}")
+  return subprocess.Popen(sender, stdout=subprocess.PIPE, text=True)
+
+
+# Reads flows until it is killed, and reports every second how many packets it has read.
+_NFSTREAM_READER = """
+import sys, nfstream
+options = {"n_dissections": 0, "snapshot_length": 96, "performance_report": 1}
+for flow in nfstream.NFStreamer(source="v1", n_meters=int(sys.argv[1]), **options):
+  pass
+"""
+
+
+def measure_nfstream(model: str, rate: int, seconds: int, meters: int) -> dict:
+  """Runs a sender and NFStream; returns how many packets NFStream has in flows."""
+  with _network(), tempfile.TemporaryFile("w+") as told:
+    reader = subprocess.Popen(
+      _inside(sys.executable, "-u", "-c", _NFSTREAM_READER, str(meters)),
+      stdout=told,
+      stderr=subprocess.DEVNULL,
+      start_new_session=True,
+    )
+    try:
+      _await_listeners(reader, meters)
+      time.sleep(2)
+      took, _ = _start_sender(model, rate, seconds, False).communicate()
+      sent = _counter("v0", "tx_packets")
+      # It counts when a packet comes, at most once a second.
+      time.sleep(2)
+      _start_sender(model, 100, 2, False).communicate()
+      time.sleep(2)
+    finally:
+      os.killpg(reader.pid, signal.SIGKILL)
+      reader.wait()
+    told.seek(0)
+    counts = re.findall(r'packets_processed"?: *(\d+)', told.read())
+  read = min(int(counts[-1]), sent) if counts else 0
+  result = {"reader": "nfstream", "rate": rate, "sent": sent, "seconds": float(took)}
+  return {**result, "read": read, "missing": sent - read}
+
+
 def _await_listeners(reader: subprocess.Popen, count: int) -> None:
   """Waits until so many sockets of packets are open."""
   while True:
@@ -224,10 +275,7 @@ def measure(model: str, rate: int, seconds: int, flood: bool, workers: int) -> d
         _await_listeners(reader, workers)
         time.sleep(2)
         before = _counter("v0", "tx_packets")
-        options = [f"--rate={rate}", f"--seconds={seconds}", f"--model={model}"]
-        program = (sys.executable, "-m", "benchmarks.live", "--send=v0", *options)
-        sender = _inside(*program, f"--flood={flood}")
-        sending = subprocess.Popen(sender, stdout=subprocess.PIPE, text=True)
+        sending = _start_sender(model, rate, seconds, flood)
         time.sleep(seconds / 4)
         used = _used(reader.pid)
         took, _ = sending.communicate()
@@ -268,8 +316,12 @@ def main(argv) -> None:
     send(_SEND.value, packets, total, _SECONDS.value)
     return
   for rate in _RATE.value:
-    options = (_SECONDS.value, _FLOOD.value, _WORKERS.value)
-    print(json.dumps(measure(_MODEL.value, rate, *options)), flush=True)
+    options = (_MODEL.value, rate, _SECONDS.value)
+    if _NFSTREAM.value:
+      result = measure_nfstream(*options, _WORKERS.value)
+    else:
+      result = measure(*options, _FLOOD.value, _WORKERS.value)
+    print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":
