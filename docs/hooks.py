@@ -1,4 +1,4 @@
-"""What `mkdocs build` makes of the code and of the documents beside `docs/`.
+"""Generates pages of the site from the code and from documents outside `docs/`.
 
 - A mark such as `<!-- settings -->` in a page becomes a list of what the code has; the
   marks are those of `LISTS`.
@@ -27,7 +27,7 @@ _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 
 
 def on_page_markdown(markdown: str, page, **_) -> str:
-  """The text of a page, with documents and lists of the code in their places."""
+  """The text of a page, with documents and generated lists inserted."""
   path = page.file.src_uri
   if path in PAGES:
     markdown = (ROOT / PAGES[path]).read_text()
@@ -45,7 +45,7 @@ def on_page_markdown(markdown: str, page, **_) -> str:
 
 
 def _on_the_site(link: re.Match, path: str, start: str) -> str:
-  """A link with its target on the site; what the site lacks is not linked."""
+  """A link with its target on the site; just its text if the site lacks the target."""
   mark, text, target = link.groups()
   if re.match(r"[a-z]+:|#", target):
     return link[0]
@@ -62,7 +62,7 @@ def _on_the_site(link: re.Match, path: str, start: str) -> str:
 
 
 def settings_list() -> str:
-  """Every setting with its default, what it must be, and its meaning."""
+  """Every setting with its default, meaning and allowed values."""
   from mtl_traffic import settings
 
   parts = []
@@ -81,7 +81,7 @@ def settings_list() -> str:
 
 
 def configs_tables() -> str:
-  """What each configuration changes."""
+  """The settings that each configuration changes."""
   from mtl_traffic import settings
 
   parts = []
@@ -101,7 +101,7 @@ def configs_tables() -> str:
 
 
 def commands_list() -> str:
-  """What each command does, and its flags."""
+  """The help text and flags of each command."""
   from mtl_traffic.commands.main import COMMANDS
 
   parts = []
@@ -133,7 +133,7 @@ LISTS = {
 
 
 def _help(*command: str) -> tuple[str, list[str]]:
-  """What --help of a program says of it, and a list of its flags."""
+  """The description in a program's --help, and a list of its flags."""
   done = subprocess.run(
     [sys.executable, *command, "--help"],
     cwd=ROOT,

@@ -1,12 +1,10 @@
 """Compares labels of random flows with labels of chosen flows, at equal totals.
 
-- `random`: the same number of random flows of each class. This is impossible in
-  practice, because the classes are not known before labelling.
-- `uniform`: random flows of all classes together.
-- `chosen`: typical flows that differ from each other, as `mtl-traffic suggest-labels`
-  chooses them.
-
-Writes the same files as `label_budget`.
+With `random`, the same number of flows of each class is labelled. This is impossible in
+practice, because the classes are not known before labelling. With `uniform`, random
+flows of all classes together are labelled. With `chosen`, typical flows that differ
+from each other are labelled, as `mtl-traffic suggest-labels` chooses them. Writes the
+same files as `label_budget`.
 """
 
 from experiments import binary

@@ -44,7 +44,7 @@ def define(defaults: captures.Rules | None) -> None:
     "captures",
     None,
     "Capture files, separated by commas: paths, patterns such as 'DIR/*.pcap', or "
-    "folders. Files that follow each other in time are read as one capture.",
+    "folders. Files that follow each other in time are read as one capture",
   )
   flags.DEFINE_bool(
     "each_capture_alone",

@@ -67,8 +67,9 @@ def define_flags() -> None:
   flags.DEFINE_multi_string(
     "out",
     ["answers.jsonl"],
+    # absl adds "; repeat this option to specify a list of values".
     "The .csv, .jsonl or .parquet file to write, or - for JSON lines on standard "
-    "output; may be given several times.",
+    "output",
   )
   flags.DEFINE_bool("append", False, "Append to existing .csv and .jsonl files.")
   flags.DEFINE_string(

@@ -135,19 +135,21 @@ def summary(tally: Tally, predictor: Predictor) -> str:
   text = tables.markdown_table(header, lines)
   right, wrong, unknown = (tally.labelled[value] for value in (True, False, None))
   if labelled := right + wrong + unknown:
-    text += f"class: {100 * right / labelled:.1f} % right of {labelled} labelled flows"
+    text += (
+      f"class: accuracy {100 * right / labelled:.1f} % on {labelled} labelled flows"
+    )
     if right + wrong:
       share = 100 * right / (right + wrong)
-      text += f", {share:.1f} % of the {right + wrong} answered"
+      text += f", {share:.1f} % on the {right + wrong} that were answered"
     text += "\n"
   for task in MEASURED_TASKS:
-    for ended, what in ((True, "flows that ended"), (False, "flows cut off")):
+    for ended, what in ((True, "that ended"), (False, "that were cut off")):
       right, wrong, unknown = (
         tally.evaluated[task, ended, value] for value in (True, False, None)
       )
       if right + wrong:
         text += (
-          f"{task}: {100 * right / (right + wrong):.1f} % right of {right + wrong} "
-          f"answered of {right + wrong + unknown} {what}\n"
+          f"{task}: accuracy {100 * right / (right + wrong):.1f} % on {right + wrong} "
+          f"answered flows, of {right + wrong + unknown} {what}\n"
         )
   return text

@@ -95,7 +95,7 @@ def test_it_is_what_predict_answers(model, labelled, tmp_path):
     assert (row["class"] == "unknown") == (why != "")
     assert (row["packets"] == "2") == (why == "too few packets")
   right = sum(t == a for t, a in zip(truth, answers, strict=True))
-  assert f"class: {100 * right / 15:.1f} % right of 15 labelled flows" in (
+  assert f"class: accuracy {100 * right / 15:.1f} % on 15 labelled flows" in (
     answered.stdout
   )
   assert "| unknown: too few packets " in answered.stdout

@@ -103,7 +103,7 @@ def test_answers_of_a_capture_are_those_for_the_same_flows_in_memory(model, tmp_
     true = predictor.names["bandwidth"][int(rate >= 300) + int(rate >= 2e4)]
     assert ends[flow]["true_bandwidth"] == true
     assert ends[flow]["flow_packets"] == captured.flows.num_packets[i]
-  assert "% right of" in done.stdout and "packets: 42" in done.stdout
+  assert ": accuracy " in done.stdout and "packets: 42" in done.stdout
 
 
 def test_lengths_are_those_that_the_model_was_trained_on(tmp_path):
