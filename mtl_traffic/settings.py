@@ -239,6 +239,8 @@ _RANGES: dict[str, tuple[float, float]] = {
   "runs_at_once": (0, _MANY),
 }
 
+_CHOICES = {"dtype": DTYPES, "labelling": LABELLINGS}
+
 # The settings that a comparison iterates over.
 _SOME = (
   "methods",
@@ -260,7 +262,7 @@ def unknown_setting(name: str) -> str:
 
 def allowed(name: str) -> str:
   """The type of a setting's value, in words."""
-  return _NAMES_OF_TYPES[_TYPES[name]]
+  return " or ".join(_CHOICES.get(name, ())) or _NAMES_OF_TYPES[_TYPES[name]]
 
 
 def bounds(name: str) -> tuple[float, float] | None:
@@ -306,9 +308,8 @@ def _must_be(name: str, value: object) -> str:
     numbers = [labels for labels in value if labels != ALL]
     possible = all(isinstance(n, int) and 1 <= n <= _MANY for n in numbers)
     return "" if possible else f"numbers above 0, or {ALL!r}"
-  for setting, choices in (("dtype", DTYPES), ("labelling", LABELLINGS)):
-    if name == setting and value not in choices:
-      return " or ".join(choices)
+  if name in _CHOICES and value not in _CHOICES[name]:
+    return allowed(name)
   if name in _RANGES:
     least, most = _RANGES[name]
     values = value if isinstance(value, tuple) else (value,)
@@ -351,7 +352,7 @@ _NAMES_OF_TYPES = {
   int: "a whole number",
   int | float: "a whole number of flows, or a share of them, as in 30 or 0.2",
   float: "a number",
-  str: "a text",
+  str: "text",
   tuple[int, ...]: "whole numbers, as in (5, 8)",
   tuple[int | str, ...]: "numbers or 'all', as in (10, 'all')",
   tuple[float, float]: "two numbers, as in (0.0, 1.0)",

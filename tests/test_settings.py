@@ -49,7 +49,7 @@ def test_settings_of_a_config_are_values_that_cannot_change():
     ({"iat_range": [0]}, "iat_range = (0,) must be two numbers"),
     ({"iat_range": [0, "a"]}, "iat_range = (0, 'a') must be two numbers"),
     ({"signed_lengths": "no"}, "signed_lengths = 'no' must be True or False"),
-    ({"dataset": 3}, "dataset = 3 must be a text"),
+    ({"dataset": 3}, "dataset = 3 must be text"),
     ({"divider_rows": [[[1.0]]]}, "must be pairs of dividers, as in"),
     ({"learning_rat": 1}, "no setting 'learning_rat'; did you mean learning_rate?"),
     ({"xyzzy": 1}, "there is no setting 'xyzzy'; there are dataset"),
