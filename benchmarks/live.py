@@ -261,9 +261,9 @@ def _used(group: int) -> dict[str, int]:
 
 
 def _num_answered(answers: pathlib.Path, k: int) -> int:
-  """How many flows that are no SYN's got an answer after k packets."""
+  """How many flows were answered after k packets, the SYNs of a flood left out."""
   flows = set()
-  with open(answers) as lines:  # A long run's do not fit the memory.
+  with open(answers) as lines:  # The answers of a long run do not fit in memory.
     for row in map(json.loads, lines):
       if row["packets"] >= k and row["client_address"].startswith(f"{_INNOCENT}."):
         flows.add(row["flow"])
