@@ -1,7 +1,6 @@
 """A model's answers on Beam are those that it gives without."""
 
 import pathlib
-import re
 import subprocess
 import sys
 
@@ -14,6 +13,7 @@ from mtl_traffic.data import parquet
 from mtl_traffic.errors import InputError
 from mtl_traffic.serving import checkpoints
 from mtl_traffic.serving.predictor import load_model
+from tests.pages import blocks
 from tests.serving.model_maker import make_model
 
 pytest.importorskip("apache_beam", reason="the extra beam brings it")
@@ -62,8 +62,8 @@ def check(table, expected, threshold=0.0):
 @pytest.mark.slow  # Two workers compile the model.
 def test_the_program_of_the_page(folder, expected):
   page = (ROOT / "docs/howto/machines.md").read_text()
-  (program,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-  (folder / "answer.py").write_text(program)
+  (program,) = (block for block in blocks(page) if block.kind == "python")
+  (folder / "answer.py").write_text(program.code)
   options = ("--runner=FnApiRunner", "--direct_num_workers=2")
   done = subprocess.run(
     [sys.executable, "answer.py", *options, "--direct_running_mode=multi_processing"],
