@@ -10,6 +10,7 @@ from mtl_traffic.data.beam_workers import BeamWorkers
 from mtl_traffic.data.captures import Rules
 from mtl_traffic.data.captures.extraction import extract
 from mtl_traffic.data.captures.labels import read_labels
+from mtl_traffic.errors import InputError
 from tests.data import capture_files as files
 from tests.data.capture_files import ACK, PSH, SYN
 
@@ -65,6 +66,19 @@ def test_two_workers_give_the_flows_of_one_process(folder, tmp_path):
   assert table.equals(plain) and table.schema.equals(plain.schema, True)
   assert others == accounts
   assert os.listdir(tmp_path / "beam") == ["flows.parquet"]
+
+
+def test_flows_that_do_not_arrive_are_missed(folder, tmp_path):
+  class ElsewhereAlone:
+    def map(self, scratch, work, tasks, done=None):
+      yield from map(work, tasks)
+      for part in scratch.glob("*.parquet"):
+        if pq.read_metadata(part).num_rows == 1:
+          part.unlink()
+
+  with pytest.raises(InputError, match=r"flows\.parquet: 6 of 7 flows arrived beside"):
+    extracted(folder, tmp_path / "flows.parquet", ElsewhereAlone())
+  assert not os.listdir(tmp_path)
 
 
 def test_rules_and_files_of_their_own_are_heeded(folder, tmp_path):

@@ -81,7 +81,12 @@ def extract(
       if not accounts.num_flows:
         found = f"the captures hold no flows ({accounts.summary(', ')})"
         raise InputError("; ".join([found, *accounts.warnings]))
-      _join(parts, partial)
+      num_rows = _join(parts, partial)
+      if num_rows != accounts.num_flows:
+        raise InputError(
+          f"{out}: {num_rows} of {accounts.num_flows} flows arrived beside it; write "
+          "to a folder that all machines share"
+        )
   except OSError as error:
     raise InputError(f"{out}: cannot be written ({error})") from error
   return accounts
@@ -131,7 +136,7 @@ def _extract_one(
 ) -> dict[str, object]:
   """Writes the flows of a capture to a file; returns its accounts, as JSON."""
   chain, part = chain_and_part
-  # Beam may have a task done twice, even at a time.
+  # Beam may have a task done twice, even at the same time.
   partial = part.with_name(f".{part.name}.{uuid.uuid4().hex}")
   accounts = captures.Accounts()
   writer = None
@@ -177,7 +182,8 @@ def to_table(
   return table
 
 
-def _join(parts: Iterable[pathlib.Path], path: pathlib.Path) -> None:
+def _join(parts: Iterable[pathlib.Path], path: pathlib.Path) -> int:
+  """Writes the flows of all files to one; returns how many there are."""
   writer, num_rows = None, 0
   try:
     for part in filter(pathlib.Path.exists, parts):
@@ -191,3 +197,4 @@ def _join(parts: Iterable[pathlib.Path], path: pathlib.Path) -> None:
   finally:
     if writer:
       writer.close()
+  return num_rows
