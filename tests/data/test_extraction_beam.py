@@ -1,6 +1,7 @@
 """Flows of captures that the workers of a Beam runner read."""
 
 import os
+import pathlib
 
 import pyarrow.parquet as pq
 import pytest
@@ -79,6 +80,22 @@ def test_flows_that_do_not_arrive_are_missed(folder, tmp_path):
   with pytest.raises(InputError, match=r"flows\.parquet: 6 of 7 flows arrived beside"):
     extracted(folder, tmp_path / "flows.parquet", ElsewhereAlone())
   assert not os.listdir(tmp_path)
+
+
+def test_workers_are_given_paths_that_hold_anywhere(folder, tmp_path, monkeypatch):
+  given = []
+
+  class Recorder:
+    def map(self, scratch, work, tasks, done=None):
+      given.extend([scratch, *tasks[0][0], tasks[0][1]])
+      return map(work, tasks)
+
+  monkeypatch.chdir(folder)
+  (path,) = captures.find(["udp.pcap"])
+  out = pathlib.Path(os.path.relpath(tmp_path / "flows.parquet"))
+  extract([path], out, read_labels("labels.csv"), beam=Recorder())
+  assert pq.read_table(out)["partition"].to_pylist() == ["udp.pcap"] * 3
+  assert len(given) == 3 and all(path.is_absolute() for path in given)
 
 
 def test_rules_and_files_of_their_own_are_heeded(folder, tmp_path):
