@@ -187,12 +187,7 @@ def _of_dataset(
         )
       )
       bar.update(len(flows[some]))
-  notices = [
-    f"the flows were made with {rule} = {rules[rule]}, but the model's training flows "
-    f"with {trained}, so it may be less accurate"
-    for rule, trained in predictor.description.rules.items()
-    if rules.get(rule, trained) != trained
-  ]
+  notices = predictor.description.differences(rules)
   if num_unlabelled:
     notices.append(
       f"{num_unlabelled} of {len(flows)} flows have no label and are left out"

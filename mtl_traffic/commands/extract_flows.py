@@ -10,6 +10,9 @@ file with the column `label`, and some of `capture`, `address`, `source`,
 select flows. Without labels, flows have no class. The flows that begin in a file form a
 partition. The output records how its flows were made, such as their time-outs, and so
 does a model that is trained on it.
+
+With --runner, the workers of Apache Beam read the captures. They need to see the
+captures, and the folder of --out, under the same paths.
 """
 
 import os
@@ -21,8 +24,10 @@ from absl import flags, logging
 from mtl_traffic import files
 from mtl_traffic.commands import capture_flags, cli
 from mtl_traffic.data import captures
+from mtl_traffic.data.beam_workers import BeamWorkers
 from mtl_traffic.data.captures import extraction
 from mtl_traffic.data.captures.labels import Labels, read_labels
+from mtl_traffic.errors import InputError
 from mtl_traffic.escapes import for_terminal
 
 USES_JAX = False
@@ -38,6 +43,18 @@ def define_flags() -> None:
     "Captures that are read in parallel; by default one per core.",
     lower_bound=1,
   )
+  flags.DEFINE_string(
+    "runner",
+    None,
+    "Read captures by this runner of Apache Beam instead, such as FnApiRunner, "
+    "FlinkRunner or DataflowRunner (extra beam).",
+  )
+  flags.DEFINE_list(
+    "beam_options",
+    [],
+    "Options of Beam's pipelines, separated by commas: "
+    "'direct_num_workers=2,direct_running_mode=multi_processing'.",
+  )
   flags.DEFINE_bool(
     "payload_lengths", False, "Count bytes of payload rather than of IP packets."
   )
@@ -52,6 +69,7 @@ def main() -> None:
   args = flags.FLAGS
   with cli.naming("--out"):
     files.check_new(args.out)
+  beam = _beam()
   rules = captures.Rules(
     payload_lengths=args.payload_lengths,
     max_packets=args.max_packets,
@@ -67,6 +85,7 @@ def main() -> None:
     rules,
     args.processes,
     args.each_capture_alone,
+    beam,
   )
   for warning in accounts.warnings + accounts.notices:
     logging.warning("%s", warning)
@@ -74,6 +93,23 @@ def main() -> None:
   if args.labels:
     print("\n".join(_on_labels(labels, accounts, paths)))
   print(f"wrote {args.out}")
+
+
+def _beam() -> BeamWorkers | None:
+  """The workers that --runner asks for; None without.
+
+  Raises:
+    InputError: they cannot be had.
+  """
+  args = flags.FLAGS
+  if args.runner is None:
+    if args.beam_options:
+      raise InputError("--beam_options: goes with --runner, so give that too")
+    return None
+  if flags.FLAGS["processes"].present:
+    raise InputError("--processes: of this machine; the runner has workers of its own")
+  with cli.naming("--runner"):
+    return BeamWorkers(args.runner, args.beam_options)
 
 
 def _on_labels(

@@ -83,6 +83,27 @@ def read(
   return _with_sorted_class_names(flows_lib.concatenate(batches))
 
 
+def of_table(table: pa.Table, source: str = "table") -> Flows:
+  """The flows of an Arrow table in the curated layout; class names as in `read`.
+
+  Args:
+    table: its rows; further columns are ignored.
+    source: where it comes from, for messages.
+
+  Raises:
+    InputError: the table is empty, lacks a column, or holds an invalid value.
+  """
+  _check_columns(table.column_names, source, {})
+  batches, first_row = [], 0
+  for record_batch in table.select(COLUMNS).combine_chunks().to_batches():
+    flows, _ = _flows(record_batch, source, first_row, None)
+    batches.append(flows)
+    first_row += len(flows)
+  if not batches:
+    raise InputError(f"{source}: holds no flows")
+  return _with_sorted_class_names(flows_lib.concatenate(batches))
+
+
 def read_texts(
   path: str | os.PathLike, names: Sequence[str]
 ) -> dict[str, list[str | None]]:
@@ -110,6 +131,15 @@ def read_texts(
   except (pa.ArrowException, OSError, ValueError) as error:
     raise InputError(f"{path}: cannot be read ({first_line(error)})") from error
   return found
+
+
+def rules_of(schema: pa.Schema) -> dict[str, object]:
+  """The rules that the metadata of a table of flows hold; none by default.
+
+  Raises:
+    ValueError: they are damaged.
+  """
+  return json.loads((schema.metadata or {}).get(_RULES, b"{}"))
 
 
 def read_rules(path: str | os.PathLike) -> dict[str, object]:
@@ -178,8 +208,7 @@ def _names(names: tuple[str, ...], codes: np.ndarray, missing=None) -> pa.Array:
 
 def _rules(file: pathlib.Path) -> dict[str, object]:
   try:
-    metadata = pq.read_schema(file).metadata or {}
-    return json.loads(metadata.get(_RULES, b"{}"))
+    return rules_of(pq.read_schema(file))
   except (pa.ArrowException, OSError, ValueError) as error:
     raise InputError(f"{file}: cannot be read ({first_line(error)})") from error
 
@@ -242,7 +271,7 @@ def _read_file(
     with pq.ParquetFile(
       path, page_checksum_verification=True, read_dictionary=texts
     ) as file:
-      _check_columns(file, path, given)
+      _check_columns(file.schema_arrow.names, path, given)
       rows, first_row = _rows_at_once(file, path), 0
       there = file.schema_arrow.names
       group_column = _group_column(path, group_by, {*there, *given})
@@ -297,9 +326,9 @@ def _as_groups(values: pa.Array, path: pathlib.Path, name: str) -> np.ndarray:
 
 
 def _check_columns(
-  file: pq.ParquetFile, path: pathlib.Path, given: Mapping[str, str | None]
+  names: Sequence[str], path: str | os.PathLike, given: Mapping[str, str | None]
 ) -> None:
-  counts = collections.Counter(file.schema_arrow.names)
+  counts = collections.Counter(names)
   missing = [name for name in COLUMNS if not counts[name] and name not in given]
   if missing:
     raise InputError(
@@ -330,7 +359,7 @@ def _rows_at_once(file: pq.ParquetFile, path: pathlib.Path) -> int:
   return max(1, min(rows, _ROWS_AT_ONCE))
 
 
-def _text(batch: pa.RecordBatch, name: str, path: pathlib.Path) -> pa.Array:
+def _text(batch: pa.RecordBatch, name: str, path: str | os.PathLike) -> pa.Array:
   longest = arrow_columns.longest_text(batch[name])
   if longest > _LONGEST_TEXT:
     raise InputError(
@@ -346,7 +375,10 @@ def _text(batch: pa.RecordBatch, name: str, path: pathlib.Path) -> pa.Array:
 
 
 def _flows(
-  batch: pa.RecordBatch, path: pathlib.Path, first_row: int, max_packets: int | None
+  batch: pa.RecordBatch,
+  path: str | os.PathLike,
+  first_row: int,
+  max_packets: int | None,
 ) -> tuple[Flows, np.ndarray]:
   def text(name: str) -> pa.Array:
     return _text(batch, name, path)

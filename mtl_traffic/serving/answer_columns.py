@@ -4,11 +4,17 @@ Within a version, names and meanings do not change, but columns may be added.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from mtl_traffic.serving.answer_files import VERSION
+from mtl_traffic.serving.judgement import REASON_NAMES, UNKNOWN_NAME, Judgement
 from mtl_traffic.serving.truth import MEASURED_TASKS
+
+if TYPE_CHECKING:  # JAX comes with it, which takes a second.
+  from mtl_traffic.serving.predictor import Answers
 
 NUMBER = 1  # The version; raise it when a name or a meaning changes.
 
@@ -58,3 +64,24 @@ def of_task(task: str) -> tuple[str, str, str, str]:
     f"{task}_certainty",
     f"{task}_unknown_because",
   )
+
+
+def values(
+  answers: "Answers", task: str, judged: Judgement
+) -> dict[str, list[str | float | None]]:
+  """The values of a task's columns, for N flows.
+
+  Args:
+    answers: a model's answers.
+    task: one of its tasks.
+    judged: which of them count.
+  """
+  names = (*answers.names[task], UNKNOWN_NAME)
+  confidences, certainties = (
+    np.round(numbers.astype(np.float64), 6).tolist()
+    for numbers in (answers.confidences(task), answers.certainties(task))
+  )
+  classes = [names[label] for label in judged.labels.tolist()]
+  reasons = [REASON_NAMES.get(reason) for reason in judged.reasons.tolist()]
+  columns_ = classes, confidences, certainties, reasons
+  return dict(zip(of_task(task), columns_, strict=True))

@@ -78,6 +78,15 @@ class Description:
     """The fewest packets after which the model can answer."""
     return self.settings.get("shortest_prefix") or self.k
 
+  def differences(self, rules: Mapping[str, object]) -> list[str]:
+    """What to say of flows that were made by other rules, a line for each rule."""
+    return [
+      f"the flows were made with {rule} = {rules[rule]}, but the model's training flows "
+      f"with {trained}, so it may be less accurate"
+      for rule, trained in self.rules.items()
+      if rules.get(rule, trained) != trained
+    ]
+
   def names(self) -> dict[str, tuple[str, ...]]:
     """The class names of each task."""
     return {

@@ -26,16 +26,11 @@ from mtl_traffic.data.captures.naming import FileNames
 from mtl_traffic.data.captures.reading import NANOSECONDS, RawPackets
 from mtl_traffic.data.captures.sequence import PacketSequence, Shard, Turn
 from mtl_traffic.flows import Packets
+from mtl_traffic.serving import answer_columns
 from mtl_traffic.serving.answer_columns import of_task
 from mtl_traffic.serving.answer_files import Rows
-from mtl_traffic.serving.judgement import (
-  REASON_NAMES,
-  UNKNOWN,
-  UNKNOWN_NAME,
-  Judgement,
-  Reason,
-)
-from mtl_traffic.serving.predictor import Predictor
+from mtl_traffic.serving.judgement import UNKNOWN, Judgement, Reason
+from mtl_traffic.serving.predictor import Answers, Predictor
 from mtl_traffic.serving.tally import Tally
 from mtl_traffic.serving.truth import MEASURED_TASKS, measured
 
@@ -233,25 +228,17 @@ class Answering:
     """
     packets = _first(captured.flows.packets, num_packets)
     seen = packets.counts.astype(np.int64)
-    answers = self._predictor(packets) if ask else None
+    answers = self._predictor(packets) if ask else self._no_answers(len(seen))
     rows = self._addresses(captured)
     last = packets.times[np.arange(len(seen)), seen - 1]
     rows["time"] = captured.start_times + np.round(last * NANOSECONDS).astype(np.int64)
     rows["packets"] = seen.tolist()
     for task in self._predictor.tasks:
-      if answers:
+      if ask:
         judged = self._predictor.judge(answers, task, seen, self._threshold)
-        confidences = answers.confidences(task).astype(np.float64)
-        certainties = answers.certainties(task).astype(np.float64)
       else:
         judged = _not_asked(len(seen))
-        confidences = certainties = np.zeros(len(seen))
-      names = (*self._predictor.names[task], UNKNOWN_NAME)
-      name, probability, certainty, unknown = of_task(task)
-      rows[name] = [names[label] for label in judged.labels.tolist()]
-      rows[probability] = np.round(confidences, 6).tolist()
-      rows[certainty] = np.round(certainties, 6).tolist()
-      rows[unknown] = [REASON_NAMES.get(of) for of in judged.reasons.tolist()]
+      rows |= answer_columns.values(answers, task, judged)
     if self._labels:
       rows["true_class"] = self._true_classes(captured)
     rows["event"] = ["answer"] * len(seen)
@@ -294,6 +281,11 @@ class Answering:
       self._rows.append(self._truth(captured))
     for flow in captured.flows.ids.tolist():
       self._given.pop(flow, None)
+
+  def _no_answers(self, num_flows: int) -> Answers:
+    names = self._predictor.names
+    nothing = {task: np.zeros((num_flows, len(of))) for task, of in names.items()}
+    return Answers(nothing, names, familiarity=0.0)
 
   def _true_classes(self, captured: CapturedFlows) -> list[str | None]:
     """The classes that labels give; None for a flow without."""

@@ -15,9 +15,7 @@ import numpy as np
 from nfstream import NFPlugin
 
 from mtl_traffic.flows import pad_packets
-from mtl_traffic.serving import checkpoints
-from mtl_traffic.serving.answer_columns import of_task
-from mtl_traffic.serving.judgement import REASON_NAMES, UNKNOWN_NAME
+from mtl_traffic.serving import answer_columns, checkpoints
 
 _PROTOCOLS = (6, 17)  # TCP and UDP; models are trained on these only.
 
@@ -40,7 +38,9 @@ class Answers(NFPlugin):
       InputError: the folder holds no model.
     """
     content = checkpoints.read_description(model)  # The meters load the rest.
-    names = [name for task in content["temperatures"] for name in of_task(task)]
+    names = [
+      name for task in content["temperatures"] for name in answer_columns.of_task(task)
+    ]
     super().__init__(
       model=str(model),
       threshold=threshold,
@@ -89,17 +89,7 @@ class Answers(NFPlugin):
     found = {"packets": len(seen)}
     for task in predictor.tasks:
       judged = predictor.judge(answers, task, packets.counts, self.threshold)
-      names = (*predictor.names[task], UNKNOWN_NAME)
-      (label,), (why,) = judged.labels.tolist(), judged.reasons.tolist()
-      (confidence,), (certainty,) = (
-        of(task).tolist() for of in (answers.confidences, answers.certainties)
-      )
-      values = (
-        names[label],
-        round(confidence, 6),
-        round(certainty, 6),
-        REASON_NAMES.get(why),
-      )
-      found |= dict(zip(of_task(task), values, strict=True))
+      columns = answer_columns.values(answers, task, judged)
+      found |= {name: value for name, (value,) in columns.items()}
     for name, value in found.items():
       setattr(flow.udps, f"mtl_{name}", value)

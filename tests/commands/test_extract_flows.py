@@ -94,6 +94,69 @@ def test_command_line(folder):
   assert run.stderr.strip() == f"error: --captures: {folder}/none: no such file"
 
 
+def extract_flows(folder, *options):
+  return subprocess.run(
+    [
+      *(sys.executable, "-m", "mtl_traffic", "extract-flows"),
+      *(f"--captures={folder}/*.pcap", *options),
+    ],
+    capture_output=True,
+    text=True,
+  )
+
+
+def test_a_runner_of_beam_says_and_writes_the_same(folder):
+  pytest.importorskip("apache_beam", reason="the extra beam brings it")
+  labels, out = folder / "labels.csv", folder / "f.parquet"
+  labels.write_text("capture,label\na.pcap,call\nb.pcap,mail\n")
+  options = (f"--labels={labels}", f"--out={out}", "--norst_ends")
+  plain = extract_flows(folder, *options, "--processes=1")
+  assert plain.returncode == 0, plain.stderr
+  table = pq.read_table(out)
+  out.unlink()
+  run = extract_flows(folder, *options, "--runner=FnApiRunner")
+  assert run.returncode == 0, run.stderr
+  assert run.stdout == plain.stdout
+  assert pq.read_table(out).equals(table)
+
+
+@pytest.mark.parametrize(
+  ("options", "message"),
+  [
+    (["--beam_options=a=1"], "--beam_options: goes with --runner, so give that too"),
+    (
+      ["--runner=FnApiRunner", "--processes=2"],
+      "--processes: of this machine; the runner has workers of its own",
+    ),
+  ],
+)
+def test_flags_that_do_not_go_together(folder, options, message):
+  run = extract_flows(folder, f"--out={folder}/f.parquet", *options)
+  assert (run.returncode, run.stderr) == (1, f"error: {message}\n")
+
+
+def test_without_beam_the_extra_is_named(folder):
+  program = """
+import sys
+sys.modules["apache_beam"] = None
+from mtl_traffic.commands.main import main
+main(["extract-flows", *sys.argv[1:]])
+"""
+  run = subprocess.run(
+    [
+      *(sys.executable, "-c", program, "--runner=FnApiRunner"),
+      *(f"--captures={folder}/*.pcap", f"--out={folder}/f.parquet"),
+    ],
+    capture_output=True,
+    text=True,
+  )
+  assert (run.returncode, run.stderr) == (
+    1,
+    "error: --runner: Apache Beam is missing; "
+    "pip install 'mtl_traffic[beam]' brings it\n",
+  )
+
+
 def test_a_file_that_is_there_is_left_alone(folder):
   out = folder / "f.parquet"
   out.write_text("a week of work")

@@ -46,6 +46,29 @@ def test_reading_by_hand(tmp_path):
   np.testing.assert_array_equal(flows.durations, [3.5, 0, 1])
 
 
+def test_a_table_gives_the_flows_of_its_file(tmp_path):
+  table = pa.table(_columns() | {"more": [1, 2, 3]})
+  # In two pieces, with columns in another order, and names in a dictionary.
+  table = pa.concat_tables([table[:1], table[1:]]).select(table.column_names[::-1])
+  app = table.column_names.index("app")
+  table = table.set_column(app, "app", table["app"].dictionary_encode())
+  flows = parquet.of_table(table)
+  expected = parquet.read(_write(tmp_path / "f.parquet", _columns()))
+  assert flows.class_names == expected.class_names
+  assert flows.partition_names == expected.partition_names
+  jax.tree.map(np.testing.assert_array_equal, flows, expected)
+
+
+def test_a_table_that_is_wrong_is_named():
+  table = pa.table(_columns())
+  with pytest.raises(InputError, match="answers: holds no flows"):
+    parquet.of_table(table[:0], "answers")
+  with pytest.raises(InputError, match="table: lacks the column bytes; the layout"):
+    parquet.of_table(table.drop_columns(["bytes"]))
+  with pytest.raises(InputError, match=r"table: flow x-2 \(row 1\): bytes is -1"):
+    parquet.of_table(pa.table(_columns() | {"bytes": [9, -1, 9]}))
+
+
 def test_max_packets_keeps_the_first(tmp_path):
   flows = parquet.read(_write(tmp_path / "f.parquet", _columns()), max_packets=2)
   np.testing.assert_array_equal(flows.packets.times, [[0, 1], [0, 0], [0, 0]])

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import enum
+from collections.abc import Mapping
 
 
 class Skipped(enum.IntEnum):
@@ -116,6 +117,26 @@ class Accounts:
         mine.extend(others)
       else:
         setattr(self, field.name, mine + others)
+
+  def as_json(self) -> dict[str, object]:
+    """The counts in the types of JSON."""
+    return {
+      name: list(value.items()) if isinstance(value, collections.Counter) else value
+      for name, value in vars(self).items()
+    }
+
+  @classmethod
+  def from_json(cls, values: Mapping[str, object]) -> "Accounts":
+    """The counts of which `as_json` made this, perhaps by way of a file."""
+    accounts = cls(**values)
+    for name, value in vars(cls()).items():
+      if isinstance(value, collections.Counter):
+        # JSON has no tuples.
+        counts = {
+          tuple(key) if isinstance(key, list) else key: n for key, n in values[name]
+        }
+        setattr(accounts, name, collections.Counter(counts))
+    return accounts
 
   def summary(self, separator: str = "\n") -> str:
     """The counts as text, one per line."""

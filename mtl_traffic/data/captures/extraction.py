@@ -2,9 +2,10 @@
 
 import functools
 import multiprocessing
-import multiprocessing.pool
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ import tqdm
 
 from mtl_traffic import files
 from mtl_traffic.data import captures, parquet
+from mtl_traffic.data.beam_workers import BeamWorkers
 from mtl_traffic.data.captures.captured_flows import (
   END_REASON_NAMES,
   PROTOCOL_NAMES,
@@ -32,6 +34,7 @@ def extract(
   rules: captures.Rules = captures.DEFAULT_RULES,
   processes: int = 1,
   each_alone: bool = False,
+  beam: BeamWorkers | None = None,
 ) -> captures.Accounts:
   """Writes the flows of captures to a Parquet file; it appears when it is complete.
 
@@ -45,6 +48,8 @@ def extract(
     rules: how packets are assembled into flows.
     processes: how many captures are read at a time.
     each_alone: whether flows end with their file, even if another follows it in time.
+    beam: who reads the captures, instead of processes of this machine. They see the
+      captures, and the folder of `out`, under the same paths.
 
   Returns:
     The counts of packets, flows and labels.
@@ -53,53 +58,74 @@ def extract(
     InputError: a capture cannot be read, there are no flows, or `out` cannot be
       written.
   """
+  if beam:  # Whose working directory may be another one.
+    paths, out = [path.absolute() for path in paths], out.absolute()
   work = functools.partial(_extract_one, labels=labels, rules=rules)
   accounts = captures.Accounts()
   try:
     with files.replacing(out) as partial, files.scratch(out) as folder:
+      if beam:
+        spread = functools.partial(beam.map, folder)
+      else:
+        spread = functools.partial(_map, processes)
       if each_alone:
         chains = [[path] for path in paths]
       else:
-        chains = captures.sources.chains(paths, functools.partial(_spans, processes))
+        spans = functools.partial(spread, captures.sources.span)
+        chains = captures.sources.chains(paths, spans)
       parts = [folder / f"{i}.parquet" for i in range(len(chains))]
-      for one in _run(work, chains, parts, processes):
-        accounts.add(one)
+      is_alone = not beam and min(processes, len(chains)) == 1
+      tasks = list(zip(chains, parts, strict=True))
+      for one in _run(work, tasks, None if is_alone else spread):
+        accounts.add(captures.Accounts.from_json(one))
       if not accounts.num_flows:
         found = f"the captures hold no flows ({accounts.summary(', ')})"
         raise InputError("; ".join([found, *accounts.warnings]))
-      _join(parts, partial)
+      num_rows = _join(parts, partial)
+      if num_rows != accounts.num_flows:
+        raise InputError(
+          f"{out}: {num_rows} of {accounts.num_flows} flows arrived beside it; write "
+          "to a folder that all machines share"
+        )
   except OSError as error:
     raise InputError(f"{out}: cannot be written ({error})") from error
   return accounts
 
 
-def _spans(processes: int, paths: Sequence[pathlib.Path]):
-  if min(processes, len(paths)) == 1:
-    return list(map(captures.sources.span, paths))
-  with _pool(processes, len(paths)) as pool:
-    return pool.map(captures.sources.span, paths)
+def _map(
+  processes: int,
+  work: Callable[[Any], Any],
+  tasks: Sequence,
+  done: Callable[[int], None] = lambda number: None,
+) -> Iterator:
+  """Yields the results of work, in the order of tasks.
 
-
-def _pool(processes: int, num_tasks: int) -> multiprocessing.pool.Pool:
+  Args:
+    processes: of this machine, how many work at a time.
+    work: what to do.
+    tasks: what to do it to.
+    done: called with the number of each task that is done.
+  """
+  if min(processes, len(tasks)) == 1:
+    yield from map(work, tasks)
+    return
   # JAX's threads do not survive a fork.
-  return multiprocessing.get_context("spawn").Pool(min(processes, num_tasks))
+  with multiprocessing.get_context("spawn").Pool(min(processes, len(tasks))) as pool:
+    for i, result in enumerate(pool.imap(work, tasks)):
+      done(i)
+      yield result
 
 
-def _run(work, chains, parts, processes: int) -> Iterator[captures.Accounts]:
-  sizes = [sum(path.stat().st_size for path in chain) for chain in chains]
+def _run(work, tasks, spread) -> Iterator[dict]:
+  """Yields the accounts of each task; `spread` is None if this process does all."""
+  sizes = [sum(path.stat().st_size for path in chain) for chain, _ in tasks]
   with tqdm.tqdm(total=sum(sizes), unit="B", unit_scale=True) as bar:
-    if min(processes, len(chains)) == 1:
-      for chain, part in zip(chains, parts, strict=True):
-        begun = bar.n
-        yield work(
-          (chain, part), progress=lambda n, begun=begun: bar.update(begun + n - bar.n)
-        )
+    if spread:
+      yield from spread(work, tasks, lambda i: bar.update(sizes[i]))
       return
-    with _pool(processes, len(chains)) as pool:
-      results = pool.imap(work, zip(chains, parts, strict=True))
-      for size, accounts in zip(sizes, results, strict=True):
-        bar.update(size)
-        yield accounts
+    for task in tasks:
+      begun = bar.n
+      yield work(task, progress=lambda n, begun=begun: bar.update(begun + n - bar.n))
 
 
 def _extract_one(
@@ -107,20 +133,25 @@ def _extract_one(
   labels: Labels,
   rules: captures.Rules,
   progress=lambda position: None,
-) -> captures.Accounts:
+) -> dict[str, object]:
+  """Writes the flows of a capture to a file; returns its accounts, as JSON."""
   chain, part = chain_and_part
+  # Beam may have a task done twice, even at the same time.
+  partial = part.with_name(f".{part.name}.{uuid.uuid4().hex}")
   accounts = captures.Accounts()
   writer = None
   try:
     for captured in captures.read_flows(chain, accounts, rules, progress):
       validate(captured.flows, ", ".join(captured.flows.partition_names))
       table = to_table(captured, labels, rules, accounts)
-      writer = writer or pq.ParquetWriter(part, table.schema, compression="zstd")
+      writer = writer or pq.ParquetWriter(partial, table.schema, compression="zstd")
       writer.write_table(table)
   finally:
     if writer:
       writer.close()
-  return accounts
+  if writer:
+    partial.replace(part)
+  return accounts.as_json()
 
 
 def to_table(
@@ -151,7 +182,8 @@ def to_table(
   return table
 
 
-def _join(parts: Iterable[pathlib.Path], path: pathlib.Path) -> None:
+def _join(parts: Iterable[pathlib.Path], path: pathlib.Path) -> int:
+  """Writes the flows of all files to one; returns how many there are."""
   writer, num_rows = None, 0
   try:
     for part in filter(pathlib.Path.exists, parts):
@@ -165,3 +197,4 @@ def _join(parts: Iterable[pathlib.Path], path: pathlib.Path) -> None:
   finally:
     if writer:
       writer.close()
+  return num_rows
