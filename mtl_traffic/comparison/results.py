@@ -49,11 +49,15 @@ class Results:
     return where(rows, partition=self.meaning["train_partition"])
 
   def pooled(self) -> list[dict]:
-    """The rows of all experiments; a run of several counts in the first of them."""
+    """The rows of all experiments; a run of several counts in the first of them.
+
+    Those under the rules of others do not count, as the paper claims nothing of them.
+    """
     found: dict[Run, dict] = {}
     for experiment in self.experiments:
-      for row in self.trained_on(experiment):
-        found.setdefault(Run.of(row), row)
+      if experiment != "protocol":
+        for row in self.trained_on(experiment):
+          found.setdefault(Run.of(row), row)
     return list(found.values())
 
 
