@@ -81,8 +81,8 @@ class Description:
   def differences(self, rules: Mapping[str, object]) -> list[str]:
     """What to say of flows that were made by other rules, a line for each rule."""
     return [
-      f"the flows were made with {rule} = {rules[rule]}, but the model's training flows "
-      f"with {trained}, so it may be less accurate"
+      f"the flows were made with {rule} = {rules[rule]}, but the model's training "
+      f"flows with {trained}, so it may be less accurate"
       for rule, trained in self.rules.items()
       if rules.get(rule, trained) != trained
     ]
