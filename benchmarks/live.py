@@ -206,7 +206,7 @@ def measure_nfstream(model: str, rate: int, seconds: int, meters: int) -> dict:
       start_new_session=True,
     )
     try:
-      _await_listeners(reader, meters)
+      _await_listeners(reader, 1)  # It takes fewer meters where there are few cores.
       time.sleep(2)
       took, _ = _start_sender(model, rate, seconds, False).communicate()
       sent = _counter("v0", "tx_packets")
