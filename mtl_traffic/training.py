@@ -260,13 +260,14 @@ def train_epochs(
     have a target, before weighting; NaN of an epoch that was skipped.
   """
 
-  if inputs is None:
-    inputs = assignment.inputs
+  known = assignment.inputs if inputs is None else inputs
+  if known is None:
+    raise ValueError("neither the runs' shared inputs nor the run's own are given")
 
   def step(state: TrainState, batch: tuple[jax.Array | None, ...]):
     flows, prefixes, key = batch
     targets = {task: assignment.targets[task][flows] for task in assignment.weights}
-    shown = inputs[flows]
+    shown = known[flows]
     if prefixes is not None:
       shown = encoding.cut(shown, prefixes)
     return train_step(
@@ -297,7 +298,7 @@ def train_epochs(
         jax.random.fold_in(key, 0),
         batches.shape,
         shortest_prefix,
-        inputs.shape[1] + 1,
+        known.shape[1] + 1,
       )
     keys = jax.random.split(jax.random.fold_in(key, 1), steps_per_epoch)
     state, parts = jax.lax.scan(step, state, (batches, prefixes, keys))
