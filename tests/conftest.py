@@ -10,6 +10,8 @@ import pytest
 from mtl_traffic import flows as flows_lib
 from mtl_traffic.flows import Flows
 
+# Tests of over 4 s on two cores, as told by `pytest --durations=0`.
+SLOW = pathlib.Path(__file__).parent / "slow.txt"
 _MANY_MAPS = 20_000  # Linux allows a process 65,530.
 
 
@@ -43,6 +45,14 @@ def make_flows(num_flows: int = 90, seed: int = 0, num_packets: int = 14) -> Flo
     class_names=("a", "b", "c"),
     partition_names=("training",),
   )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+  """Marks the tests of `slow.txt`, with all their parameters or those given there."""
+  slow = set(SLOW.read_text().splitlines())
+  for item in items:
+    if {item.nodeid, item.nodeid.partition("[")[0]} & slow:
+      item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -9,7 +9,6 @@ ROOT = pathlib.Path(__file__).parents[1]
 NOTEBOOK = ROOT / "docs" / "notebooks" / "first_look.ipynb"
 
 
-@pytest.mark.slow
 def test_the_notebook_runs(monkeypatch, tmp_path):
   reason = "the extra notebook brings what runs it"
   nbformat = pytest.importorskip("nbformat", reason=reason)

@@ -13,13 +13,11 @@ UPDATE = bool(os.environ.get("UPDATE_PAGES"))
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("page", [CAPTURES, *TUTORIALS], ids=lambda page: page.stem)
 def test_a_tutorial_does_what_it_says(page, tmp_path):
   pages.run(page, tmp_path, UPDATE)
 
 
-@pytest.mark.slow
 def test_the_readme_does_what_it_says(tmp_path):
   pages.write_files(CAPTURES, tmp_path)  # make_captures.py
   pages.run(ROOT / "README.md", tmp_path, UPDATE)

@@ -54,3 +54,9 @@ def test_linters_are_those_of_pre_commit():
   makefile = (ROOT / "Makefile").read_text()
   for command in ("ruff check", "ruff format --check", "mypy"):
     assert command in hooks and command in makefile
+
+
+def test_slow_tests_are_tests():
+  for line in (ROOT / "tests" / "slow.txt").read_text().splitlines():
+    path, _, name = line.partition("[")[0].partition("::")
+    assert f"def {name}(" in (ROOT / path).read_text(), line

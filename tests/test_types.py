@@ -26,7 +26,6 @@ def check(tmp_path_factory):
   return check
 
 
-@pytest.mark.slow
 def test_the_readme_is_of_the_right_types(check, monkeypatch):
   monkeypatch.setenv("MYPYPATH", str(ROOT))
   found = pages.blocks((ROOT / "README.md").read_text())
@@ -34,7 +33,6 @@ def test_the_readme_is_of_the_right_types(check, monkeypatch):
   assert check(code).startswith("Success"), check(code)
 
 
-@pytest.mark.slow
 def test_a_wrong_type_is_found(check, monkeypatch):
   monkeypatch.setenv("MYPYPATH", str(ROOT))
   said = check('import mtl_traffic as mtl\n\nmtl.load("simulated", max_packets="60")\n')

@@ -20,7 +20,6 @@ _SWEEPS = (
   "divider_sweep",
   "auxiliary_tasks",
   "authors_variants",
-  "loss_balancing",
 )
 # Labels per class in sweeps: the paper's number, or else one where effects are visible.
 _SWEEP_LABELS = {"auxiliary_tasks": (10,)}
@@ -56,7 +55,8 @@ def of_paper(settings: Settings, methods: Sequence[str]) -> list[Step]:
     all_labels = settings.replace(methods=with_all, labels_per_class=(ALL,))
     runs += EXPERIMENTS["label_budget"].runs(all_labels)
   seeds = min(settings.num_seeds, _PAPER_SWEEP_SEEDS)
-  return [Step(EXPERIMENTS["label_budget"], tables, runs), *_sweeps(settings, seeds)]
+  sweeps = _sweeps(settings, _SWEEPS, seeds)
+  return [Step(EXPERIMENTS["label_budget"], tables, runs), *sweeps]
 
 
 def of_evidence(settings: Settings, methods: Sequence[str]) -> list[Step]:
@@ -83,7 +83,8 @@ def of_evidence(settings: Settings, methods: Sequence[str]) -> list[Step]:
     seeds = min(settings.num_seeds, _MOST_LABELLING_SEEDS)
     few = mine.replace(labels_per_class=_FEW_LABELS, num_seeds=seeds)
     steps.append(_step("labelling", few))
-  return steps + _sweeps(settings, settings.num_seeds)
+  sweeps = (*_SWEEPS, "loss_balancing")
+  return steps + _sweeps(settings, sweeps, settings.num_seeds)
 
 
 def seconds_left(steps: Iterable[Step], rows: Iterable[dict]) -> float:
@@ -117,7 +118,7 @@ def _step(name: str, settings: Settings) -> Step:
   return Step(EXPERIMENTS[name], settings, EXPERIMENTS[name].runs(settings))
 
 
-def _sweeps(settings: Settings, num_seeds: int) -> list[Step]:
+def _sweeps(settings: Settings, names: Sequence[str], num_seeds: int) -> list[Step]:
   return [
     _step(
       name,
@@ -127,5 +128,5 @@ def _sweeps(settings: Settings, num_seeds: int) -> list[Step]:
         num_seeds=num_seeds,
       ),
     )
-    for name in _SWEEPS
+    for name in names
   ]

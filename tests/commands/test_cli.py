@@ -111,7 +111,7 @@ def _refused(done, workdir):
     (["--config=ucdvis"], ["--config=ucdvis: no such config; did you mean ucdavis?"]),
     (
       ["--config", "/none.py"],
-      ["--config=/none.py: no such config; there are iot_devices"],
+      ["--config=/none.py: no such config; there are cesnet_tc_transfer, iot_devices"],
     ),
     (["--config"], ["--config lacks its value"]),
     (["--config", "--config.k=9"], ["--config lacks its value"]),

@@ -365,11 +365,13 @@ def test_an_interface_that_goes_away_ends_the_run_with_one_line(
   model, tmp_path, network
 ):
   out = tmp_path / "answers.jsonl"
-  network([sys.executable, "-c", DATAGRAMS.format(address="10.9.0.2")])
+  sender = network([sys.executable, "-c", DATAGRAMS.format(address="10.9.0.2")])
   process = network(
     command(model, out, "--interface=v1"), stderr=subprocess.PIPE, text=True
   )
   await_lines(out, 1)
+  sender.kill()  # A packet of the last moment would be lost, which is told instead.
+  assert sender.wait(60) < 0
   assert network(["ip", "link", "del", "v0"]).wait(60) == 0
   _, errors = process.communicate(timeout=60)
   assert process.returncode == 1

@@ -34,7 +34,7 @@ def test_evidence_has_every_budget_of_every_method_and_quick_ones_first():
   methods = ["multitask", plans.OURS, "nearest_neighbor"]
   steps = plans.of_evidence(SETTINGS, methods)
   three = ["label_budget", "ablation", "labelling"]
-  assert names(steps) == [*three, *three, *plans._SWEEPS]
+  assert names(steps) == [*three, *three, *plans._SWEEPS, "loss_balancing"]
   quick, *_ = steps
   assert {run.method for run in quick.runs} == {plans.OURS, "nearest_neighbor"}
   everything = steps[3].runs
@@ -47,9 +47,16 @@ def test_evidence_has_every_budget_of_every_method_and_quick_ones_first():
   assert all({run.seed for run in step.runs} == set(range(7)) for step in steps)
 
 
+def test_evidence_labels_flows_in_three_ways_for_ten_seeds_at_most():
+  steps = plans.of_evidence(SETTINGS.replace(num_seeds=12), ["nearest_neighbor"])
+  seeds = {step.experiment.name: len({run.seed for run in step.runs}) for step in steps}
+  assert seeds == dict.fromkeys(seeds, 12) | {"labelling": 10}
+
+
 def test_one_kind_of_method_is_one_round():
   steps = plans.of_evidence(SETTINGS, ["nearest_neighbor"])
-  assert names(steps) == ["label_budget", "labelling", *plans._SWEEPS]
+  assert names(steps)[:2] == ["label_budget", "labelling"]
+  assert names(steps)[2:] == [*plans._SWEEPS, "loss_balancing"]
 
 
 def row(run, seconds):

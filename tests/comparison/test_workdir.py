@@ -59,7 +59,7 @@ def test_a_damaged_configuration_is_named(tmp_path, text):
 
 def test_rows_without_configuration_are_refused(tmp_path):
   (tmp_path / "results.jsonl").write_text('{"seed": 0}\n')
-  with pytest.raises(InputError, match="is missing beside"):
+  with pytest.raises(InputError, match="is missing, but results"):
     WorkDir(tmp_path, MEANING, {})
 
 

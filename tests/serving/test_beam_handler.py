@@ -59,7 +59,6 @@ def check(table, expected, threshold=0.0):
     assert table[task].to_pylist() == [names[label] for label in labels]
 
 
-@pytest.mark.slow  # Two workers compile the model.
 def test_the_program_of_the_page(folder, expected):
   page = (ROOT / "docs/howto/machines.md").read_text()
   (program,) = (block for block in blocks(page) if block.kind == "python")
@@ -98,7 +97,7 @@ def test_flows_of_other_rules_are_told_once(folder, handler, caplog):
     assert not caplog.messages
     list(handler.run_inference([table, table], model))
   (message,) = caplog.messages
-  assert message.startswith("the flows were made with payload_lengths = True, those")
+  assert message.startswith("the flows were made with payload_lengths = True, but")
 
 
 def test_columns_that_are_missing_are_named(folder, handler):
