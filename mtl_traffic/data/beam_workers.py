@@ -1,7 +1,7 @@
-"""Has work done by the workers of an Apache Beam runner; needs the extra `beam`.
+"""Runs tasks on the workers of an Apache Beam runner; needs the extra `beam`.
 
-Results come back as files of a folder that all machines share. A runner need not be
-able to hand them back in another way, and whoever waits sees how far it got.
+Results come back as files in a folder that all machines share. So the runner need not
+return them in another way, and the progress can be seen in the folder.
 """
 
 import contextlib
@@ -61,16 +61,17 @@ class BeamWorkers:
     tasks: Sequence,
     done: Callable[[int], None] = lambda number: None,
   ) -> Iterator:
-    """Yields the results of work, in the order of tasks, once all are done.
+    """Yields the results of all tasks, in order, when the last one is done.
 
     Args:
       folder: one that the workers see under the same path; results are left in it.
-      work: what to do; its results are of JSON's types. It may be done several times.
-      tasks: what to do it to, an element each.
+      work: the function; its results are JSON. A runner may call it several times for
+        a task.
+      tasks: its arguments; each is an element of the pipeline.
       done: called with the number of each task that is done, from another thread.
 
     Raises:
-      InputError: of the work, or because the runner failed.
+      InputError: the work raised it, or the runner failed.
     """
     beam = _import_beam()
     results = folder / uuid.uuid4().hex
@@ -104,7 +105,7 @@ class BeamWorkers:
 
 
 def _import_beam() -> types.ModuleType:
-  """Apache Beam, whose own log is that of what goes wrong.
+  """Imports Apache Beam, and limits its log to warnings.
 
   Raises:
     InputError: it is not installed.
@@ -126,7 +127,7 @@ def _do(numbered: tuple[int, Any], work: Callable, results: pathlib.Path) -> Non
   """Does one task; its result appears when it is complete."""
   number, task = numbered
   if (results / _PROBLEM).exists():
-    return  # What is left would be for nothing.
+    return  # The run fails anyway.
   try:
     name, text = str(number), json.dumps(work(task))
   except InputError as error:
@@ -138,7 +139,7 @@ def _do(numbered: tuple[int, Any], work: Callable, results: pathlib.Path) -> Non
 
 @contextlib.contextmanager
 def _watching(results: pathlib.Path, done: Callable[[int], None]) -> Iterator[None]:
-  """Tells which results have appeared."""
+  """Reports each result that appears in the folder."""
   over = threading.Event()
 
   def watch() -> None:
