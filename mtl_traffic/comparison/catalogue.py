@@ -291,7 +291,7 @@ _ALL = (
       name="sum",
     ),
     figure=_differences(
-      "labels_per_class", "balancing", reference={"balancing": "sum"}, name="their sum"
+      "labels_per_class", "balancing", reference={"balancing": "sum"}, name="sum"
     ),
     swept=("balancing",),
   ),
