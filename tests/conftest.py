@@ -10,7 +10,7 @@ import pytest
 from mtl_traffic import flows as flows_lib
 from mtl_traffic.flows import Flows
 
-# Tests of over 4 s on two cores, as told by `pytest --durations=0`.
+# Tests of over 2.5 s on two cores, as told by `pytest --durations=0`.
 SLOW = pathlib.Path(__file__).parent / "slow.txt"
 _MANY_MAPS = 20_000  # Linux allows a process 65,530.
 
