@@ -161,6 +161,7 @@ def label_ends(panel: Axes, names: Sequence[str], drawn: Sequence) -> list[Text]
       va="center",
       arrowprops={
         "arrowstyle": "-",
+        "relpos": (0, 0.5),  # From the middle of the name's left side.
         "color": one.get_color(),
         "linewidth": 0.6,
         "linestyle": ":",
