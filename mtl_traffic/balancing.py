@@ -22,9 +22,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 BALANCINGS = ("sum", "uncertainty", "pcgrad", "random")
-LOG_VARIANCES = (
-  "log_variances"  # The parameters of "uncertainty", beside the network's.
-)
+# The parameters of "uncertainty", beside the network's.
+LOG_VARIANCES = "log_variances"
 
 _TRUNK = "trunk"
 _TINY = 1e-30

@@ -91,7 +91,13 @@ def fit(
   def attempt(together: int) -> Mapping:
     nonlocal finished
     maps = {"together": together, "mesh": mesh}
-    states = _init(assignments, input_shape=input_shape, **network, **maps)
+    states = _init(
+      assignments.key,
+      num_tasks=len(assignments.weights),
+      input_shape=input_shape,
+      **network,
+      **maps,
+    )
     states = states.replace(params={**states.params, **jax.tree.map(jnp.copy, start)})
     best = None
     for number in range(1, schedule.epochs + 1):
@@ -195,9 +201,13 @@ def _memory_of_run(
   maps = {"together": 1, "mesh": one}
   states = jax.eval_shape(
     functools.partial(
-      _init, input_shape=_input_shape(assignments, inputs), **network, **maps
+      _init,
+      num_tasks=len(assignments.weights),
+      input_shape=_input_shape(assignments, inputs),
+      **network,
+      **maps,
     ),
-    assignments,
+    assignments.key,
   )
   program = _train_epochs.lower(
     of_run(states),
@@ -223,14 +233,21 @@ def _better(best, now):
 
 @functools.partial(
   jax.jit,
-  static_argnames=("input_shape", "model", "frozen", "balancing", "together", "mesh"),
+  static_argnames=(
+    "num_tasks",
+    "input_shape",
+    "model",
+    "frozen",
+    "balancing",
+    "together",
+    "mesh",
+  ),
 )
-def _init(assignments, *, input_shape, together, mesh, **static):
+def _init(keys, *, input_shape, together, mesh, **static):
   def init(key):
-    num_tasks = len(assignments.weights)
-    return training.init_state(key, input_shape, num_tasks=num_tasks, **static)
+    return training.init_state(key, input_shape, **static)
 
-  return placement.over_runs(init, together, mesh)((assignments.key,))
+  return placement.over_runs(init, together, mesh)((keys,))
 
 
 @functools.partial(
