@@ -40,7 +40,8 @@ def _assignment(lambda_: float = 1.0, **fields):
 
 
 TRAIN = jax.jit(
-  training.train_epochs, static_argnames=(*LOOP, "shortest_prefix", "frozen")
+  training.train_epochs,
+  static_argnames=(*LOOP, "shortest_prefix", "frozen", "balancing"),
 )
 
 
@@ -228,3 +229,43 @@ def test_a_run_stops_when_no_task_is_left_to_learn(
 def test_an_epoch_with_a_larger_loss_begins_the_count_anew(state):
   after, _ = _train(state.replace(steps_below=jnp.array(200)), 1, _assignment())
   assert after.steps_below == 0
+
+
+def test_losses_are_weighted_by_lambda_before_they_are_balanced(state):
+  # Of variances of 1, "uncertainty" has the gradient of the sum; nothing is clipped.
+  learning = {"learning_rate": 1e-3, "clip_norm": 1e9, "model": MODEL}
+  batch = INPUTS, TARGETS, _weights(30.0)
+  begun = training.init_state(
+    jax.random.key(0), (K, 2), model=MODEL, balancing="uncertainty", num_tasks=2
+  )
+  by_sum, _ = training.train_step(state, *batch, **learning)
+  balanced, _ = training.train_step(begun, *batch, **learning, balancing="uncertainty")
+  _assert_equal(balanced.variables["params"], by_sum.params, atol=1e-6)
+  unweighted, _ = training.train_step(
+    begun, INPUTS, TARGETS, _weights(), **learning, balancing="uncertainty"
+  )
+  with pytest.raises(AssertionError):
+    _assert_equal(unweighted.variables["params"], by_sum.params, atol=1e-6)
+
+
+def test_every_step_has_random_weights_of_its_own(state):
+  assignment = _assignment()
+  key = jax.random.fold_in(assignment.key, 1)
+  walk = training.shuffled_walk(key, assignment.members, assignment.num_members, 48)
+  keys = jax.random.split(jax.random.fold_in(key, 1), 3)
+  by_hand = state
+  for flows, of_step in zip(walk.reshape(3, 16), keys, strict=True):
+    targets = {task: TARGETS[task][flows] for task in TARGETS}
+    by_hand, _ = training.train_step(
+      by_hand,
+      INPUTS[flows],
+      targets,
+      _weights(),
+      1e-3,
+      1.0,
+      of_step,
+      model=MODEL,
+      balancing="random",
+    )
+  after, _ = _train(state, 1, assignment, balancing="random")
+  _assert_equal(after.params, by_hand.params, atol=1e-5)
