@@ -406,7 +406,7 @@ def test_packets_that_were_seen_are_forgotten_but_counted():
   flows = [flow for captured in assembler.finish() for flow in files.as_dicts(captured)]
   assert [flow["num_packets"] for flow in flows] == [5, 1]
   assert [flow["duration"] for flow in flows] == [4, 0]
-  assert [len(flow["times"]) for flow in flows] == [2, 1]  # Those after the third.
+  assert [len(flow["times"]) for flow in flows] == [0, 1]  # Nor are later ones kept.
 
 
 def test_time_without_packets_ends_flows():
@@ -417,6 +417,17 @@ def test_time_without_packets_ends_flows():
     assembler.add(decoder.decode(raw))
   assembler.advance(15 * files.SECOND)
   assert not list(assembler.ended(wait=False))
-  assembler.advance(15 * files.SECOND + 1)
+  # All flows are looked at ten times a second.
+  assembler.advance(15 * files.SECOND + files.SECOND // 10)
   ((flow,),) = map(files.as_dicts, assembler.ended(wait=False))
   assert flow["reason"] == "IDLE"
+
+
+def test_a_silence_just_before_the_end_of_the_capture_ends_a_flow():
+  late = files.ip_packet("10.0.0.7")
+  end = 15 * files.SECOND
+  times = [0, end - files.SECOND // 100, end + files.SECOND // 100]
+  content = files.pcap(list(zip(times, [there(), late, late], strict=True)))
+  for chunk_bytes in (44, 4096):
+    flows, _ = files.flows_of(content, Rules(reorder_s=0), chunk_bytes)
+    assert [flow["reason"] for flow in flows] == ["IDLE", "END_OF_CAPTURE"]

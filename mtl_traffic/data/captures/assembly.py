@@ -29,6 +29,7 @@ from mtl_traffic.data.captures.five_tuples import (
   hashes,
 )
 from mtl_traffic.data.captures.headers import KEY_WORDS
+from mtl_traffic.data.captures.kept_packets import PACKET, KeptPackets
 from mtl_traffic.data.captures.naming import FileNames
 from mtl_traffic.data.captures.ordering import Ordered
 from mtl_traffic.data.captures.reading import NANOSECONDS
@@ -38,6 +39,7 @@ from mtl_traffic.flows import UNKNOWN, Flows, pad_packets
 
 _NEVER = 1 << 62  # ns.
 _FLOWS_AT_ONCE = 4096  # Bounds the padded arrays of the flows that are yielded.
+_EXPIRE_EVERY = NANOSECONDS // 10  # All open flows are looked at, so not every turn.
 _REMEMBERED = 1 << 20  # Five-tuples whose client is remembered after their flow ended.
 
 
@@ -144,9 +146,6 @@ _FLOW = np.dtype(
   ]
 )
 _CARRIED_FLOW = np.dtype([*_FLOW.descr, ("carrier", "u8", KEY_WORDS)])
-_KEPT_PACKET = np.dtype(
-  [("slot", "i4"), ("length", "i4"), ("time", "i8"), ("from_first", "?")]
-)
 
 
 class FlowAssembler:
@@ -187,13 +186,15 @@ class FlowAssembler:
     self._flows = np.zeros(1024, self._kind)
     self._free = np.arange(len(self._flows))
     self._slots: dict[bytes, int] = {}  # The open flows' slots, by five-tuple.
-    self._kept = [np.zeros(0, _KEPT_PACKET)]  # Packets of the flows in the table.
+    self._kept = KeptPackets()  # Of the flows in the table.
     self._ended: list[np.ndarray] = []  # Slots of ended flows that are not yielded yet.
     self._clients = np.zeros(_REMEMBERED, np.uint64)
     self._syns = np.zeros(_REMEMBERED, np.uint64)
     self._grown: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     self._pauses: list[tuple[np.ndarray, np.ndarray]] = []
     self._begun = _NEVER  # When the capture began, ns.
+    # The capture's clock, and what it was when flows were last looked at, ns.
+    self._now = self._looked = -_NEVER
 
   def begin_file(self, name: str, num_before: int | None = None) -> None:
     """Notes that the following packets are from another file.
@@ -232,6 +233,7 @@ class FlowAssembler:
         self._add(piece.ordered)
       self._expire(piece.last)
       self._evict()
+    self._now = turn.now
     self._expire(turn.now)
     self._find_silent(turn.now)
 
@@ -242,13 +244,12 @@ class FlowAssembler:
       wait: whether a small batch may wait for more flows, which is faster.
     """
     slots = np.concatenate(self._ended or [np.zeros(0, np.int64)])
-    can_wait = wait and self._num_kept() <= self._rules.max_open_packets
+    can_wait = wait and len(self._kept) <= self._rules.max_open_packets
     if not slots.size or (can_wait and len(slots) * 8 < len(self._slots)):
       return
     self._ended = []
     yield from self._hand_out(slots)
-    kept = self._all_kept()
-    self._kept = [kept[self._flows["is_open"][kept["slot"]]]]
+    self._kept.drop(slots)
     self._free = np.concatenate([self._free, slots])
 
   def finish(self) -> Iterator[CapturedFlows]:
@@ -259,6 +260,7 @@ class FlowAssembler:
   def end_all(self) -> Iterator[CapturedFlows]:
     """Ends all flows and yields those that were not yielded yet."""
     yield from self.ended()
+    self._expire(self._now, at_once=True)
     self._end(np.flatnonzero(self._flows["is_open"]), EndReason.END_OF_CAPTURE)
     yield from self.ended(wait=False)
 
@@ -290,14 +292,12 @@ class FlowAssembler:
     yield from self._hand_out(np.concatenate([np.zeros(0, np.int64), *slots]))
 
   def forget_packets(self, num_packets: int) -> None:
-    """Drops the packets of open flows that have `num_packets`; keeps their totals.
+    """Drops the packets of flows that reached `num_packets`, and keeps no later ones.
 
-    For callers that need no more packets of a flow then. Memory and time then depend
-    only on the flows with fewer packets.
+    Their totals are still counted. For callers that need no more packets of a flow
+    then. Memory then depends only on the flows with fewer packets.
     """
-    if self._reached(num_packets).size:
-      kept = self._all_kept()
-      self._kept = [kept[self._flows["num_packets"][kept["slot"]] < num_packets]]
+    self._kept.drop(self._reached(num_packets))
 
   def _reached(self, num_packets: int) -> np.ndarray:
     """The flows whose `num_packets`-th packet came with the last batch."""
@@ -383,12 +383,11 @@ class FlowAssembler:
       paused = np.flatnonzero((gap > self._pause) & ~is_known & (place > 0))
       self._pauses.append((slots[segment[paused]], place[paused]))
     keep = np.flatnonzero(place < self._rules.max_packets)
-    kept = np.empty(len(keep), _KEPT_PACKET)
-    kept["slot"] = slots[segment[keep]]
+    kept = np.empty(len(keep), PACKET)
     kept["length"] = lengths[keep]
     kept["time"] = times[keep]
     kept["from_first"] = from_first[keep]
-    self._kept.append(kept)
+    self._kept.add(slots[segment[keep]], place[keep], kept)
 
     closes_group = np.append(opens_group[1:], True)
     last = slots[closes_group]
@@ -514,8 +513,11 @@ class FlowAssembler:
     flows["client_is_first"] = client[np.maximum.accumulate(decided)]
     flows["saw_syn"] |= shows
 
-  def _expire(self, now: int) -> None:
-    """Ends flows that have timed out by the capture's clock."""
+  def _expire(self, now: int, at_once: bool = False) -> None:
+    """Ends flows that have timed out by the capture's clock, if it is time to look."""
+    if not at_once and 0 <= now - self._looked < _EXPIRE_EVERY:
+      return
+    self._looked = now
     slots = np.flatnonzero(self._flows["is_open"])
     if slots.size:
       silent, active = self._deadlines(slots)
@@ -557,9 +559,9 @@ class FlowAssembler:
     """Ends silent flows early if there are too many."""
     is_open = self._flows["is_open"]
     too_many = len(self._slots) > self._rules.max_open_flows
-    if self._num_kept() > self._rules.max_open_packets:
+    if len(self._kept) > self._rules.max_open_packets:
       # Packets of ended flows are about to be dropped anyway.
-      num_open = np.count_nonzero(is_open[self._all_kept()["slot"]])
+      num_open = self._kept.counts(np.flatnonzero(is_open)).sum()
       too_many |= num_open > self._rules.max_open_packets
     if not too_many:
       return
@@ -641,31 +643,11 @@ class FlowAssembler:
     syns = np.where(is_there, self._syns[places], NO_SYN)
     return _Remembered(is_there, found & np.uint64(1) == 1, syns)
 
-  def _num_kept(self) -> int:
-    return sum(map(len, self._kept))
-
-  def _all_kept(self) -> np.ndarray:
-    if len(self._kept) > 1:
-      self._kept = [np.concatenate(self._kept)]
-    return self._kept[0]
-
   def _hand_out(self, slots: np.ndarray) -> Iterator[CapturedFlows]:
     slots = slots[np.argsort(self._flows["first_number"][slots])]
-    rank = np.full(len(self._flows), -1)
-    rank[slots] = np.arange(len(slots))
-    kept = self._all_kept()
-    ranks = rank[kept["slot"]]
-    rows = np.flatnonzero(ranks >= 0)
-    ends = np.cumsum(np.bincount(ranks[rows], minlength=len(slots)))
-    rows = np.sort(ranks[rows] << 32 | rows) & 0xFFFFFFFF  # By flow, then as captured.
     for first in range(0, len(slots), _FLOWS_AT_ONCE):
-      last = min(first + _FLOWS_AT_ONCE, len(slots))
-      begin = ends[first - 1] if first else 0
-      yield self._captured(
-        self._flows[slots[first:last]],
-        kept[rows[begin : ends[last - 1]]],
-        np.diff(ends[first:last], prepend=begin),
-      )
+      some = slots[first : first + _FLOWS_AT_ONCE]
+      yield self._captured(self._flows[some], *self._kept.of(some))
 
   def _captured(
     self, table: np.ndarray, kept: np.ndarray, counts: np.ndarray
