@@ -216,6 +216,7 @@ _ALL = (
     table=_protocol_table,
     figure=_label_budget_figure,
     introduction=published.INTRODUCTION,
+    by_papers_rules=False,
   ),
   Experiment(
     name="packet_budget",

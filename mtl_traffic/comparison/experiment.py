@@ -29,6 +29,8 @@ class Experiment:
     figure: maps the same to a figure.
     swept: the names of the settings in which the runs differ.
     introduction: the paragraph above the table.
+    by_papers_rules: whether flows are split and labelled as in the paper, so that its
+      runs count when the paper's claims are judged.
   """
 
   name: str
@@ -38,3 +40,4 @@ class Experiment:
   figure: Callable[[list[dict], Mapping], Figure]
   swept: tuple[str, ...] = ()
   introduction: str = INTRODUCTION
+  by_papers_rules: bool = True

@@ -49,13 +49,13 @@ class Results:
     return where(rows, partition=self.meaning["train_partition"])
 
   def pooled(self) -> list[dict]:
-    """The rows of all experiments; a run in several of them counts once.
+    """The rows of experiments by the paper's rules, under which it makes its claims.
 
-    The rows of `protocol` do not count: the paper has no claims under other rules.
+    A run in several of them counts once.
     """
     found: dict[Run, dict] = {}
     for experiment in self.experiments:
-      if experiment != "protocol":
+      if EXPERIMENTS[experiment].by_papers_rules:
         for row in self.trained_on(experiment):
           found.setdefault(Run.of(row), row)
     return list(found.values())

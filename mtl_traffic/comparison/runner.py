@@ -100,6 +100,7 @@ class Runner:
       "[{elapsed} < {remaining}]",
       # In a log, a line now and then is enough.
       mininterval=0.2 if sys.stderr.isatty() else 15,
+      miniters=0,  # Only the clock decides; not how many runs there were since.
     ) as progress:
       for program in self._programs(left):
         self._finish_program(program, progress)
@@ -150,7 +151,7 @@ class Runner:
     method = make_method(program[0], self.settings)
     left = list(fits)
     progress.set_description(program[0].method, refresh=False)
-    progress.refresh()
+    _show(progress)
 
     def finish(size: int) -> None:
       while left:
@@ -166,12 +167,12 @@ class Runner:
           asked = [run for fit in chunk for run in fits[fit]]
           rows = [row for run in asked for row in self._failed(run, str(error))]
         except Exception:
-          progress.n = before
+          progress.update(before - progress.n)
           raise
         self.workdir.append(rows)
         left[:] = [fit for fit in left if fit not in chunk]
         progress.n = round(before + len(asked))
-        progress.refresh()
+        _show(progress)
 
     try:
       placement.with_room(finish, _chunk_size(len(left), method, self.settings))
@@ -277,6 +278,14 @@ class Runner:
       for task in ("class", *MAIN_TASKS):
         row |= {f"{task}_accuracy": None, f"{task}_confusion": None}
       yield row | {"validation_class_accuracy": None, "seconds": 0.0, "error": error}
+
+
+def _show(progress: tqdm) -> None:
+  """Shows progress at once on a terminal, and when the next line is due in a log."""
+  if sys.stderr.isatty():
+    progress.refresh()
+  else:
+    progress.update(0)
 
 
 def _chunk_size(num_runs: int, method, settings: Settings) -> int:

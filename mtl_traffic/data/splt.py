@@ -1,14 +1,16 @@
 """Flows from other meters: NFStream's SPLT columns, and the PPI of ipfixprobe.
 
     flows = splt.of_nfstream(splt.read_csv("flows.csv"), "application_name")
+    flows = splt.of_ipfixprobe(splt.read_csv("flows.csv"))
     flows = splt.of_ppi(dataframe, "APP")  # CESNET DataZoo
 
-`docs/meters.md` describes these tables, and how the meters' rules differ from those of
-`captures`.
+`docs/meters.md` describes these tables and their sources, and how the meters' rules
+differ from those of `captures`.
 """
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -28,8 +30,11 @@ _SPLT_TOTALS = (
   "bidirectional_duration_ms",
 )
 PPI = "PPI"
-_PPI_TOTALS = ("PACKETS", "PACKETS_REV", "BYTES", "BYTES_REV", "DURATION")
-_MS = 1e-3  # s
+_PPI_TOTALS = ("PACKETS", "PACKETS_REV", "BYTES", "BYTES_REV")
+PSTATS = ("PPI_PKT_DIRECTIONS", "PPI_PKT_LENGTHS", "PPI_PKT_TIMES")
+_BEGAN, _ENDED = "TIME_FIRST", "TIME_LAST"
+_TYPED = re.compile(r"\w+\*? (\w+)")  # As in "time* PPI_PKT_TIMES".
+_MS, _US = 1e-3, 1e-6  # s
 _MOST = 2**31 - 1  # Largest length in bytes, and largest gap in ms.
 
 
@@ -85,8 +90,60 @@ def of_nfstream(
   )
 
 
+def of_ipfixprobe(
+  table: Table, class_column: str | None = None, source: str = "ipfixprobe"
+) -> Flows:
+  """Converts flows of ipfixprobe with its plug-in pstats, in the form of UniRec.
+
+  NEMEA's logger writes them as CSV: lists as `[1|-1|1]`, times as
+  `2021-03-03T15:57:34.458000`, and names as `time* PPI_PKT_TIMES`.
+
+  Args:
+    table: the columns, with or without types in their names; those of PPI as the text
+      of lists, or as lists or arrays, of times as text or datetimes.
+    class_column: the column of the class, without its type; if not given, classes are
+      unknown.
+    source: the name of the table in errors, and the partition of the flows.
+
+  Raises:
+    InputError: a value is invalid; names the source, the column and the row.
+  """
+  table = {_untyped(name): table[name] for name in table}
+  directions, lengths = (_lists(table, name, source) for name in PSTATS[:2])
+  times = _each(_column(table, PSTATS[2], source), _times, PSTATS[2], source, "times")
+  _check_sizes((directions, lengths, times), PSTATS, source)
+  sizes = np.array([len(one) for one in directions], np.int64)
+  signs = np.concatenate([*directions, []])
+  is_one = np.isin(signs, (1, -1))
+  of_packets = np.repeat(np.arange(len(sizes)), sizes)
+  _check(is_one, of_packets, PSTATS[0], "must be 1 or -1", source)
+  began, ended = (
+    _each(_column(table, name, source), _time, name, source, "a time")
+    for name in (_BEGAN, _ENDED)
+  )
+  there, back, bytes_there, bytes_back = (
+    _numbers(table, name, source) for name in _PPI_TOTALS
+  )
+  seconds = (np.array(ended, np.int64) - np.array(began, np.int64)) * _US
+  is_in_order = seconds >= 0
+  _check(is_in_order, np.arange(len(sizes)), _ENDED, f"is before {_BEGAN}", source)
+  gaps = [np.diff(one, prepend=one[:1]) for one in times]
+  return _flows(
+    signs,
+    np.concatenate([*lengths, []]),
+    np.concatenate([*gaps, []]),
+    sizes,
+    names=PSTATS,
+    totals=(there + back, bytes_there + bytes_back, seconds),
+    classes=_classes(table, class_column, len(sizes), source),
+    ids=_ids(table, ("ID", "FLOW_ID"), len(sizes)),
+    source=source,
+    tick=_US,
+  )
+
+
 def of_ppi(table: Table, class_column: str | None = None, source: str = "PPI") -> Flows:
-  """Converts flows of ipfixprobe in the form of CESNET DataZoo and its datasets.
+  """Converts flows in the form of CESNET DataZoo and its datasets.
 
   `PPI` holds, for each flow, `[gaps in ms, directions, lengths]` of its first packets
   with payload, at most 30. Further rows of it are ignored.
@@ -108,7 +165,7 @@ def of_ppi(table: Table, class_column: str | None = None, source: str = "PPI") -
   is_one = np.isin(directions, (1, -1, 0))
   _check(is_one, of_packets, PPI, "must have directions 1, -1 or 0", source)
   there, back, bytes_there, bytes_back, seconds = (
-    _numbers(table, name, source) for name in _PPI_TOTALS
+    _numbers(table, name, source) for name in (*_PPI_TOTALS, "DURATION")
   )
   return _flows(
     directions,
@@ -134,19 +191,21 @@ def _flows(
   classes: tuple[np.ndarray, tuple[str, ...]],
   ids: np.ndarray,
   source: str,
+  tick: float = _MS,
 ) -> Flows:
   """Makes flows from concatenated series, which may contain padding.
 
   Args:
     directions: `[sum(sizes)]` +1, −1, or 0 for padding.
     lengths: `[sum(sizes)]` bytes.
-    gaps: `[sum(sizes)]` ms since the previous packet.
+    gaps: `[sum(sizes)]` ticks since the previous packet, whole numbers.
     sizes: `[N]`, length of each flow's series, padding included.
     names: the columns of these three.
     totals: `[N]` packets, bytes and seconds of whole flows.
     classes: the class of each flow, and the class names.
     ids: the ids of the flows.
     source: the name of the table.
+    tick: the unit of gaps, s.
   """
   rows = np.repeat(np.arange(len(sizes)), sizes)
   is_there = directions != 0
@@ -158,13 +217,15 @@ def _flows(
   lengths, gaps = lengths[is_there], np.where(place == 0, 0, gaps)[is_there]
   is_length = (lengths >= 0) & (lengths <= _MOST)  # False for NaN.
   _check(is_length, kept, names[1], "has an impossible length", source)
-  is_gap = np.abs(gaps) <= _MOST  # Negative for late packets, which meters do not sort.
+  is_gap = np.abs(gaps) <= _MOST * (
+    _MS / tick
+  )  # Negative for late packets, which meters do not sort.
   _check(is_gap, kept, names[2], "has an impossible time", source)
   # Sums integers: rounding would make a flow's times depend on the flows before it.
   times = np.cumsum(gaps)
   begins = np.cumsum(counts) - counts
   times = times - np.repeat(times[np.minimum(begins, max(len(times) - 1, 0))], counts)
-  packets, _ = pad_packets(times * _MS, lengths, directions[is_there], counts)
+  packets, _ = pad_packets(times * tick, lengths, directions[is_there], counts)
   num_packets, num_bytes, seconds = totals
   flows = Flows(
     packets=packets,
@@ -195,7 +256,7 @@ def _lists(
   """A column of lists of numbers; with `least`, a cell holds that many such lists."""
 
   def parse(cell) -> np.ndarray:
-    cell = json.loads(cell) if isinstance(cell, str) else cell
+    cell = json.loads(cell.replace("|", ",")) if isinstance(cell, str) else cell
     if least is None:
       values = np.asarray(cell, np.float64)
     else:
@@ -207,7 +268,44 @@ def _lists(
   return _each(_column(table, name, source), parse, name, source)
 
 
-def _each(cells: Sequence, parse: Callable, name: str, source: str) -> list:
+def _untyped(name: str) -> str:
+  """The name of a column of UniRec without its type."""
+  typed = _TYPED.fullmatch(name)
+  return typed[1] if typed else name
+
+
+def _times(cell) -> np.ndarray:
+  """The µs since 1970 of a list of times, int64."""
+  if isinstance(cell, str):
+    if not (cell.startswith("[") and cell.endswith("]")):
+      raise ValueError
+    cell = cell[1:-1].split("|") if cell != "[]" else []
+  cells = np.asarray(cell)
+  if cells.ndim != 1 or (len(cells) and cells.dtype.kind not in "UOM"):
+    raise ValueError  # Numbers do not say what they count.
+  times = cells.astype("datetime64[us]")
+  if np.isnat(times).any():
+    raise ValueError
+  return times.astype(np.int64)
+
+
+def _time(cell) -> int:
+  """The µs since 1970 of a time."""
+  return int(_times([cell])[0])
+
+
+def _each(
+  cells: Sequence,
+  parse: Callable,
+  name: str,
+  source: str,
+  kind: str = "lists of numbers",
+) -> list:
+  """Parses each cell of a column.
+
+  Raises:
+    InputError: a cell cannot be parsed; says that it must be of this kind.
+  """
   parsed = []
   for row, cell in enumerate(cells, 1):
     try:
@@ -216,7 +314,7 @@ def _each(cells: Sequence, parse: Callable, name: str, source: str) -> list:
       shown = str(cell)
       shown = shown if len(shown) <= 60 else f"{shown[:60]}…"
       raise InputError(
-        f"{source}: row {row}: {name} is {shown}, must be lists of numbers"
+        f"{source}: row {row}: {name} is {shown}, must be {kind}"
       ) from None
   return parsed
 

@@ -1,5 +1,8 @@
 """Tests of the runner on a few flows: what it trains, saves and refuses."""
 
+import io
+import sys
+
 import numpy as np
 import pytest
 
@@ -76,6 +79,44 @@ def test_rows_say_what_was_run_and_tested(flows, tmp_path):
         assert accuracy * size == pytest.approx(round(accuracy * size))
     assert 0 <= row["validation_class_accuracy"] <= 1
     assert row["seconds"] > 0
+
+
+class _Terminal(io.StringIO):
+  def isatty(self):
+    return True
+
+
+def _shown(text):
+  return [line for line in text.split("\r") if line.strip()]
+
+
+def test_a_log_has_no_line_for_each_chunk_but_a_terminal_shows_it(
+  flows, tmp_path, capsys, monkeypatch
+):
+  monkeypatch.setattr("tqdm.std.time", lambda: 0.0)  # No line is due.
+  _rows(SMALL, flows, tmp_path / "log")  # In four chunks.
+  lines = _shown(capsys.readouterr().err)
+  assert " 0.0/4 runs" in lines[0] and "100%" in lines[-1]
+  assert len(lines) == 2
+  terminal = _Terminal()
+  monkeypatch.setattr(sys, "stderr", terminal)
+  _rows(SMALL, flows, tmp_path / "terminal")
+  lines = _shown(terminal.getvalue())
+  for done in range(1, 5):
+    assert any(f" {done}.0/4 runs" in line for line in lines)
+
+
+def test_a_log_has_a_line_every_15_s(flows, tmp_path, capsys, monkeypatch):
+  now = [0.0]
+
+  def clock():
+    now[0] += 4.0  # Between two looks at it.
+    return now[0]
+
+  monkeypatch.setattr("tqdm.std.time", clock)
+  _rows(SMALL, flows, tmp_path)
+  lines = _shown(capsys.readouterr().err)
+  assert 3 <= len(lines) <= 2 + now[0] / 15
 
 
 def test_a_seeds_rows_do_not_depend_on_the_number_of_seeds_or_on_chunks(
