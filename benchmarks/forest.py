@@ -5,7 +5,8 @@
 Our model is the one that `mtl-traffic train --config=own_captures` saves. The other is
 a `RandomForestClassifier` with scikit-learn's defaults, on the statistics of
 `random_forest_online` of as many first packets. Both are trained on the same labelled
-flows with several seeds, and tested on flows of other captures, `--test`.
+flows with several seeds, and tested on flows of other captures, `--test`. The flows of
+a capture vote by the same rule (`assessment.votes`).
 
 Intervals are from a bootstrap over the test captures; differences are paired. The
 report also gives the accuracy that lengths alone allow: many flows have a twin of
@@ -162,7 +163,10 @@ def _counts(
   many = observed.seen >= min(_MANY, observed.k)
   np.add.at(counts[-4], units[many], 1)
   np.add.at(counts[-3], units[many & right], 1)
-  votes = assessment.votes(answered, observed.captures, observed.seen)
+  # Both models learnt from the same flows.
+  votes = assessment.votes(
+    answered, observed.captures, observed.seen, observed.class_counts
+  )
   of_capture = np.zeros(len(votes.names), int)
   there = votes.members >= 0
   of_capture[votes.members[there]] = units[there]

@@ -9,7 +9,7 @@ are alike, so a hundred of them carry little more information than a few.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -53,8 +53,11 @@ def assess(observed: Observations, *, seed: int = 0, num_samples: int = 1000) ->
   if not units.are_captures:
     nobody = np.full(len(observed), "", object)
     observed = dataclasses.replace(observed, captures=nobody)
-  by_capture = votes(of_class, observed.captures, observed.seen)
-  by_client = votes(of_class, _clients(observed), observed.seen)
+  seen = observed.seen
+  by_capture = votes(of_class, observed.captures, seen, observed.class_counts)
+  # Not divided: a class of many flows may have more addresses, and dividing lowers the
+  # accuracy of addresses on captures of IoT devices (docs/tried.md).
+  by_client = votes(of_class, _clients(observed), seen)
   sums = _Sums(units)
   _count_classes(sums, observed)
   _count_packets(sums, observed, bins)
@@ -197,8 +200,8 @@ class Votes:
     names: `[G]` str.
     members: `[N]` int, the group of each flow; −1 = none.
     truth: `[G]` int, the class of the group's flows; −2 if they are of several classes.
-    elected: `[G]` int, the class with the most votes; −1 if no flow was answered. A
-      flow has one vote per packet seen, divided among classes by their probability.
+    elected: `[G]` int, the class with the most votes, see `votes`; −1 if no flow was
+      answered.
   """
 
   names: np.ndarray
@@ -217,14 +220,27 @@ class Votes:
     return self.elected == self.truth
 
 
-def votes(answered: Answered, names: np.ndarray, seen: np.ndarray) -> Votes:
+def votes(
+  answered: Answered,
+  names: np.ndarray,
+  seen: np.ndarray,
+  class_counts: Sequence[int] = (),
+) -> Votes:
   """Predicts the class of groups of flows by the votes of their flows.
+
+  A flow's vote for a class is its probability, times the packets seen. If the numbers
+  of labelled training flows are given, it is divided by the square root of the class's
+  number plus one. The reason is that a flow's probabilities are higher for a class with
+  more training flows. But such a class may have many flows per capture, and no more
+  captures than others. The square root is a compromise between the two.
 
   Args:
     answered: the answers for N flows.
     names: `[N]` str, the group of each flow; "" = none.
     seen: `[N]` int, the packets that answers are based on; they weight the votes.
       Otherwise twenty DNS look-ups, which are all alike, would outvote a long session.
+    class_counts: `[C]` int, the labelled training flows of each class. If empty,
+      nothing is divided.
   """
   there = names != ""
   found, places = np.unique(names[there].astype(str), return_inverse=True)
@@ -237,6 +253,9 @@ def votes(answered: Answered, names: np.ndarray, seen: np.ndarray) -> Votes:
   # An unknown flow has no vote.
   weights = np.where(answered.labels == UNKNOWN, 0, seen)
   shares = answered.probabilities * weights[:, None]
+  if len(class_counts):
+    # One more, because a class may have no labelled training flows.
+    shares /= np.sqrt(1 + np.asarray(class_counts, np.float64))
   elected = evaluation.vote(places, shares[there], len(found))
   return Votes(found, members, np.where(least == most, least, _MIXED), elected)
 

@@ -75,7 +75,8 @@ def write(
   workdir = pathlib.Path(workdir)
   for name, figure in _figures(observed, assessed).items():
     files.write_figure(workdir / _FIGURES[name], figure)
-  parts = _parts(assessed, model, tested_on, notices)
+  are_divided = bool(observed.class_counts)
+  parts = _parts(assessed, model, tested_on, notices, are_divided)
   files.write_text(workdir / _TEXT, pages.markdown(parts))
   files.write_text(workdir / _PAGE, pages.html(parts, workdir, "Evaluation"))
   content = {"model": model, "tested_on": tested_on, "notices": list(notices)}
@@ -110,7 +111,11 @@ def headlines(assessed: Mapping) -> str:
 
 
 def _parts(
-  assessed: Mapping, model: str, tested_on: str, notices: Sequence[str]
+  assessed: Mapping,
+  model: str,
+  tested_on: str,
+  notices: Sequence[str],
+  are_divided: bool,
 ) -> list[Part]:
   unknown = [
     [name, count, _percent(count / assessed["num_flows"])]
@@ -141,7 +146,7 @@ def _parts(
     Heading("Which classes are confused"),
     Shown("Confusion matrix, in % of the class", _FIGURES["confusion"]),
     *_confusions(assessed["confusion"]),
-    *_groups(assessed),
+    *_groups(assessed, are_divided),
     Heading("Accuracy by number of packets"),
     *_packets(assessed),
     Heading("Calibration and coverage"),
@@ -233,7 +238,7 @@ def _confusions(confusion: Mapping) -> list[Part]:
   return [_folded(title, f"{title}\n\n{table}", len(found))]
 
 
-def _groups(assessed: Mapping) -> list[Part]:
+def _groups(assessed: Mapping, are_divided: bool) -> list[Part]:
   """Accuracy of captures and of client addresses, and those that are wrong."""
   parts: list[Part] = []
   for name, title, what in (
@@ -250,6 +255,11 @@ def _groups(assessed: Mapping) -> list[Part]:
       "has one vote per packet that the model saw, divided among the classes by their "
       "probabilities. Unknown flows have no vote."
     )
+    if are_divided and name == "captures":
+      text += (
+        " The votes for a class are divided by the square root of its number of "
+        "labelled training flows (plus one)."
+      )
     if mixed:
       text += (
         f" {len(mixed):,} are left out because their flows have several classes, such "

@@ -56,6 +56,8 @@ class Description:
     dividers: for every other task that it answers, ascending, in the task's unit
       (`tasks.UNITS`).
     temperatures: for every task that it answers, the temperature that calibrates it.
+    class_counts: the labelled training flows of each class; empty = unknown, as for
+      older models.
     data: a description of its training and test data by name (`card.data`).
   """
 
@@ -67,6 +69,7 @@ class Description:
   class_names: tuple[str, ...]
   dividers: Mapping[str, tuple[float, ...]]
   temperatures: Mapping[str, float]
+  class_counts: tuple[int, ...] = ()
   data: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
   def make(self) -> Method:
@@ -247,6 +250,7 @@ def _description(content: Mapping) -> Description:
     | {
       "settings": model_schema.frozen(fields["settings"]),
       "class_names": tuple(fields["class_names"]),
+      "class_counts": tuple(fields.get("class_counts", ())),
       "dividers": {task: tuple(d) for task, d in fields["dividers"].items()},
     }
   )

@@ -20,9 +20,10 @@ from mtl_traffic.methods.base import Method
 MOST_PACKETS = 10_000  # The most packets of a flow that a model may read.
 _MOST_BYTES = 1 << 22
 _MOST_NAMES, _LONGEST_NAME = 10_000, 1000
+_MOST_FLOWS = 2**53  # Whole numbers up to this are exact as float64.
 _MOST_FACTS = 100  # Entries of "data".
 _TEMPERATURES = (1e-3, 1e3)
-_OPTIONAL = ("data",)  # Older models lack these fields.
+_OPTIONAL = ("class_counts", "data")  # Older models lack these fields.
 
 
 def parse(text: bytes) -> dict:
@@ -67,6 +68,9 @@ def check(content: Mapping) -> None:
         f"{name} is of {', '.join(sorted(content[name])) or 'nothing'}, must be of "
         f"{', '.join(sorted(tasks)) or 'nothing'}"
       )
+  counts, names = content.get("class_counts"), content["class_names"]
+  if counts and len(counts) != len(names):
+    raise InputError(f"class_counts has {len(counts)} numbers for {len(names)} classes")
   shortest = getattr(method, "shortest_prefix", None)
   if shortest is not None and not 1 <= shortest <= content["k"]:
     raise InputError(f"settings: shortest_prefix is {shortest}, must be 1 to k")
@@ -156,6 +160,10 @@ def _are_dividers(value: object) -> bool:
   )
 
 
+def _are_counts(value: object) -> bool:
+  return isinstance(value, list) and all(_is_count(of, 0, _MOST_FLOWS) for of in value)
+
+
 def _are_rules(value: object) -> bool:
   if not isinstance(value, dict) or "payload_lengths" not in value:
     return False
@@ -199,6 +207,7 @@ _FIELDS = {
     "by task, {:g} to {:g}".format(*_TEMPERATURES),
     _each(lambda v: _is_number(v) and _TEMPERATURES[0] <= v <= _TEMPERATURES[1]),
   ),
+  "class_counts": _MustBe("a number of flows for each class, or empty", _are_counts),
   "data": _MustBe("texts and numbers by name", _is_data),
   "digest": _MustBe("text", lambda v: isinstance(v, str)),
 }

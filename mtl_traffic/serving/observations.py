@@ -63,6 +63,8 @@ class Observations:
       a flow.
     after: the class answers after at most so many packets, by number of packets.
     task_names: the class names of the other tasks.
+    class_counts: the labelled flows of each class that the model was trained on; empty
+      = unknown.
   """
 
   class_names: tuple[str, ...]
@@ -74,6 +76,7 @@ class Observations:
   tasks: dict[str, Answered]
   after: dict[int, Answered]
   task_names: dict[str, tuple[str, ...]]
+  class_counts: tuple[int, ...] = ()
 
   def __len__(self) -> int:
     return len(self.seen)
@@ -139,6 +142,7 @@ def observe(
     tasks={task: answered(answers, task, seen) for task in truth},
     after=after,
     task_names={task: predictor.names[task] for task in truth if task != "class"},
+    class_counts=predictor.description.class_counts,
   )
 
 

@@ -114,6 +114,7 @@ def train(
     class_names=problem.flows.class_names,
     dividers=_dividers(one, method),
     temperatures=dict.fromkeys(method.answered, 1.0),
+    class_counts=_class_counts(one, problem.flows),
   )
   predictor = Predictor(description, parameters)
   _check_finite(predictor, problem.flows[np.asarray(one.train)[:_ASKED]], run)
@@ -154,7 +155,9 @@ def refit(
   draw = draws.with_all(inputs.table, tested.draw)
   keys = inputs.draw(runs).key
   parameters = _fit(method, problem, runs, draw, keys, progress=progress)
-  return Trained(tested.description, parameters, draw)
+  counts = _class_counts(draw, problem.flows)
+  description = dataclasses.replace(tested.description, class_counts=counts)
+  return Trained(description, parameters, draw)
 
 
 def _members(run: Run, num_members: int) -> list[Run]:
@@ -283,6 +286,12 @@ def prefixes(shortest: int, k: int) -> list[int]:
   """
   # Rounded: otherwise 48 packets, computed as 47.999…, would become 47.
   return np.unique(np.geomspace(shortest, k, _PREFIXES).round().astype(int)).tolist()
+
+
+def _class_counts(draw: Draw, flows: Flows) -> tuple[int, ...]:
+  """The number of labelled training flows of each class."""
+  _, classes = draw.labelled()
+  return tuple(np.bincount(classes, minlength=len(flows.class_names)).tolist())
 
 
 def _dividers(draw: Draw, method: Method) -> dict[str, tuple[float, ...]]:

@@ -1,5 +1,6 @@
 """The comparison with scikit-learn's forest: by hand, and end to end on made flows."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -48,6 +49,14 @@ def test_figures_by_hand():
   # The first capture alone, drawn twice.
   accuracy, _, of_many, by_vote = forest.figures(counts @ np.array([2, 0]))
   assert accuracy == pytest.approx(2 / 3) and of_many == by_vote == 1
+
+
+def test_votes_for_a_class_with_many_training_flows_weigh_less():
+  flows = dataclasses.replace(observed(ROWS, CAPTURES), class_counts=(8, 0))
+  counts = forest._counts(flows, flows.tasks["class"], forest._units(flows))
+  # Votes for a are divided by 3. Of capture x, 30 packets say a and 9 b: it stays
+  # right. Of y, 10 say a and 7 b, so that it becomes right.
+  assert forest.figures(counts.sum(axis=1))[3] == 1
 
 
 def test_differences_are_of_the_same_captures():

@@ -169,6 +169,33 @@ def test_a_flow_has_a_vote_for_each_packet_that_was_seen():
   assert found["capture_accuracy"] == found["client_accuracy"] == 0
 
 
+def test_votes_for_a_class_with_many_training_flows_weigh_less():
+  of_class = answered([(1, 0, 0.8, OK), (1, 1, 0.2, OK), (0, 0, 0.9, OK)])
+  of_class.probabilities[:] = [[0.8, 0.2], [0.8, 0.2], [0.9, 0.1]]
+  groups, seen = np.array(["x", "x", "y"], object), np.array([5, 10, 20])
+
+  def elected(*counts):
+    return assessment.votes(of_class, groups, seen, *counts).elected.tolist()
+
+  # Of counts 24 and 0, the votes are divided by 5 and 1. The first capture has 12/5 and
+  # 3 votes, the second 18/5 and 2. Division by 25 would give it 18/25 and 2.
+  assert elected((24, 0)) == [1, 0]
+  assert elected() == elected(()) == elected((7, 7)) == [0, 0]
+
+
+def test_votes_of_captures_are_divided_and_those_of_clients_are_not():
+  of_class = answered([(1, 0, 0.8, OK), (1, 1, 0.2, OK)])
+  of_class.probabilities[:] = [0.8, 0.2]
+  fields = {"tasks": {"class": of_class}, "after": {20: of_class}}
+  rows = [(1, 0, 0.8, OK)] * 2
+  for counts, right in (((), 0), ((24, 0), 1)):
+    observed = observations(
+      rows, ["x"] * 2, ["10.1"] * 2, class_counts=counts, **fields
+    )
+    found = assess(observed)
+    assert found["capture_accuracy"] == right and found["client_accuracy"] == 0
+
+
 def test_a_capture_of_which_no_flow_is_answered_is_unknown_and_not_right():
   found = assess(observations([(0, 0, 0.9, FEW)] * 2, ["x", "x"]))
   assert found["capture_accuracy"] == 0 and found["accuracy_of_answered"] is None

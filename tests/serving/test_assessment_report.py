@@ -45,6 +45,16 @@ def test_the_page_needs_no_other_file_and_tells_what_was_found(tmp_path):
     assert min(pixels.shape[:2]) > 200 and np.std(pixels) > 0.05
 
 
+def test_the_report_says_whether_votes_are_divided(tmp_path):
+  for i, counts in enumerate(((), (3, 5))):
+    (tmp_path / str(i)).mkdir()
+    observed = observations(ROWS, CAPTURES, ["10.0.0.1"] * 10, class_counts=counts)
+    written(tmp_path / str(i), observed)
+    text = " ".join((tmp_path / str(i) / "report.md").read_text().split())
+    # In the section on captures, and not in that on addresses.
+    assert text.count("are divided by the square root") == i
+
+
 def test_names_are_shown_and_nothing_else(tmp_path):
   clients = [NAMES[i % 3] for i in range(10)]
   captures = [NAMES[0]] * 4 + [NAMES[1]] * 4 + [NAMES[2]] * 2

@@ -26,6 +26,17 @@ def test_what_is_loaded_is_what_was_saved(saved):
   assert not list(saved.glob("*.partial"))
 
 
+def test_a_model_knows_its_training_flows_of_each_class_if_it_is_new(tmp_path):
+  checkpoints.save(tmp_path, *make_model(class_counts=(3, 0, 9)))
+  assert checkpoints.load(tmp_path)[0].class_counts == (3, 0, 9)
+  # Older models lack the field.
+  content = json.loads((tmp_path / "model.json").read_text())
+  assert content.pop("class_counts") == [3, 0, 9]
+  content["digest"] = checkpoints._digest(content, checkpoints.load(tmp_path)[1])
+  (tmp_path / "model.json").write_text(json.dumps(content))
+  assert checkpoints.load(tmp_path)[0].class_counts == ()
+
+
 def test_a_model_says_what_it_is_to_whoever_reads_the_file(saved):
   content = json.loads((saved / "model.json").read_text())
   assert content["names"]["duration"] == ["under 2.5 s", "from 2.5 s"]

@@ -85,6 +85,12 @@ def test_batches_that_are_joined_are_the_whole(predictor, captured):
       np.testing.assert_allclose(one[key].confidences, other[key].confidences)
 
 
+def test_the_training_flows_of_each_class_are_those_of_the_model(captured):
+  predictor = Predictor(*make_model(k=K, class_counts=(3, 0, 9)))
+  batches = [observe(predictor, captured[some]) for some in (slice(9), slice(9, 90))]
+  assert join(batches).class_counts == batches[0].class_counts == (3, 0, 9)
+
+
 def test_a_partition_is_a_capture_if_flows_are_named_after_it(flows, captured):
   assert set(captures_of(flows)) == {""}
   assert set(captures_of(captured)) == {"x#1.pcap", "y.pcap"}
