@@ -217,9 +217,8 @@ def _flows(
   lengths, gaps = lengths[is_there], np.where(place == 0, 0, gaps)[is_there]
   is_length = (lengths >= 0) & (lengths <= _MOST)  # False for NaN.
   _check(is_length, kept, names[1], "has an impossible length", source)
-  is_gap = np.abs(gaps) <= _MOST * (
-    _MS / tick
-  )  # Negative for late packets, which meters do not sort.
+  # Negative for late packets, which meters do not sort.
+  is_gap = np.abs(gaps) <= _MOST * (_MS / tick)
   _check(is_gap, kept, names[2], "has an impossible time", source)
   # Sums integers: rounding would make a flow's times depend on the flows before it.
   times = np.cumsum(gaps)
