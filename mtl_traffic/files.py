@@ -144,7 +144,7 @@ def _only_writer(path: pathlib.Path) -> Iterator[None]:
       if not try_lock(file):
         raise InputError(f"{path}: another process is writing it")
       # The previous holder of the lock may have removed the file that was opened here.
-      if beside.exists() and os.path.samestat(os.fstat(file), beside.stat()):
+      if _is_at(file, beside):
         try:
           yield
         finally:
@@ -152,3 +152,11 @@ def _only_writer(path: pathlib.Path) -> Iterator[None]:
         return
     finally:
       os.close(file)
+
+
+def _is_at(file: int, path: pathlib.Path) -> bool:
+  """Whether an open file is the one that is at a path now."""
+  try:
+    return os.path.samestat(os.fstat(file), path.stat())
+  except FileNotFoundError:
+    return False

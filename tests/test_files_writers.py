@@ -1,4 +1,5 @@
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -55,6 +56,26 @@ def test_what_a_killed_process_left_is_taken_over(tmp_path):
   assert os.listdir(tmp_path) != []
   files.write_text(path, "short")
   assert path.read_text() == "short"
+  assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("looks", [1, 2])
+def test_a_lock_that_goes_away_while_it_is_taken_is_taken_anew(
+  tmp_path, monkeypatch, looks
+):
+  path, stat, left = tmp_path / "a.txt", pathlib.Path.stat, looks
+
+  def remove_then_stat(self, **options):
+    nonlocal left
+    if self.name.endswith(".lock"):
+      left -= 1
+      if not left:  # As if the previous writer was just done.
+        self.unlink()
+    return stat(self, **options)
+
+  monkeypatch.setattr(pathlib.Path, "stat", remove_then_stat)
+  files.write_text(path, "after")
+  assert path.read_text() == "after"
   assert os.listdir(tmp_path) == ["a.txt"]
 
 
