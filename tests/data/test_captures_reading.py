@@ -1,6 +1,7 @@
 """Tests of `mtl_traffic.data.captures.reading`."""
 
 import gzip
+import io
 import os
 import random
 import struct
@@ -9,6 +10,7 @@ import threading
 import pytest
 
 from mtl_traffic.data import captures
+from mtl_traffic.data.captures import reading
 from mtl_traffic.data.captures.reading import read_packets
 from mtl_traffic.errors import InputError
 from tests.data import capture_files as files
@@ -31,6 +33,15 @@ def test_pcap_of_each_kind(order, nano, chunk_bytes):
   packets, accounts = files.read(content, chunk_bytes)
   assert packets == EXPECTED
   assert accounts.num_packets == 4 and not accounts.warnings
+
+
+def test_a_chunk_of_many_packets_is_split_into_equal_batches(monkeypatch):
+  monkeypatch.setattr(reading, "_PACKETS_AT_ONCE", 10)
+  content = files.pcap([(START + n * files.SECOND, b"x") for n in range(21)])
+  batches = read_packets(io.BytesIO(content), "capture", captures.Accounts())
+  numbers = [batch.numbers.tolist() for batch in batches]
+  assert [len(of_batch) for of_batch in numbers] == [7, 7, 7]
+  assert [n for of_batch in numbers for n in of_batch] == list(range(1, 22))
 
 
 def test_nanoseconds_are_exact():

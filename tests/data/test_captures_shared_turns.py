@@ -7,8 +7,8 @@ import multiprocessing
 import numpy as np
 import pytest
 
-from mtl_traffic.data.captures import Accounts
-from mtl_traffic.data.captures.decoding import Decoder
+from mtl_traffic.data.captures import Accounts, ordering, reading
+from mtl_traffic.data.captures.decoding import Decoder, Packets
 from mtl_traffic.data.captures.naming import FileNames
 from mtl_traffic.data.captures.ordering import Ordered
 from mtl_traffic.data.captures.reading import read_packets
@@ -77,3 +77,27 @@ def test_turns_apart_are_the_turn_and_fit():
     assert all(each.num_packets <= MOST_PACKETS for each in apart)
     together += turn.num_packets
   assert together + sequence.finish().num_packets == 100_000
+
+
+def test_the_largest_piece_that_can_be_fits():
+  """Held packets, undecided ones after a jump in time, and a whole batch."""
+  names, accounts = FileNames(), Accounts()
+  names.begin("c", 0)
+  sequence = PacketSequence(names, accounts, 60 * SECOND, False)
+  jump, batch = 7200 * SECOND, reading._PACKETS_AT_ONCE
+  few, many = ordering._FEW - 1, ordering._PIECE // 2 - 1
+  times = np.concatenate(
+    [np.arange(many), jump + np.arange(few + batch), [jump + 120 * SECOND]]
+  )
+  content = pcap([(n * 1000, ip_packet()) for n in range(len(times))])
+  raw = list(read_packets(io.BytesIO(content), "c", accounts, chunk_bytes=1 << 23))
+  decoded = Packets.concatenate([Decoder(accounts).decode(each) for each in raw])
+  decoded = dataclasses.replace(decoded, times=times)
+  sizes = []
+  begin = 0
+  for size in (many + few, batch, 1):
+    turn = sequence.add(decoded.part(slice(begin, begin + size)))
+    sizes += [each.num_packets for each in turn.pieces]
+    begin += size
+  assert max(sizes) == many + few + batch
+  assert max(sizes) <= MOST_PACKETS

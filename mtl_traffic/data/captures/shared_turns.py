@@ -15,7 +15,7 @@ from mtl_traffic.data.captures.headers import KEY_WORDS
 from mtl_traffic.data.captures.ordering import Ordered
 from mtl_traffic.data.captures.sequence import Piece, Turn
 
-MOST_PACKETS = 3 << 15  # In a slot; pieces made by `ordering` are smaller.
+MOST_PACKETS = 100_000  # In a slot; pieces made by `ordering` are smaller.
 _CLOCKS, _CARRIERS = "clocks", "carriers"  # Optional columns.
 # The columns that `assembly` reads. `contents` only serves to find copies, earlier.
 _COLUMNS = {
