@@ -124,6 +124,11 @@ class Settings:
     "by learnt 'uncertainty', by 'pcgrad' or with 'random' weights",
   )
   epochs: int = _setting(20, "passes over the training flows")
+  least_steps: int = _setting(
+    1900,
+    "single_task and cnn_rnn: if the epochs have fewer steps than this in all, there "
+    "are more epochs; 0 = never",
+  )
   batch_size: int = _setting(64, "flows in a step")
   learning_rate: float = _setting(1e-3, "Adam's")
   clip_norm: float = _setting(1.0, "largest norm of a step's gradient")
@@ -229,6 +234,7 @@ _RANGES: dict[str, tuple[float, float]] = {
   "equal_classes": (0, 1000),
   "lambda_": (0, 10**9),
   "epochs": (1, _MANY),
+  "least_steps": (0, _MANY),
   "batch_size": (1, _MANY),
   "learning_rate": (1e-12, 1000),
   "clip_norm": (1e-12, 10**12),

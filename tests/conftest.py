@@ -1,6 +1,7 @@
 """Small flows that the tests share."""
 
 import gc
+import os
 import pathlib
 
 import jax
@@ -45,6 +46,21 @@ def make_flows(num_flows: int = 90, seed: int = 0, num_packets: int = 14) -> Flo
     class_names=("a", "b", "c"),
     partition_names=("training",),
   )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+  """Compiles quickly, and what another test or an earlier call compiled not at all.
+
+  Most of the tests' time is compiling. The commands that they start inherit this.
+  """
+  settings = {
+    "jax_disable_most_optimizations": True,
+    "jax_compilation_cache_dir": str(config.cache.mkdir("xla")),
+    "jax_persistent_cache_min_compile_time_secs": 0.1,
+  }
+  for name, value in settings.items():
+    os.environ[name.upper()] = str(value)
+    jax.config.update(name, value)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -29,7 +29,7 @@ from mtl_traffic.methods.base import (
   Progress,
   Score,
 )
-from mtl_traffic.methods.network import PacketNetworkMethod
+from mtl_traffic.methods.network import OneTaskNetworkMethod
 from mtl_traffic.tasks import MAIN_TASKS
 
 _FILTERS = (32, 64)
@@ -96,7 +96,7 @@ class CNNRNN(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class CnnRnn(PacketNetworkMethod):
+class CnnRnn(OneTaskNetworkMethod):
   """Three networks, trained from scratch: bandwidth, duration, class.
 
   Bandwidth and duration are learnt from all training flows, the class from the labelled
@@ -122,7 +122,7 @@ class CnnRnn(PacketNetworkMethod):
     progress: Progress = lambda fraction: None,
   ) -> Parameters:
     tasks = self.answered
-    on_epoch = self.epochs_of(progress, stages=len(tasks))
+    on_epoch = self.epochs_of(draws, progress, stages=len(tasks))
 
     def of_task(task: str) -> Parameters:
       return self.train(

@@ -93,5 +93,5 @@ class Multitask(PacketNetworkMethod):
       network=network,
       balancing=self.balancing,
       score=score,
-      on_epoch=self.epochs_of(progress),
+      on_epoch=self.epochs_of(draws, progress),
     )

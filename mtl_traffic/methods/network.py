@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
@@ -69,7 +70,7 @@ class NetworkMethod(Method):
     """Trains R networks, with as many steps as an epoch of all training flows has.
 
     Whoever learns from a few labelled flows takes as many steps as whoever learns from
-    all training flows. So every network converges, and none is flattered.
+    all training flows, so that none is flattered.
 
     Args:
       problem: what the runs share.
@@ -91,7 +92,7 @@ class NetworkMethod(Method):
     """
     if weights is None:
       weights = dict.fromkeys(targets, jnp.ones(len(num_members)))
-    schedule = Schedule(self.epochs, self.batch_size)
+    schedule = self.schedule(draws)
     return sweeps.fit(
       Assignment(
         key=draws.key if key is None else key,
@@ -118,16 +119,21 @@ class NetworkMethod(Method):
       on_epoch=on_epoch,
     )
 
+  def schedule(self, draws: Draw) -> Schedule:
+    """How long to train on the draws."""
+    del draws
+    return Schedule(self.epochs, self.batch_size)
+
   def epochs_of(
-    self, progress: Callable[[float], None], stages: int = 1
+    self, draws: Draw, progress: Callable[[float], None], stages: int = 1
   ) -> Callable[[], None]:
     """What to call at each epoch of some stages of equal length."""
-    done = 0
+    done, total = 0, stages * self.schedule(draws).epochs
 
     def on_epoch() -> None:
       nonlocal done
       done += 1
-      progress(done / (stages * self.epochs))
+      progress(done / total)
 
     return on_epoch
 
@@ -156,6 +162,25 @@ class PacketNetworkMethod(NetworkMethod):
     return encoding.encode(
       packets, iat_range=self.iat_range, signed_lengths=self.signed_lengths
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class OneTaskNetworkMethod(PacketNetworkMethod):
+  """A method whose networks learn one task each, until they have converged.
+
+  On a small dataset `epochs` have too few steps for that. Networks of several tasks do
+  not take more: with few labels they get worse.
+
+  Attributes:
+    least_steps: if `epochs` have fewer steps than this in all, there are more epochs.
+  """
+
+  least_steps: int = 1900
+
+  def schedule(self, draws: Draw) -> Schedule:
+    schedule = super().schedule(draws)
+    least = math.ceil(self.least_steps / schedule.steps_per_epoch(draws.epoch_size))
+    return dataclasses.replace(schedule, epochs=max(schedule.epochs, least))
 
 
 @functools.partial(jax.vmap, in_axes=(0, None))

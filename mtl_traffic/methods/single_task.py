@@ -10,11 +10,11 @@ from mtl_traffic.methods.base import (
   Progress,
   Score,
 )
-from mtl_traffic.methods.network import PacketNetworkMethod
+from mtl_traffic.methods.network import OneTaskNetworkMethod
 
 
 @dataclasses.dataclass(frozen=True)
-class SingleTask(PacketNetworkMethod):
+class SingleTask(OneTaskNetworkMethod):
   """A network that learns the class, from the labelled flows alone."""
 
   @property
@@ -37,5 +37,5 @@ class SingleTask(PacketNetworkMethod):
       num_members=draws.num_labelled,
       targets={"class": draws.targets["class"]},
       score=score,
-      on_epoch=self.epochs_of(progress),
+      on_epoch=self.epochs_of(draws, progress),
     )

@@ -45,7 +45,7 @@ class Transfer(PacketNetworkMethod):
     score: Score | None = None,
     progress: Progress = lambda fraction: None,
   ) -> Parameters:
-    on_epoch = self.epochs_of(progress, stages=2)
+    on_epoch = self.epochs_of(draws, progress, stages=2)
     pretrained = self.train(
       problem,
       draws,

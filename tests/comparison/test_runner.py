@@ -20,6 +20,7 @@ SMALL = Settings(
   validation_per_class=4,
   k=8,
   epochs=2,
+  least_steps=0,
   runs_at_once=1,
 )
 

@@ -16,6 +16,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 SMALL = (
   "--config.k=8",
   "--config.epochs=2",
+  "--config.least_steps=0",
   "--config.test_per_class=5",
   "--config.validation_per_class=4",
   "--config.labels_per_class=(2,4)",

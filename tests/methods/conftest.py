@@ -7,6 +7,8 @@ import pytest
 from mtl_traffic import draws, inputs, methods
 from mtl_traffic.methods.base import Problem
 
+# How long networks train.
+SHORT = {"epochs": 16, "least_steps": 0, "batch_size": 32}
 HYPERPARAMETERS = {"lambda_": 30.0, "learning_rate": 5e-3, "clip_norm": 1.0}
 
 
@@ -65,7 +67,7 @@ def make():
   """A method by name; a short one if it is a network."""
 
   def make(name, **settings):
-    return methods.make(name, {"epochs": 16, "batch_size": 32, **settings})
+    return methods.make(name, {**SHORT, **settings})
 
   return make
 

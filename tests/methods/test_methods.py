@@ -24,10 +24,10 @@ _STEPS = ("learning_rate", "clip_norm")
 # What each method reads of the settings, and what may differ between its runs.
 READ = {
   "multitask": (_ON_PACKETS | {"tasks", "mask", "balancing"}, ("lambda_", *_STEPS)),
-  "single_task": (_ON_PACKETS, _STEPS),
+  "single_task": (_ON_PACKETS | {"least_steps"}, _STEPS),
   "transfer": (_ON_PACKETS, _STEPS),
   "transfer_fine_tuned": (_ON_PACKETS, _STEPS),
-  "cnn_rnn": (_ON_PACKETS, _STEPS),
+  "cnn_rnn": (_ON_PACKETS | {"least_steps"}, _STEPS),
   "whole_flow_distillation": ({"parts"}, ()),
   "random_forest": (set(), ()),
   "random_forest_online": (set(), ()),

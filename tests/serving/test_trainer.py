@@ -42,6 +42,7 @@ def settings_of(name, validation_per_class=0):
     first_seed=3,
     k=K,
     epochs=1,
+    least_steps=0,
     batch_size=32,
     test_per_class=6,
     validation_per_class=validation_per_class,
