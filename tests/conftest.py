@@ -53,11 +53,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
   Most of the tests' time is compiling. The commands that they start inherit this.
   """
-  settings = {
-    "jax_disable_most_optimizations": True,
-    "jax_compilation_cache_dir": str(config.cache.mkdir("xla")),
-    "jax_persistent_cache_min_compile_time_secs": 0.1,
-  }
+  settings = {"jax_disable_most_optimizations": True}
+  if config.pluginmanager.hasplugin("cacheprovider"):
+    settings["jax_compilation_cache_dir"] = str(config.cache.mkdir("xla"))
+    settings["jax_persistent_cache_min_compile_time_secs"] = 0.1
   for name, value in settings.items():
     os.environ[name.upper()] = str(value)
     jax.config.update(name, value)

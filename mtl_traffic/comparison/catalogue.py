@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from matplotlib.figure import Figure
 
 from mtl_traffic.charts import OURS
-from mtl_traffic.comparison import figures, published
+from mtl_traffic.comparison import figures, labellings, published
 from mtl_traffic.comparison.experiment import Experiment
 from mtl_traffic.comparison.rows import accuracy_table
 from mtl_traffic.errors import InputError
@@ -171,6 +171,16 @@ def _protocol_table(rows: list[dict], paper: Mapping) -> Table:
   return published.table(rows, paper["published"])
 
 
+def _labelling_table(rows: list[dict], paper: Mapping) -> Table:
+  del paper  # The paper has no such table.
+  return labellings.table(rows)
+
+
+def _labelling_figure(rows: list[dict], paper: Mapping) -> Figure:
+  del paper
+  return figures.labelling_figure(rows)
+
+
 def _table(*fields: str, reference: Mapping | None = None, name: str = ""):
   """The table of an experiment for which the paper has no table."""
 
@@ -300,21 +310,10 @@ _ALL = (
     name="labelling",
     title="Accuracy with labels of random flows and of chosen flows",
     runs=_labellings,
-    table=_table(
-      "method",
-      "labels_per_class",
-      "labelling",
-      reference={"labelling": "random"},
-      name="random",
-    ),
-    figure=_differences(
-      "method",
-      "labels_per_class",
-      "labelling",
-      reference={"labelling": "random"},
-      name="random labels",
-    ),
+    table=_labelling_table,
+    figure=_labelling_figure,
     swept=("labelling",),
+    introduction=labellings.INTRODUCTION,
   ),
   Experiment(
     name="any_k",

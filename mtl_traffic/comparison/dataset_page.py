@@ -56,6 +56,8 @@ def parts(
     else:
       experiment = EXPERIMENTS[name]
       body += [Heading(experiment.title)]
+      if experiment.introduction != INTRODUCTION:
+        body += [experiment.introduction]
       body += [_drawn(name, rows, results, workdir, stem)]
       body += [_table("Accuracies", experiment.table(rows, results.paper))]
   if "label_budget" not in results.experiments:

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mtl_traffic import charts, confusions
+from mtl_traffic.comparison import labellings
 from mtl_traffic.comparison.rows import (
   ACCURACIES,
   budget_order,
@@ -90,6 +91,35 @@ def datasets_figure(rows: Mapping[str, Sequence[dict]]) -> Figure:
     panel.set_ylabel("class accuracy (%)")
   axes[-1].set_xticks(list(place.values()), list(map(str, budgets)))
   axes[-1].set_xlabel("labels per class")
+  return figure
+
+
+def labelling_figure(rows: Iterable[dict]) -> Figure:
+  """Class accuracy against the number of labels, a line for each way to label.
+
+  Args:
+    rows: rows of `results.jsonl`; only those of the first partition are drawn, and of
+      our method, or else of the first.
+  """
+  rows = list(rows)
+  methods = [row["method"] for row in rows]
+  method = charts.OURS if charts.OURS in methods else methods[0]
+  members = where(rows, partition=rows[0]["partition"], method=method)
+  budgets = sorted({row["labels_per_class"] for row in members}, key=budget_order)
+  place = {labels: x for x, labels in enumerate(budgets)}
+  figure, (panel,) = charts.stack(1)
+  series = {
+    name: of
+    for how, name in labellings.NAMES.items()
+    if (of := where(members, labelling=how))
+  }
+  _lines(panel, series, "class_accuracy", place)
+  charts.finish(panel)
+  panel.set_title(for_figure(method), fontsize=charts.POINTS, loc="left")
+  panel.set_ylabel("class accuracy (%)")
+  totals = [labellings.total(members, labels) for labels in budgets]
+  panel.set_xticks(list(place.values()), list(map(str, totals)))
+  panel.set_xlabel("labels in all")
   return figure
 
 

@@ -170,3 +170,26 @@ def test_datasets_have_a_panel_each():
   assert _series(two) == {"forest": [pytest.approx(60)]}
   labels = [label.get_text() for label in two.get_xticklabels()]
   assert labels == ["5", "10", "all"]
+
+
+def test_ways_to_label_are_lines_of_our_method_against_the_labels_in_all():
+  counts = {"class_confusion": [[1, 0, 0]] * 3}
+  rows = [
+    _row(PAPERS, 5, 0, 0.1, labelling="chosen", **counts),
+    *(_row(OURS, 5, seed, 0.9, labelling="random", **counts) for seed in range(2)),
+    _row(OURS, 5, 0, 0.6, labelling="uniform", **counts),
+    _row(OURS, 5, 1, 0.7, labelling="uniform", **counts),
+    _row(OURS, 1, 0, 0.8, labelling="chosen", **counts),
+    _row(OURS, 5, 0, 0.5, "other", labelling="chosen", **counts),
+  ]
+  (panel,) = figures.labelling_figure(rows).axes
+  found = _series(panel)
+  assert found == {
+    "per class": [90],
+    "uniform": [pytest.approx(65)],
+    "chosen": [80],
+  }
+  assert [tick.get_text() for tick in panel.get_xticklabels()] == ["3", "15"]
+  assert panel.get_title("left") == OURS
+  (panel,) = figures.labelling_figure(rows[:1]).axes
+  assert panel.get_title("left") == PAPERS and _series(panel) == {"chosen": [10]}
