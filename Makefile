@@ -27,13 +27,13 @@ run: $(STAMP)
 
 # What a change is tried with while it is written; test-all has the slow tests too.
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -n auto -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 test-all: $(STAMP) lint
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 coverage: $(STAMP)
-	$(BIN)/python -m pytest -n auto --cov=mtl_traffic --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n auto --dist worksteal --cov=mtl_traffic --cov-report=term:skip-covered
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ def test_networks_of_one_task_take_more_epochs_if_these_have_few_steps(
   name, least_steps, epochs, make, draw
 ):
   drawn = draw(3)
-  assert drawn.epoch_size == 45  # Two steps of 32.
+  assert drawn.epoch_size == 63  # Two steps of 32.
   method = make(name, epochs=3, least_steps=least_steps)
   schedule = method.schedule(drawn)
   assert (schedule.epochs, schedule.batch_size) == (epochs, 32)

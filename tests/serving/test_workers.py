@@ -26,6 +26,7 @@ from tests.serving.test_live_flood import _File
 K = 6
 RULES = Rules(max_packets=K, tcp_idle_s=30)
 OPTIONS = {"points": (3, K), "pause_s": 5, "evaluate": True}
+ROUNDED = ("probability", "certainty")
 CHUNK_BYTES = 1 << 14  # Small, so that a small capture has many turns.
 
 
@@ -92,12 +93,12 @@ def by_one(model, **others):
 
 
 def check_same(run, expected):
-  """Checks that rows and counts are equal; probabilities up to rounding."""
+  """Checks that rows and counts are equal; probabilities and certainties up to rounding."""
   assert len(run.rows) == len(expected.rows) > 1000
   for row, other in zip(run.rows, expected.rows, strict=True):
     assert row.keys() == other.keys()
     for name, value in row.items():
-      if name.endswith("probability") and value is not None:
+      if name.endswith(ROUNDED) and value is not None:
         assert value == pytest.approx(other[name], abs=2e-6)
       else:
         assert value == other[name], name
