@@ -93,7 +93,7 @@ def by_one(model, **others):
 
 
 def check_same(run, expected):
-  """Checks that rows and counts are equal; probabilities and certainties up to rounding."""
+  """Checks that rows and counts are equal; probabilities and certainties nearly."""
   assert len(run.rows) == len(expected.rows) > 1000
   for row, other in zip(run.rows, expected.rows, strict=True):
     assert row.keys() == other.keys()
