@@ -61,7 +61,7 @@ def _made_up_rows(runs):
   [
     name
     for name in EXPERIMENTS
-    if name not in ("any_k", "ablation", "label_budget", "protocol")
+    if name not in ("any_k", "ablation", "label_budget", "labelling", "protocol")
   ],
 )
 def test_no_line_pools_methods_or_label_budgets(name):
@@ -84,6 +84,22 @@ def test_no_line_pools_methods_or_label_budgets(name):
   # One line per setting, method and budget, with two seeds each.
   assert len(table.rows) == len(runs) / 2
   assert {line[table.header.index("seeds")] for line in table.rows} == {2}
+
+
+def test_no_way_to_label_pools_methods_or_label_budgets():
+  settings = Settings(
+    methods=("multitask", "single_task"), labels_per_class=(10, 20), num_seeds=2
+  )
+  experiment = EXPERIMENTS["labelling"]
+  runs = experiment.runs(settings)
+  table = experiment.table(_made_up_rows(runs), {})
+  # The three ways are columns of one line, with two seeds each.
+  assert len(table.rows) == len(runs) / 6
+  first = table.header.index("per class")
+  assert [line[first : first + 3] for line in table.rows] == [
+    [f"{percent} ± 0.0"] * 3 for percent in ("60.0", "70.0", "30.0", "40.0")
+  ]
+  assert {line[-1] for line in table.rows} == {2}
 
 
 @pytest.mark.parametrize("name", ["auxiliary_tasks", "authors_variants"])
