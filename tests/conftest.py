@@ -13,7 +13,7 @@ from mtl_traffic.flows import Flows
 
 # Tests of over 2.5 s on two cores, as told by `pytest --durations=0`.
 SLOW = pathlib.Path(__file__).parent / "slow.txt"
-_MANY_MAPS = 8_000  # Of about 2 GB of programs; Linux allows a process 65,530.
+_MANY_MAPS = 8_000  # Linux allows a process 65,530.
 
 
 def make_flows(num_flows: int = 90, seed: int = 0, num_packets: int = 14) -> Flows:

@@ -166,9 +166,9 @@ class PacketNetworkMethod(NetworkMethod):
 
 @dataclasses.dataclass(frozen=True)
 class OneTaskNetworkMethod(PacketNetworkMethod):
-  """A method whose networks learn one task each, until they have converged.
+  """A method whose networks learn one task each.
 
-  On a small dataset `epochs` have too few steps for that. Networks of several tasks do
+  On a small dataset `epochs` have too few steps for them. Networks of several tasks do
   not take more: with few labels they get worse.
 
   Attributes:

@@ -125,6 +125,7 @@ def test_runs_that_all_failed_are_reported(tmp_path):
   text = (tmp_path / "report.md").read_text()
   assert "Best with" not in text and "Which classes are confused" not in text
   assert "| multitask" in text
+  assert "labelled in three ways" in text
 
 
 def test_a_row_of_another_number_of_classes_is_one_line(tmp_path):
